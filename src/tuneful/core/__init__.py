@@ -1,0 +1,1 @@
+"""Nouns: frozen values. No torch; fast to import."""

@@ -1,0 +1,141 @@
+"""Where a study's memory lies: Optuna's storage, checked before use and held by one process at a time.
+
+Samplers see the storage through `PausedAsPruned`: a paused trial counts with the values it has, so that what it taught is
+not lost while it waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuneful.core.errors import StorageError, StudyError
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+FILE = "study.db"
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a study's folder for this process. The lock ends with the process, however it ends.
+
+    Raises StudyError naming the process that holds it.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise StudyError(
+                f"{folder} is in use by {holder}; one process at a time may work on it",
+                "wait until it ends, stop it, or give this study another name with --name",
+            ) from None
+        file.seek(0)
+        file.truncate()
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        yield
+
+
+def check(path: Path) -> None:
+    """Is this SQLite file whole? Raises StudyError when it is damaged; a missing file is fine."""
+    if not path.exists():
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            verdict = db.execute("PRAGMA quick_check(1)").fetchone()
+        problem = "" if verdict and verdict[0] == "ok" else str(verdict and verdict[0])
+    except sqlite3.DatabaseError as error:
+        problem = str(error)
+    if problem:
+        raise StudyError(
+            f"the study file {path} is damaged ({problem})",
+            "move it away and run the same command; the curves and weights in trials/ beside it stay readable",
+        )
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn what a storage raises into our errors."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        text = str(error.__cause__ or error).splitlines()[0]
+        if "full" in text or "disk I/O" in text or "readonly" in text:
+            raise StorageError(
+                f"the study at {path} cannot be written ({text})",
+                "free some space or its permissions, then `tuneful resume`",
+            ) from error
+        raise StudyError(f"the study at {path} cannot be used ({text})", "see that its storage can be reached") from error
+
+
+def connect(url: str) -> BaseStorage:
+    """Optuna's storage at an SQLAlchemy URL; its tables are made when they are missing.
+
+    SQLite writes ahead and syncs at checkpoints: a killed process loses nothing, a power cut at most the last moments.
+    """
+    import optuna
+    from sqlalchemy import event
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    store = optuna.storages.RDBStorage(url)
+    if url.startswith("sqlite"):
+
+        def write_ahead(connection: Any, _: object) -> None:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+
+        store.engine.dispose()
+        event.listen(store.engine, "connect", write_ahead)
+    return optuna.storages.get_storage(store)
+
+
+def paused_as_pruned(inner: BaseStorage) -> BaseStorage:
+    """A view for samplers: trials marked as paused are shown as pruned, with the values that they have."""
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial, TrialState
+
+    def shown(trial: FrozenTrial) -> FrozenTrial:
+        if trial.state is not TrialState.RUNNING or trial.user_attrs.get("now", {}).get("state") != "paused":
+            return trial
+        return FrozenTrial(
+            number=trial.number, state=TrialState.PRUNED, value=None, datetime_start=trial.datetime_start,
+            datetime_complete=trial.datetime_start, params=trial.params, distributions=trial.distributions,
+            user_attrs=trial.user_attrs, system_attrs=trial.system_attrs, intermediate_values=trial.intermediate_values,
+            trial_id=trial._trial_id,
+        )  # fmt: skip
+
+    def get_all_trials(_: object, study_id: int, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
+        trials = [shown(trial) for trial in inner.get_all_trials(study_id, deepcopy=deepcopy)]
+        return trials if states is None else [trial for trial in trials if trial.state in states]
+
+    def passed_on(name: str) -> Callable[..., Any]:
+        return lambda _, *args, **named: getattr(inner, name)(*args, **named)
+
+    public = [name for name in vars(BaseStorage) if not name.startswith("_") and callable(getattr(BaseStorage, name))]
+    methods = {name: passed_on(name) for name in public} | {"get_all_trials": get_all_trials}
+    return type("PausedAsPruned", (BaseStorage,), methods)()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Optuna's notes on experimental parts of its samplers to itself."""
+    from optuna.exceptions import ExperimentalWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield

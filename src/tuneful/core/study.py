@@ -1,0 +1,257 @@
+"""The memory of all trials, kept in Optuna's storage: ask, report, pause, claim, tell.
+
+A study belongs to one task and one space; both are written down when it is made and checked when it is opened. Every change
+is on disk before the call returns, so that a process may end at any moment. Open the file in optuna-dashboard if you like:
+running and paused trials are Optuna's RUNNING, done are COMPLETE, stopped PRUNED, failed FAIL.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuneful.core import storage
+from tuneful.core.errors import StudyError
+from tuneful.core.recipe import Recipe
+from tuneful.core.space import Space
+from tuneful.core.task import Objective, Task
+from tuneful.core.trial import Point, State, Trial
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
+
+FORMAT = 1
+TRIES = 20  # how often a proposal that repeats an earlier recipe is asked for anew
+
+
+class Study:
+    """One search. Make it with `Study.create`, open it with `Study.open`."""
+
+    def __init__(self, folder: Path, name: str, url: str) -> None:
+        import optuna
+
+        self.folder, self.name, self.url = folder, name, url
+        self._path = folder / storage.FILE
+        self._storage = storage.connect(url)
+        self._id = self._storage.get_study_id_from_name(name)
+        self._optuna = optuna.study.Study(name, storage.paused_as_pruned(self._storage))
+        about = self._storage.get_study_user_attrs(self._id)
+        if about.get("format") != FORMAT:
+            raise StudyError(
+                f"the study {name} at {folder} has format {about.get('format')}; this tuneful reads format {FORMAT}",
+                "use the tuneful that wrote it, or another --name",
+            )
+        self.about: dict[str, Any] = about
+        self.objective = Objective(**about["objective"])
+        self._finish_endings()
+
+    @staticmethod
+    def create(folder: Path, name: str, task: Task, space: Space, url: str | None = None) -> Study:
+        """Make a study, or open the one of that name when it has the same data, objective and space.
+
+        folder: where runs lie; url: any SQLAlchemy URL, an SQLite file in `folder` when None. Raises StudyError when the
+        study exists and differs (the difference is told), or its file is damaged.
+        """
+        from optuna.exceptions import DuplicatedStudyError
+        from optuna.study import StudyDirection
+
+        folder.mkdir(parents=True, exist_ok=True)
+        url = url or f"sqlite:///{folder / storage.FILE}"
+        storage.check(folder / storage.FILE)
+        objective = {"metric": task.objective.metric, "direction": task.objective.direction, "margin": task.objective.margin}
+        about = {
+            "format": FORMAT,
+            "task": task.name,
+            "fingerprint": task.fingerprint,
+            "objective": objective,
+            "space": space.as_data(),
+        }
+        with storage.told(folder):
+            store = storage.connect(url)
+            direction = StudyDirection.MAXIMIZE if task.objective.direction == "max" else StudyDirection.MINIMIZE
+            try:
+                number = store.create_new_study([direction], name)
+            except DuplicatedStudyError:
+                number = store.get_study_id_from_name(name)
+            if "format" not in store.get_study_user_attrs(number):
+                for key, value in reversed(about.items()):  # format last: it says that the rest is there
+                    store.set_study_user_attr(number, key, value)
+            study = Study(folder, name, url)
+        _same(study, about)
+        return study
+
+    @staticmethod
+    def open(folder: Path, name: str | None = None, url: str | None = None) -> Study:
+        """Open an existing study. Raises StudyError when there is none, or it is damaged."""
+        path = folder / storage.FILE
+        if url is None and not path.exists():
+            raise StudyError(
+                f"there is no study at {folder}", "name a folder that `tuneful tune` or `tuneful optimize` made"
+            )
+        storage.check(path)
+        url = url or f"sqlite:///{path}"
+        with storage.told(folder):
+            if name is None:
+                names = [found.study_name for found in storage.connect(url).get_all_studies()]
+                if len(names) != 1:
+                    raise StudyError(f"{folder} holds {len(names)} studies ({', '.join(names)})", "say which with --name")
+                name = names[0]
+            return Study(folder, name, url)
+
+    def ask(
+        self,
+        space: Space,
+        sampler: BaseSampler,
+        recipe: Recipe,
+        because: str,
+        until: float,
+        given: Mapping[str, Any] | None = None,
+    ) -> Trial | None:
+        """A new trial, marked as running until it has `until` epochs: values from `sampler`, or `given` ones, put into `recipe`.
+
+        Returns None when the sampler offers nothing but recipes that the study has already.
+        """
+        with storage.told(self.folder), storage.quiet():
+            self._optuna.sampler = sampler
+            known = {trial.tags.get("id"): trial.number for trial in self.trials()}
+            for _ in range(1 if given is not None else TRIES):
+                if given is not None:
+                    self._optuna.enqueue_trial(dict(given), user_attrs={"now": {"state": "proposed"}})
+                asked = self._optuna.ask()
+                dials = space.suggest(asked)
+                made = space.apply(recipe, dials)
+                if made.id in known:
+                    self._set(asked._trial_id, {"hidden": f"the same recipe as trial {known[made.id]}"})
+                    self._optuna.tell(asked.number, state=_state("failed"))
+                    continue
+                begun = {"id": made.id, "recipe": json.dumps(made.as_data()), "dials": dials, "because": because}
+                self._set(asked._trial_id, {"begun": begun, "now": {"state": "running", "until": until}})
+                return self.trial(asked.number)
+        return None
+
+    def report(self, number: int, point: Point) -> None:
+        """Keep one point of a trial's curve; the same step again replaces it."""
+        with storage.told(self.folder):
+            trial_id = self._trial_id(number)
+            self._storage.set_trial_user_attr(trial_id, f"point:{point.step:012d}", json.dumps(point.as_data()))
+            self._storage.set_trial_intermediate_value(trial_id, point.step, point.value.value)
+
+    def pause(self, number: int, cost: float) -> None:
+        """The trial waits; its state lies in its folder. cost: seconds spent on it so far."""
+        with storage.told(self.folder):
+            self._set(self._trial_id(number), {"now": {"state": "paused", "cost": cost}})
+
+    def claim(self, number: int, because: str, until: float) -> Trial:
+        """Take up a paused or orphaned trial: it is running again, until it has so many epochs."""
+        with storage.told(self.folder):
+            trial = self.trial(number)
+            now = {"state": "running", "cost": trial.cost, "resumed": because, "until": until}
+            self._set(self._trial_id(number), {"now": now})
+        return self.trial(number)
+
+    def tell(self, number: int, state: State, because: str, cost: float) -> None:
+        """The trial has ended: done, stopped or failed, and why. A done one without a finite value has failed."""
+        last = self.trial(number).last
+        finite = last is not None and math.isfinite(last.value.value)
+        if state == "done" and not finite:
+            state, because = "failed", f"{because}; its last value is not a finite number"
+        with storage.told(self.folder):
+            self._set(self._trial_id(number), {"now": {"state": state, "cost": cost, "ended_because": because}})
+            value = [last.value.value] if last is not None and state == "done" else None
+            self._optuna.tell(number, values=value, state=_state(state))
+
+    def trial(self, number: int) -> Trial:
+        """One trial as it stands."""
+        return _trial(self._storage.get_trial(self._trial_id(number)))
+
+    def trials(self) -> tuple[Trial, ...]:
+        """All trials in the order in which they began."""
+        found = self._storage.get_all_trials(self._id, deepcopy=False)
+        return tuple(_trial(one) for one in found if "begun" in one.user_attrs)
+
+    def best(self) -> Trial | None:
+        """The trial with the best last value among those that have one and have not failed."""
+        rated = [t for t in self.trials() if t.last and t.state != "failed" and math.isfinite(t.last.value.value)]
+        sign = 1.0 if self.objective.direction == "max" else -1.0
+        return max(rated, key=lambda t: (sign * (t.last.value.value if t.last else 0.0), -t.number), default=None)
+
+    def remember(self, key: str, value: Any) -> None:
+        """Keep a fact about the study (plain data): seconds spent, the command, whether it is finished."""
+        with storage.told(self.folder):
+            self._storage.set_study_user_attr(self._id, key, value)
+        self.about[key] = value
+
+    def trial_folder(self, number: int) -> Path:
+        """Where a trial's recipe and state lie."""
+        return self.folder / "trials" / f"{number:04d}"
+
+    def _finish_endings(self) -> None:
+        """A process may have died between writing why a trial ended and ending it."""
+        for found in self._storage.get_all_trials(self._id, deepcopy=False):
+            marks = found.user_attrs
+            if found.state.is_finished():
+                continue
+            if "begun" not in marks:  # died between asking and writing: nothing was trained
+                self._optuna.tell(found.number, state=_state("failed"), skip_if_finished=True)
+            elif marks["now"]["state"] in ("done", "stopped", "failed"):
+                last = _trial(found).last
+                values = [last.value.value] if last and marks["now"]["state"] == "done" else None
+                self._optuna.tell(found.number, values=values, state=_state(marks["now"]["state"]))
+
+    def _trial_id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+
+    def _set(self, trial_id: int, values: Mapping[str, Any]) -> None:
+        for key, value in values.items():
+            self._storage.set_trial_user_attr(trial_id, key, value)
+
+
+def _state(state: State) -> Any:
+    from optuna.trial import TrialState
+
+    return {"done": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}[state]
+
+
+def _trial(found: FrozenTrial) -> Trial:
+    marks = found.user_attrs
+    begun, now = marks["begun"], marks.get("now", {})
+    points = sorted(key for key in marks if key.startswith("point:"))
+    return Trial(
+        number=found.number,
+        recipe=json.loads(begun["recipe"]),
+        dials=begun["dials"],
+        because=begun["because"],
+        curve=tuple(Point.from_data(json.loads(marks[key])) for key in points),
+        state=now.get("state", "running"),
+        ended_because=now.get("ended_because", ""),
+        cost=float(now.get("cost", 0.0)),
+        tags={"id": begun["id"], **{key: now[key] for key in ("resumed", "until") if key in now}},
+    )
+
+
+def _same(study: Study, about: Mapping[str, Any]) -> None:
+    """Raises StudyError when a study of this name was made for something else."""
+    old = study.about
+    if old["fingerprint"] != about["fingerprint"]:
+        raise StudyError(
+            f"the study {study.name} at {study.folder} was made for other data: "
+            f"{old['task']} ({old['fingerprint'][:12]}), now {about['task']} ({about['fingerprint'][:12]})",
+            "give this one another name with --name, or bring back its data",
+        )
+    if old["objective"] != about["objective"]:
+        raise StudyError(
+            f"the study {study.name} optimizes {old['objective']['metric']}, now {about['objective']['metric']} is asked",
+            "give this one another name with --name",
+        )
+    if old["space"] != about["space"]:
+        keys = sorted({*old["space"], *about["space"]})
+        changed = [f"{key}: {old['space'].get(key, 'fixed')} -> {about['space'].get(key, 'fixed')}" for key in keys
+                   if old["space"].get(key) != about["space"].get(key)]  # fmt: skip
+        raise StudyError(
+            f"the study {study.name} searches another space: {'; '.join(changed)}",
+            "give this one another name with --name, or ask for the same ranges",
+        )

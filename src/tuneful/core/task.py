@@ -1,0 +1,173 @@
+"""What is to be solved: three splits of the data, the objective, and what the checks found.
+
+The test split is sealed: nothing but `task.test.open(reason)` yields it, and every opening is counted, kept beside the run
+and printed in the evidence.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tuneful.core.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Kind = Literal["binary", "multiclass", "regression"]
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the checks found in the data.
+
+    count of `of` items are affected; examples name a few of them; hint says what can be done. An "error" stops training.
+    """
+
+    severity: Severity
+    what: str
+    count: int
+    of: int
+    examples: tuple[str, ...] = ()
+    hint: str = ""
+
+    def __str__(self) -> str:
+        shown = f" (such as {', '.join(self.examples[:3])})" if self.examples else ""
+        return f"{self.severity}: {self.what}: {self.count} of {self.of}{shown}"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples in memory. x: [N, C, H, W] uint8 or float32 for images, [N, D] float32 for tables and vectors;
+    y: [N] int64 class numbers, or [N] float32 targets in their own unit."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def __post_init__(self) -> None:
+        if len(self.x) != len(self.y):
+            raise DataError(
+                f"there are {len(self.x)} examples and {len(self.y)} labels; both must be equally many",
+                "give one label for each example, in the same order",
+            )
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+class Sealed:
+    """A split that is opened on purpose only. `log` is a file that keeps the openings over the lives of processes."""
+
+    def __init__(self, split: Split, log: Path | None = None) -> None:
+        self._split = split
+        self._log = log
+        self._openings: list[dict[str, Any]] = []
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def open(self, reason: str) -> Split:
+        """The split itself. The opening is recorded with its reason before anything is returned."""
+        entry = {"reason": reason, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        if self._log is None:
+            self._openings.append(entry)
+        else:
+            with self._log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        return self._split
+
+    @property
+    def openings(self) -> list[dict[str, Any]]:
+        """Every opening so far, oldest first: reason and time."""
+        if self._log is None:
+            return list(self._openings)
+        if not self._log.exists():
+            return []
+        return [json.loads(line) for line in self._log.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+    def logged_in(self, log: Path) -> Sealed:
+        """The same split whose openings are kept in `log`."""
+        return Sealed(self._split, log)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is optimized. margin: the difference that the user would not notice, in the metric's unit."""
+
+    metric: str
+    direction: Literal["max", "min"]
+    margin: float = 0.0
+
+    def better(self, a: float, b: float) -> bool:
+        """Is a strictly better than b? A NaN is never better, and everything is better than a NaN."""
+        if a != a:
+            return False
+        if b != b:
+            return True
+        return a > b if self.direction == "max" else a < b
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything that training needs to know of the data.
+
+    labels: class names in the order of their numbers, () for regression.
+    shape: of one example, (C, H, W) or (D,).
+    normalize: {"mean": [...], "std": [...]} per channel (images) or per feature, fitted on train; empty when done already.
+    target: {"mean": m, "std": s, "name": column} of a regression target, fitted on train; {"name": ...} otherwise.
+    schema: how raw input becomes x, as plain data that `runtime.preprocess` reads; travels in the artifact.
+    fingerprint: a hash over the bytes of all splits and the schema: the same data gives the same fingerprint.
+    limits: what else must hold, such as {"latency_ms": 5.0}.
+    """
+
+    name: str
+    kind: Kind
+    shape: tuple[int, ...]
+    labels: tuple[str, ...]
+    train: Split
+    valid: Split
+    test: Sealed
+    objective: Objective
+    fingerprint: str
+    schema: Mapping[str, Any]
+    normalize: Mapping[str, Any] = field(default_factory=dict)
+    target: Mapping[str, Any] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    limits: Mapping[str, float] = field(default_factory=dict)
+    source: str = ""
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the network must give for one example: one a class, or 1 for a regression."""
+        return 1 if self.kind == "regression" else len(self.labels)
+
+    def logged_in(self, folder: Path) -> Task:
+        """The same task whose openings of the test split are kept in `folder`."""
+        return replace(self, test=self.test.logged_in(folder / "openings.jsonl"))
+
+    def summary(self) -> dict[str, Any]:
+        """Plain data for evidence and reports."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "shape": list(self.shape),
+            "labels": list(self.labels),
+            "n_train": len(self.train),
+            "n_valid": len(self.valid),
+            "n_test": len(self.test),
+            "objective": {
+                "metric": self.objective.metric,
+                "direction": self.objective.direction,
+                "margin": self.objective.margin,
+            },
+            "fingerprint": self.fingerprint,
+            "source": self.source,
+            "target": dict(self.target),
+            "findings": [vars(f) | {"examples": list(f.examples)} for f in self.findings],
+            "openings": self.test.openings,
+        }

@@ -1,0 +1,68 @@
+"""One attempt: its recipe, why it began, its curve of points, why it ended and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from tuneful.core.measure import Measure
+
+State = Literal["running", "paused", "done", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one validation saw.
+
+    step: optimizer steps so far; epoch: the same in passes over train (may be a fraction); value: the objective's metric on
+    valid; train_loss: mean over the steps since the last point; seconds: time of this trial so far, pauses not counted.
+    """
+
+    step: int
+    epoch: float
+    value: Measure
+    train_loss: float
+    valid_loss: float
+    lr: float
+    seconds: float
+    notes: tuple[str, ...] = ()  # what happened on the way: micro-batch halved, precision changed
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain data, one line of curve.jsonl."""
+        return {**asdict(self), "value": self.value.as_data(), "notes": list(self.notes)}
+
+    @staticmethod
+    def from_data(data: Mapping[str, Any]) -> Point:
+        """The inverse of `as_data`."""
+        number = {
+            k: float("nan") if data[k] is None else float(data[k])
+            for k in ("epoch", "train_loss", "valid_loss", "lr", "seconds")
+        }
+        return Point(
+            step=int(data["step"]), value=Measure.from_data(data["value"]), notes=tuple(data.get("notes", ())), **number
+        )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One attempt of a study.
+
+    recipe: plain data, as `Recipe.as_data` gives it; dials: the values that the study varied, {dotted path: value};
+    because: why it was begun; ended_because: why it ended, "" while it has not; cost: seconds spent on it.
+    """
+
+    number: int
+    recipe: Mapping[str, Any]
+    dials: Mapping[str, Any]
+    because: str
+    curve: tuple[Point, ...] = ()
+    state: State = "running"
+    ended_because: str = ""
+    cost: float = 0.0
+    tags: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def last(self) -> Point | None:
+        """The newest point, or None before the first."""
+        return self.curve[-1] if self.curve else None

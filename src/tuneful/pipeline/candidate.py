@@ -1,0 +1,76 @@
+"""A network with its two ends, how it came to be, and what is known of it.
+
+    raw x --front (normalize)--> body (the model) --back (unit of the target)--> logits, or values
+
+Front and back are fitted on train and travel inside the network, so an export takes raw input by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from tuneful.core.measure import Measure
+from tuneful.core.recipe import Recipe
+from tuneful.core.task import Task
+
+
+class Normalize(nn.Module):
+    """(x - mean) / std per channel of [B, C, H, W], or per feature of [B, D]."""
+
+    def __init__(self, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", 1 / std)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) * self.scale
+
+
+class Rescale(nn.Module):
+    """z * std + mean: a standardized target [B, 1] back in its own unit."""
+
+    def __init__(self, mean: float, std: float) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z * self.std + self.mean
+
+
+class Network(nn.Module):
+    """front, body, back. Input [B, *shape] float32 as stored in the splits; output [B, L] logits or [B, 1] values."""
+
+    def __init__(self, front: nn.Module, body: nn.Module, back: nn.Module) -> None:
+        super().__init__()
+        self.front, self.body, self.back = front, body, back
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.back(self.body(self.front(x)))
+
+
+def ends(task: Task) -> tuple[nn.Module, nn.Module]:
+    """The front and the back that a task asks for."""
+    front: nn.Module = nn.Identity()
+    if task.normalize:
+        axes = (-1, *[1] * (len(task.shape) - 1))
+        mean, std = (torch.tensor(task.normalize[k], dtype=torch.float32).reshape(axes) for k in ("mean", "std"))
+        front = Normalize(mean, std)
+    back: nn.Module = Rescale(task.target["mean"], task.target["std"]) if task.kind == "regression" else nn.Identity()
+    return front, back
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What training yields. seconds: {"train": ..., "validate": ...}; value: the objective on valid."""
+
+    network: Network
+    recipe: Recipe
+    steps: int
+    value: Measure | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

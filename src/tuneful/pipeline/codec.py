@@ -1,0 +1,328 @@
+"""Between what users write and recipes: words of a command line, files, Python mappings -> (Recipe, Space), and back.
+
+Keys may be full (`optimizer.lr`, `regularizers.dropout.p`) or short (`lr`, `dropout`); a value may be a number or a range
+(see `core.space`). Every problem is told at once, with file:line, the full key, the value met, what it must be and the
+nearest thing that is known. Only here do strings become techniques.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args, get_origin
+
+from tuneful.core.config import Settings, nearest, show
+from tuneful.core.errors import Problem, RecipeError
+from tuneful.core.recipe import LISTS, SECTIONS, Recipe
+from tuneful.core.space import Choice, Dial, Range, Space, parse
+from tuneful.core.task import Task
+from tuneful.pipeline import defaults
+from tuneful.pipeline.keys import FAMILIES, TOP, Keys
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that the user set. where: "file:line", or "" for the command line and Python."""
+
+    key: str
+    value: Any
+    where: str = ""
+
+
+@dataclass
+class _Work:
+    """What one decoding gathers."""
+
+    problems: list[Problem] = field(default_factory=list)
+    dials: list[Dial] = field(default_factory=list)
+    variants: dict[str, dict[str, Settings]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    where: dict[str, str] = field(default_factory=dict)
+    base: Recipe = field(default_factory=Recipe)
+
+    def wrong(self, key: str, sentence: str, guess: str = "") -> None:
+        self.problems.append(Problem(key, sentence, self.where.get(key, ""), guess))
+
+    def attempt(self, make: Any, key: str = "") -> Any:
+        """make(), or None with its problems noted at their places in the file."""
+        try:
+            return make()
+        except RecipeError as error:
+            for problem in error.problems:
+                at = problem.key or key
+                place = self.where.get(at) or self.where.get(key) or problem.where
+                noted = Problem(at, problem.sentence, place, problem.nearest)
+                if noted not in self.problems:
+                    self.problems.append(noted)
+            return None
+
+
+def decode(entries: Iterable[Entry], task: Task | None = None, base: Recipe | None = None) -> tuple[Recipe, Space]:
+    """A recipe and the space around it. Without a task, sections that depend on the data stay "auto" and their fields are
+    checked for being known only. Raises RecipeError with every problem."""
+    base = base or Recipe()
+    work = _Work(base=base)
+    keys = Keys()
+    sections: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        full, guess = keys.resolve(entry.key)
+        if not full:
+            known = f"; known are {', '.join(keys.near(entry.key))}" if not guess else ""
+            work.problems.append(Problem(entry.key, f"{entry.key} is not a setting{known}", entry.where, guess))
+            continue
+        work.where[full] = entry.where
+        head, _, rest = full.partition(".")
+        sections.setdefault(head, {})[rest] = entry.value
+    changes: dict[str, Any] = {}
+    for head, fields in sections.items():
+        if head in SECTIONS:
+            changes[head] = _section(work, head, fields, task, getattr(base, head))
+        elif head in LISTS:
+            changes[head] = _list(work, head, fields, task, getattr(base, head))
+        else:
+            value = _value(work, Recipe, head, fields[""], head)
+            if value is not None:
+                changes[head] = value
+    made = work.attempt(lambda: base.replace({k: v for k, v in changes.items() if v is not None}))
+    if work.problems:
+        raise RecipeError(work.problems, "`tuneful list` names every technique and its settings")
+    for path, reason in work.reasons.items():
+        made = made.because(path, reason)
+    choices = {dial.path for dial in work.dials if dial.path in work.variants}
+    ordered = sorted(work.dials, key=lambda dial: dial.path not in choices)
+    return made, Space(tuple(ordered), work.variants)
+
+
+def from_mapping(data: Mapping[str, Any], task: Task | None = None, base: Recipe | None = None) -> tuple[Recipe, Space]:
+    """From Python: `from_mapping({"optimizer": "sgd", "lr": "1e-4..1e-1", "width": 64})`; values may be settings objects."""
+    return decode([Entry(key, value) for key, value in flatten(data)], task, base)
+
+
+def from_data(data: Mapping[str, Any]) -> Recipe:
+    """The recipe that `Recipe.as_data` made plain. Raises RecipeError when it is not one."""
+    fields: dict[str, Any] = dict(data)
+    for head in SECTIONS:
+        if isinstance(fields.get(head), Mapping):
+            fields[head] = _object(head, fields[head])
+    for head in LISTS:
+        if isinstance(fields.get(head), Sequence) and not isinstance(fields[head], str):
+            fields[head] = tuple(_object(head, item) for item in fields[head])
+    return Recipe.parse(fields)
+
+
+def flatten(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Nested tables as dotted keys. An empty table below a list of techniques means "with its defaults"."""
+    found: list[tuple[str, Any]] = []
+    for name, value in data.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping) and not key.endswith(".arguments"):
+            found.extend(flatten(value, f"{key}.") if value else [(key, True)])
+        elif key in LISTS and isinstance(value, list | tuple):
+            found.extend(_members(key, value))
+        else:
+            found.append((key, value))
+    return found
+
+
+def _members(key: str, items: Sequence[Any]) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = [(key, "none")]  # a list names all of them: what auto would choose is left out
+    for item in items:
+        if isinstance(item, Mapping):
+            kind = str(item.get("kind", ""))
+            fields = {name: value for name, value in item.items() if name != "kind"}
+            found.extend(flatten(fields, f"{key}.{kind}.") if fields else [(f"{key}.{kind}", True)])
+        elif isinstance(item, Settings):
+            found.append((f"{key}.{getattr(item, 'kind', '')}", item))
+        else:
+            found.append((f"{key}.{item}", True))
+    return found
+
+
+def _object(family: str, data: Mapping[str, Any]) -> Settings:
+    table = FAMILIES[family]
+    kind = str(data.get("kind", ""))
+    if kind not in table:
+        guess = nearest(kind, table)
+        raise RecipeError([Problem(family, f"{family} is {kind!r}; known are {', '.join(table)}", nearest=guess)])
+    return table[kind].parse(data)
+
+
+def _section(work: _Work, head: str, fields: dict[str, Any], task: Task | None, base: Any) -> Any:
+    """One settings object, or "auto" while the data that decides its kind is unknown."""
+    table = FAMILIES[head]
+    told = fields.pop("", fields.pop("kind", None))
+    if told == "auto":
+        told = None
+    if isinstance(told, Settings):
+        return told if not fields else work.attempt(lambda: told.replace(**fields), head)
+    chosen = work.attempt(lambda: parse(told), head) if isinstance(told, str) else told
+    if isinstance(chosen, list | tuple):
+        chosen = Choice(tuple(str(one) for one in chosen))
+    if chosen is None:
+        if isinstance(base, Settings):
+            started: dict[str, Any] = {name: getattr(base, name) for name in type(base).model_fields if name != "kind"}
+            return _made(work, head, str(getattr(base, "kind", "")), fields, started)
+        if task is None:
+            return None
+        default, reason = defaults.choose(head, task, work.base)
+        work.reasons[head] = reason
+        started = {name: getattr(default, name) for name in type(default).model_fields if name != "kind"}
+        return _made(work, head, str(default.kind), fields, started)
+    kinds = list(chosen.values) if isinstance(chosen, Choice) else [chosen]
+    for kind in kinds:
+        if kind not in table:
+            guess = nearest(str(kind), table)
+            work.wrong(head, f"{head} is {show(kind)}" + ("" if guess else f"; known are {', '.join(table)}"), guess)
+            return None
+    known = [field for kind in kinds for field in table[kind].model_fields]
+    for name in fields:  # no short cut: every unknown name is told
+        _known(work, f"{head}.", name, known, " or ".join(map(str, kinds)))
+    fields = {name: value for name, value in fields.items() if name in known}
+    if len(kinds) == 1:
+        return _made(work, head, str(kinds[0]), fields, {})
+    made = {
+        kind: _made(work, head, kind, {n: v for n, v in fields.items() if n in table[kind].model_fields}, {}, kinds)
+        for kind in kinds
+    }
+    work.dials.append(Dial(head, Choice(tuple(kinds))))
+    work.variants[head] = made
+    return made[kinds[0]]
+
+
+def _made(
+    work: _Work, head: str, kind: str, fields: dict[str, Any], started: dict[str, Any], kinds: Sequence[str] = ()
+) -> Any:
+    """One technique of a section with its constants; ranges become dials (conditional when the kind is itself a choice)."""
+    cls = FAMILIES[head][kind]
+    constants = dict(started)
+    for name, raw in fields.items():
+        if not _known(work, f"{head}.", name, cls.model_fields, kind):
+            continue
+        value = _value(work, cls, name, raw, f"{head}.{name}")
+        if isinstance(value, Range | Choice):
+            holders = tuple(k for k in kinds if name in FAMILIES[head][k].model_fields)
+            when = (head, holders) if kinds and len(holders) < len(kinds) else None
+            dial = Dial(f"{head}.{name}", value, when)
+            if _fits(work, cls, constants, name, value, head + ".") and dial not in work.dials:
+                work.dials.append(dial)
+            constants[name] = _middle(value)
+        elif value is not None:
+            constants[name] = value
+    return work.attempt(lambda: cls.parse(constants, f"{head}."), head)
+
+
+def _list(work: _Work, head: str, fields: dict[str, Any], task: Task | None, base: Any) -> Any:
+    """A tuple of settings objects: what auto (or the base) chose, changed by what the user set."""
+    table = FAMILIES[head]
+    members: dict[str, Settings] = {}
+    told = fields.pop("", None)
+    if told not in (None, "none", "auto"):
+        names = told if isinstance(told, list | tuple) else str(told).split(",")
+        fields = {str(name).strip(): True for name in names} | fields
+    elif told != "none":
+        if task is None and base == "auto":
+            return None
+        chosen = base
+        if base == "auto" and task is not None:
+            chosen, work.reasons[head] = defaults.choose(head, task, work.base)
+        members = {str(getattr(one, "kind", "")): one for one in chosen}
+    grouped: dict[str, dict[str, Any]] = {}
+    for rest, value in fields.items():
+        kind, _, name = rest.partition(".")
+        grouped.setdefault(kind, {})[name] = value
+    for kind, settings in grouped.items():
+        if kind not in table:
+            guess = nearest(kind, table)
+            work.wrong(
+                f"{head}.{kind}", f"{head}.{kind} is not known" + ("" if guess else f"; known are {', '.join(table)}"), guess
+            )
+            continue
+        cls = table[kind]
+        main = next((name for name in cls.model_fields if name != "kind"), "")
+        whole = settings.pop("", None)
+        if isinstance(whole, Settings):
+            members[kind] = whole
+            continue
+        if whole is False or whole in ("false", "none", "off"):
+            members.pop(kind, None)
+            continue
+        if whole is not None and whole is not True and whole != "true":
+            settings[main] = whole
+            work.where.setdefault(f"{head}.{kind}.{main}", work.where.get(f"{head}.{kind}", ""))
+        old = members.get(kind)
+        constants: dict[str, Any] = {n: getattr(old, n) for n in cls.model_fields if n != "kind"} if old is not None else {}
+        for name, raw in settings.items():
+            key = f"{head}.{kind}.{name}"
+            if not _known(work, f"{head}.{kind}.", name, cls.model_fields, kind):
+                continue
+            value = _value(work, cls, name, raw, key)
+            if isinstance(value, Range | Choice):
+                if _fits(work, cls, constants, name, value, f"{head}.{kind}."):
+                    work.dials.append(Dial(key, value))
+                value = _middle(value)
+            if value is not None:
+                constants[name] = value
+        made = work.attempt(
+            lambda cls=cls, constants=constants, kind=kind: cls.parse(constants, f"{head}.{kind}."), f"{head}.{kind}"
+        )
+        if made is not None:
+            members[kind] = made
+    return tuple(members.values())
+
+
+def _known(work: _Work, prefix: str, name: str, fields: Iterable[str], kind: str) -> bool:
+    """Is it a field of this kind? If not, a problem is noted with what is near, or all there is."""
+    known = [field for field in dict.fromkeys(fields) if field != "kind"]
+    if name in known:
+        return True
+    guess = nearest(name, known)
+    rest = "" if guess else f"; known are {', '.join(known) or 'none'}"
+    work.wrong(f"{prefix}{name}", f"{prefix}{name} is not a setting of {kind}{rest}", f"{prefix}{guess}" if guess else "")
+    return False
+
+
+def _value(work: _Work, cls: type[Settings], name: str, raw: Any, key: str) -> Any:
+    """A constant, a Range or a Choice for a field; None (with a problem noted) when it cannot be read."""
+    annotation = cls.model_fields[name].annotation
+    many = get_origin(annotation) is tuple
+    if isinstance(raw, str):
+        if many:
+            return tuple(parse(part) for part in raw.split(",") if part.strip())
+        if annotation is str:
+            return raw
+        value = work.attempt(lambda: parse(raw, integer=_is_whole(annotation)), key)
+    elif isinstance(raw, list | tuple) and not many:
+        value = work.attempt(lambda: Choice(tuple(raw)), key)
+    else:
+        value = raw
+    if cls is Recipe and isinstance(value, Range | Choice):
+        if name in TOP and _fits(work, Recipe, {}, name, value, ""):
+            work.dials.append(Dial(name, value))
+        return _middle(value)
+    return value
+
+
+def _fits(
+    work: _Work, cls: type[Settings], constants: Mapping[str, Any], name: str, value: Range | Choice, prefix: str
+) -> bool:
+    """Are both ends of the range (all values of the choice) allowed?"""
+    ends = value.ends if isinstance(value, Range) else value.values
+    before = len(work.problems)
+    for end in ends:
+        work.attempt(lambda end=end: cls.parse({**constants, name: end}, prefix), f"{prefix}{name}")
+    return len(work.problems) == before
+
+
+def _middle(value: Range | Choice) -> Any:
+    """Where a recipe stands before a search: the middle of a range (of its logarithm), the first of a choice."""
+    if isinstance(value, Choice):
+        return value.values[0]
+    middle = (value.low * value.high) ** 0.5 if value.log else (value.low + value.high) / 2
+    return round(middle) if value.integer else float(f"{middle:.6g}")
+
+
+def _is_whole(annotation: Any) -> bool:
+    """Does a field take whole numbers and no others?"""
+    parts = [annotation, *get_args(annotation)]
+    parts += [inner for part in parts for inner in get_args(part)]
+    return int in parts and float not in parts

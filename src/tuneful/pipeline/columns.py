@@ -1,0 +1,340 @@
+"""What the columns of a table mean, learned from train alone: the schema that `runtime.preprocess` applies.
+
+number     also written as text; missing values take train's median, and a feature says so
+category   at most 50 levels, the most frequent; the rest is "other"
+date       year, month, day, weekday, hour, as far as they vary
+left out   constant or empty columns, copies of others, identifiers, free text, and what gives the target away
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuneful.core.errors import DataError
+from tuneful.core.task import Finding
+from tuneful.runtime.preprocess import MISSING, cell, level, moment_of, moments, numbers, part, texts
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MOST_LEVELS = 50
+_PARTS = ("year", "month", "day", "weekday", "hour")
+_ORDERS = ("ymd", "dmy", "mdy")
+_EXACT = 1e-9  # relative: two columns closer than this are one
+
+
+def fit(
+    frame: pl.DataFrame, y: NDArray[Any], missing: Sequence[str], keep: Sequence[str], semicolons: bool
+) -> tuple[dict[str, Any], list[Finding]]:
+    """The schema of the columns of `frame` (the train split without its target), and what was found and chosen.
+
+    keep: columns that stay whatever is found of them. Raises DataError when no column is left.
+    """
+    findings: list[Finding] = []
+    words = {word.casefold() for word in (*MISSING, *missing)}
+    columns: list[dict[str, Any]] = []
+    for name in frame.columns:
+        column = _column(frame[name], name, words, missing, semicolons, name in keep, findings)
+        if column:
+            columns.append(column)
+    columns = _without_copies(frame, columns, missing, keep, findings)
+    columns = _without_leaks(frame, columns, y, missing, keep, findings)
+    if not columns:
+        raise DataError(
+            "no column is left to learn from: " + "; ".join(f.what for f in findings if f.severity != "note")[:400],
+            "keep a column with keep=NAME, or give other data",
+        )
+    features = [feature for column in columns for feature in _features(column)]
+    return {"format": 1, "kind": "table", "columns": columns, "features": features, "missing": list(missing)}, findings
+
+
+def values(series: pl.Series) -> Sequence[Any] | NDArray[Any]:
+    """A column as `runtime.preprocess` takes it: numbers as float64 with NaN for nothing, else a list of text."""
+    return series.cast(float).fill_null(float("nan")).to_numpy() if series.dtype.is_numeric() else series.to_list()
+
+
+def _column(
+    series: pl.Series,
+    name: str,
+    words: set[str],
+    missing: Sequence[str],
+    semicolons: bool,
+    kept: bool,
+    findings: list[Finding],
+) -> dict[str, Any] | None:
+    n = len(series)
+    if series.dtype.is_numeric():
+        return _number(name, values(series), missing, {}, kept, findings)
+    text = series.fill_null("")
+    known = text.filter(~text.str.to_lowercase().is_in(list(words)))
+    absent, distinct = n - len(known), known.n_unique()
+    if len(known) == 0:
+        findings.append(Finding("warning", f'column "{name}" has no values and is left out', n, n))
+        return None
+    found = _as_number(series, name, known, words, missing, semicolons, kept, findings)
+    if found is not None:
+        return found
+    order = _date_order(known, name, findings)
+    if order:
+        return _date(series, name, order, missing, findings)
+    if distinct == 1 and not absent:
+        findings.append(Finding("warning", f'column "{name}" is always "{known[0]}" and is left out', n, n))
+        return None
+    if not kept and n >= 20 and distinct > 0.9 * len(known):
+        what = "free text" if float(known.str.count_matches(r"\s").mean() or 0) >= 2 else "an identifier"  # type: ignore[arg-type]
+        findings.append(
+            Finding("warning", f'column "{name}" is {what} ({distinct} different values) and is left out', distinct, n,
+                    tuple(known.head(3).str.slice(0, 40).to_list()), f"keep={name} makes a category of it")
+        )  # fmt: skip
+        return None
+    return _category(name, known, absent, distinct, findings)
+
+
+def _as_number(
+    series: pl.Series, name: str, known: pl.Series, words: set[str], missing: Sequence[str], semicolons: bool, kept: bool,
+    findings: list[Finding],
+) -> dict[str, Any] | None:  # fmt: skip
+    comma = (
+        semicolons
+        and bool(known.str.contains(r"^[+-]?\d+,\d+$").any())
+        and not bool(known.str.contains(".", literal=True).any())
+    )
+    plain = known.str.replace(",", ".", literal=True) if comma else known
+    parsed = plain.cast(float, strict=False)
+    odd = known.filter(parsed.is_null())
+    if len(odd) > 0.1 * len(known) or odd.n_unique() > 3:
+        return None
+    extra = sorted(odd.unique().to_list())
+    more = {"words": extra} if extra else {}
+    more |= {"decimal": ","} if comma else {}
+    if extra:
+        findings.append(
+            Finding("warning", f'column "{name}" is a number, and {len(odd)} values that are none count as missing', len(odd),
+                    len(series), tuple(extra[:3]))
+        )  # fmt: skip
+    blank = len(series) - len(known)
+    if blank or extra or comma:
+        findings.append(Finding("note", f'column "{name}" was read as a number', len(known) - len(odd), len(series)))
+    return _number(name, values(series), missing, more, kept, findings)
+
+
+def _number(
+    name: str, given: Any, missing: Sequence[str], more: dict[str, Any], kept: bool, findings: list[Finding]
+) -> dict[str, Any] | None:
+    infinite = _infinite(given)
+    found = numbers(given, name, [*missing, *more.get("words", ())], more.get("decimal", "."))
+    n, here = len(found), found[~np.isnan(found)]
+    if not len(here):
+        findings.append(Finding("warning", f'column "{name}" has no values and is left out', n, n))
+        return None
+    if infinite:
+        findings.append(Finding("warning", f'column "{name}" has infinite values, which count as missing', infinite, n))
+    absent, distinct = n - len(here), len(np.unique(here))
+    if distinct == 1 and not absent:
+        findings.append(Finding("warning", f'column "{name}" is always {here[0]:g} and is left out', n, n))
+        return None
+    if not kept and _is_row_number(name, here, distinct):
+        text = f'column "{name}" numbers the rows and is left out'
+        findings.append(Finding("warning", text, n, n, (), f"keep={name} keeps it"))
+        return None
+    if absent:
+        text = f'column "{name}" misses values; they take the median {np.median(here):.6g}, and a feature says so'
+        findings.append(Finding("note", text, absent, n))
+    fill = float(np.median(here))
+    mean, std = _scale(np.where(np.isnan(found), fill, found))
+    return {"name": name, "type": "number", "fill": fill, "mean": mean, "std": std, "indicator": absent > 0} | more
+
+
+def _infinite(given: Any) -> int:
+    if isinstance(given, np.ndarray):
+        return int(np.isinf(given).sum()) if given.dtype.kind == "f" else 0
+    endless = {"inf", "-inf", "+inf", "infinity", "-infinity", "+infinity"}
+    return sum(text is not None and text.casefold() in endless for text in given)
+
+
+def _is_row_number(name: str, here: NDArray[np.float64], distinct: int) -> bool:
+    if len(here) < 20 or distinct < len(here) or not (here == np.round(here)).all():
+        return False
+    named = (
+        name.lower() in ("id", "index", "rowid", "row", "row_id")
+        or name.lower().endswith(("_id", " id"))
+        or name.endswith("ID")
+    )
+    steps = np.diff(here)
+    return named or name.startswith("column ") or bool((steps == 1).all())
+
+
+def _scale(found: NDArray[np.float64]) -> tuple[float, float]:
+    mean, std = float(found.mean()), float(found.std())
+    return mean, std if std > 1e-12 * max(1.0, abs(mean)) else 1.0
+
+
+def _category(name: str, known: pl.Series, absent: int, distinct: int, findings: list[Finding]) -> dict[str, Any]:
+    counts = known.value_counts(sort=False)
+    words, sizes = counts[counts.columns[0]].to_list(), counts[counts.columns[1]].to_list()
+    numeric = all(_is_number(word) for word in words[:1000]) and all(_is_number(word) for word in words)
+    total: dict[str, int] = {}
+    for word, size in zip(words, sizes):
+        named = level(word, numeric)
+        total[named] = total.get(named, 0) + size
+    ranked = sorted(total, key=lambda word: (-total[word], word))
+    levels, rest = sorted(ranked[:MOST_LEVELS]), ranked[MOST_LEVELS:]
+    if rest:
+        count = sum(total[word] for word in rest)
+        text = f'column "{name}" has {distinct} levels; the {MOST_LEVELS} most frequent are kept, the rest is "other"'
+        findings.append(Finding("warning", text, count, len(known)))
+    if absent:
+        findings.append(
+            Finding("note", f'column "{name}" misses values; they are a level of their own', absent, absent + len(known))
+        )
+    return {
+        "name": name,
+        "type": "category",
+        "levels": levels,
+        "other": bool(rest),
+        "indicator": absent > 0,
+        "numeric": numeric,
+    }
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _date_order(known: pl.Series, name: str, findings: list[Finding]) -> str:
+    """The order of year, month and day in which every value is a date, or ""."""
+    few = known.head(100).to_list()
+    orders = [order for order in _ORDERS if all(moment_of(cell(text), order) is not None for text in few)]
+    if not orders:
+        return ""
+    every = known.unique().to_list()
+    orders = [order for order in orders if all(moment_of(text, order) is not None for text in every)]
+    if len(orders) > 1:
+        text = f'column "{name}" holds dates whose day and month cannot be told apart; the day was taken to come first'
+        findings.append(Finding("warning", text, len(known), len(known), tuple(every[:3]), "write dates as YYYY-MM-DD"))
+    return orders[0] if orders else ""
+
+
+def _date(
+    series: pl.Series, name: str, order: str, missing: Sequence[str], findings: list[Finding]
+) -> dict[str, Any] | None:
+    when = moments(series.to_list(), name, missing, order)
+    absent = np.isnat(when)
+    split = {which: part(when, which) for which in _PARTS}
+    parts = [which for which, found in split.items() if len(np.unique(found[~absent])) > 1]
+    if not parts:
+        findings.append(
+            Finding("warning", f'column "{name}" is always the same date and is left out', len(series), len(series))
+        )
+        return None
+    findings.append(Finding("note", f'column "{name}" holds dates and gives {", ".join(parts)}', len(series), len(series)))
+    fill = [float(np.median(split[which][~absent])) for which in parts]
+    scales = [_scale(np.where(absent, f, split[which])) for f, which in zip(fill, parts)]
+    return {
+        "name": name, "type": "date", "order": order, "parts": parts, "fill": fill, "mean": [m for m, _ in scales],
+        "std": [s for _, s in scales], "indicator": bool(absent.any()),
+    }  # fmt: skip
+
+
+def _features(column: dict[str, Any]) -> list[str]:
+    name = column["name"]
+    if column["type"] == "number":
+        own = [name]
+    elif column["type"] == "date":
+        own = [f"{name}.{which}" for which in column["parts"]]
+    else:
+        own = [f"{name}={word}" for word in column["levels"]] + ([f"{name}=(other)"] if column["other"] else [])
+    return own + ([f"{name}=(missing)"] if column["indicator"] else [])
+
+
+# Copies and leaks
+
+
+def _codes(series: pl.Series, column: dict[str, Any]) -> NDArray[np.int64]:
+    """Levels numbered by their first row: two columns that say the same in other words have equal codes."""
+    text = [level(word, column["numeric"]) for word in texts(series.to_list())]
+    seen: dict[str, int] = {}
+    return np.array([seen.setdefault(word, len(seen)) for word in text], dtype=np.int64)
+
+
+def _without_copies(
+    frame: pl.DataFrame, columns: list[dict[str, Any]], missing: Sequence[str], keep: Sequence[str], findings: list[Finding]
+) -> list[dict[str, Any]]:
+    kept: list[dict[str, Any]] = []
+    first: dict[bytes, str] = {}
+    for column in columns:
+        name = column["name"]
+        if column["type"] == "category":
+            print_ = (
+                b"c" + _codes(frame[name], column).tobytes()
+                if len(column["levels"]) <= MOST_LEVELS and not column["other"]
+                else b""
+            )
+        elif column["type"] == "number":
+            print_ = (
+                b"n"
+                + numbers(
+                    values(frame[name]), name, [*missing, *column.get("words", ())], column.get("decimal", ".")
+                ).tobytes()
+            )
+        else:
+            print_ = b""
+        twin = first.setdefault(print_, name) if print_ else name
+        if twin != name and name not in keep:
+            text = f'column "{name}" says the same as "{twin}" in every row and is left out'
+            findings.append(Finding("warning", text, frame.height, frame.height, (), f"keep={name} keeps it"))
+            continue
+        kept.append(column)
+    return kept
+
+
+def _without_leaks(
+    frame: pl.DataFrame, columns: list[dict[str, Any]], y: NDArray[Any], missing: Sequence[str], keep: Sequence[str],
+    findings: list[Finding],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Leave out what is the target in other words, or determines it in every row of train."""
+    leaks = [column["name"] for column in columns if _tells(frame, column, y, missing)]
+    everything = len(leaks) == len(columns)
+    for name in leaks:
+        if name in keep or everything:
+            text = f'column "{name}" gives the target away in every row of train, and is kept'
+            findings.append(Finding("warning", text, len(y), len(y), (), "" if name in keep else "no other column is left"))
+        else:
+            text = f'column "{name}" gives the target away in every row of train (a leak) and is left out'
+            findings.append(
+                Finding("warning", text, len(y), len(y), (), f"keep={name} keeps it, when it is known before the target")
+            )
+    return [column for column in columns if everything or column["name"] not in leaks or column["name"] in keep]
+
+
+def _tells(frame: pl.DataFrame, column: dict[str, Any], y: NDArray[Any], missing: Sequence[str]) -> bool:
+    name, n = column["name"], len(y)
+    if column["type"] == "date" or n < 30:
+        return False
+    if column["type"] == "number":
+        found = numbers(values(frame[name]), name, [*missing, *column.get("words", ())], column.get("decimal", "."))
+        if np.isnan(found).any():
+            return False
+        if y.dtype.kind == "f":
+            fitted = np.corrcoef(found, y.astype(np.float64))[0, 1]
+            return bool(1 - abs(fitted) < _EXACT)
+        codes = np.unique(found, return_inverse=True)[1]
+        most = len(np.unique(y))  # a number leaks when it is one number a class; more may just be a good feature
+    else:
+        if y.dtype.kind == "f":
+            return False
+        codes = _codes(frame[name], column)
+        most = n // 10
+    kinds = int(codes.max()) + 1
+    if kinds > most:
+        return False
+    pairs = np.unique(codes.astype(np.int64) * (int(y.max()) + 1) + y)
+    return len(pairs) == kinds

@@ -1,0 +1,121 @@
+"""What "auto" means: a choice for each part of a recipe that the user left open, with its reason in words.
+
+Choices follow from the data alone (its kind, shape and size), never from a clock, so that the same data gets the same recipe
+on every machine; only `threads` looks at the machine, and says so.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any
+
+import torch
+
+from tuneful.core.recipe import LISTS, SECTIONS, Recipe
+from tuneful.core.task import Task
+from tuneful.techniques.augments import Crop, Flip
+from tuneful.techniques.inits import He
+from tuneful.techniques.models import MLP, ConvNet
+from tuneful.techniques.models.check import size
+from tuneful.techniques.optimizers import AdamW
+from tuneful.techniques.regularizers import Averaging, Dropout, Smoothing
+from tuneful.techniques.schedules import Linear
+
+ONE_THREAD = 3e7  # multiply-adds a step below which a second thread costs more than it brings (LOG.md)
+
+
+def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
+    """(value, reason) for one section or field of a recipe, beside what the recipe settles already."""
+    n, images = len(task.train), len(task.shape) == 3
+    match section:
+        case "model":
+            if images and min(task.shape[1:]) >= 4:
+                return ConvNet(), f"the examples are images of {'x'.join(map(str, task.shape))}"
+            return MLP(), f"the examples are vectors of {math.prod(task.shape)} numbers"
+        case "init":
+            return He(), "the activations are rectified"
+        case "optimizer":
+            return AdamW(lr=2e-3, decay=0.05), "it needs the least tuning of its rate"
+        case "schedule":
+            return Linear(warmup=0.05), "a linear fall to zero is hard to beat at a fixed length"
+        case "regularizers":
+            average = Averaging(decay=_memory(task, recipe))
+            said = "the average over the last twentieth of the steps is read out"
+            if task.kind == "regression":
+                return (average,), said
+            if images:
+                return (average, Smoothing()), f"{said}; soft labels help on images"
+            return (average, Dropout(p=0.1)), f"{said}; networks overfit tables early"
+        case "augments":
+            return _augments(task)
+        case "batch_size":
+            batch = 32 if n < 2_000 else 64 if n < 10_000 else 128 if n < 60_000 else 256
+            return min(batch, n), f"there are {n} training examples"
+        case "epochs":
+            epochs = 60 if n < 2_000 else 40 if n < 10_000 else 20 if n < 60_000 else 12
+            return float(epochs), f"there are {n} training examples"
+        case "validate_every":
+            return 1.0 if n >= 2_000 else 2.0, "a validation costs little beside that many steps"
+        case "precision":
+            return "fp32", "it is exact everywhere"
+    raise KeyError(section)
+
+
+def _memory(task: Task, recipe: Recipe) -> float:
+    """The decay of an average that remembers about a twentieth of the run, but no less than 10 and no more than 2000 steps."""
+    batch = choose("batch_size", task, recipe)[0] if recipe.batch_size == "auto" else recipe.batch_size
+    epochs = choose("epochs", task, recipe)[0] if recipe.epochs == "auto" else recipe.epochs
+    steps = float(epochs) * max(1, len(task.train) // int(batch))
+    return round(1 - 1 / min(max(steps / 20, 10.0), 2000.0), 5)
+
+
+def _augments(task: Task) -> tuple[tuple[Any, ...], str]:
+    if len(task.shape) != 3:
+        return (), "the examples are not images"
+    channels, height, width = task.shape
+    pad = max(1, min(height, width) // 8) if min(height, width) >= 16 else 1
+    if channels == 1:
+        return (Crop(padding=pad),), "grey images may show signs, which a flip would turn into others"
+    return (Flip(), Crop(padding=pad)), "photographs stay what they are when mirrored or moved"
+
+
+def resolve(recipe: Recipe, task: Task) -> Recipe:
+    """The recipe with every "auto" replaced by a choice, and the reason noted."""
+    for section in ("batch_size", "epochs", "validate_every", "precision", *SECTIONS, *LISTS):
+        if getattr(recipe, section) == "auto":
+            value, reason = choose(section, task, recipe)
+            recipe = recipe.replace(section, value).because(section, reason)
+    if recipe.batch_size != "auto" and recipe.batch_size > len(task.train):
+        recipe = recipe.replace("batch_size", len(task.train)).because(
+            "batch_size", f"there are only {len(task.train)} training examples, so {recipe.batch_size} became all of them"
+        )
+    if recipe.threads == "auto":
+        threads, reason = _threads(recipe, task)
+        recipe = recipe.replace("threads", threads).because("threads", reason)
+    return recipe
+
+
+def _threads(recipe: Recipe, task: Task) -> tuple[int, str]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with torch.device("meta"):
+        net: Any = recipe.model
+        work = size(net.build(task.shape, task.outputs), task.shape).multiply_adds * int(recipe.batch_size)
+    if work < ONE_THREAD or cores == 1:
+        return 1, f"a step is {work:.2g} multiply-adds, too few to share among {cores} cores"
+    return cores, f"a step is {work:.2g} multiply-adds, enough for all {cores} cores of this machine"
+
+
+def dials(task: Task, recipe: Recipe) -> dict[str, str]:
+    """What `tuneful optimize` varies when the user names no range: {key: range}, around the defaults."""
+    found = {"optimizer.lr": "3e-4..3e-2", "optimizer.decay": "1e-3..0.3"}
+    kind = getattr(recipe.model, "kind", "")
+    if kind == "convnet":
+        found |= {"model.width": "16..64", "model.dropout": ""}
+    if kind == "mlp":
+        found |= {"model.width": "32..512", "model.depth": "1..4", "regularizers.dropout.p": "0..0.5"}
+    if len(task.train) >= 2_000:
+        found["batch_size"] = ",".join(str(b) for b in (64, 128, 256) if b <= len(task.train) // 8)
+    if task.kind != "regression" and len(task.shape) == 3:
+        found["regularizers.smoothing"] = "0..0.2"
+    return {path: text for path, text in found.items() if text}

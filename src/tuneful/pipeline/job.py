@@ -1,0 +1,222 @@
+"""What one command asks for, as a value: the data and how to read it, the settings, what may be spent, how to search.
+
+A job is written into the run's folder, so that `tuneful resume` needs nothing but the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tuneful.core.budget import Budget
+from tuneful.core.config import Auto, Count, Fraction, Settings, Whole, plain
+from tuneful.core.errors import Problem, RecipeError, StudyError
+from tuneful.pipeline import files
+from tuneful.pipeline.codec import Entry, flatten
+from tuneful.techniques.search import PROPOSERS, SCHEDULERS
+
+Words = Annotated[tuple[str, ...], Field(strict=False)]
+Mode = Literal["train", "tune", "optimize"]
+FORMAT = 1
+
+
+class Data(Settings):
+    """How the data is read: the options of `prepare`."""
+
+    family = "data"
+
+    target: str | None = None  # the column to predict
+    kind: Literal["binary", "multiclass", "regression"] | None = None  # what kind of task it is
+    metric: str | None = None  # what is optimized
+    missing: Words = ()  # words that mean "no value"
+    keep: Words = ()  # columns that stay, whatever the checks say
+    leave_out: Words = ()  # columns that go
+    size: Count | None = None  # pixels a side, after resizing
+    valid: Fraction | Auto = "auto"  # share of the data to validate on
+    test: Fraction | Auto = "auto"  # share of the data to prove on
+    limit: Count | None = None  # at most so many examples a split
+    split_seed: Whole = 0  # of the splits
+
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments of `prepare`."""
+        values = {name: getattr(self, name) for name in type(self).model_fields if name != "split_seed"}
+        return values | {"seed": self.split_seed}
+
+
+class How(Settings):
+    """How it is searched, and what may be spent."""
+
+    family = "search"
+
+    budget: str | None = None  # 90s, 30min, 2h, 40 trials, or both with a comma
+    proposer: Literal["random", "tpe"] = "tpe"  # what says which recipe comes next
+    scheduler: Literal["asha", "full"] = "asha"  # what says which trial gets the next epochs
+    eta: Count = 3  # one of this many trials goes on from a rung
+
+
+@dataclass(frozen=True)
+class Job:
+    """One command. source: text as the user gave it, or any Python object that `prepare` takes; entries: settings of the
+    recipe, in the user's order; command: the line that makes it again."""
+
+    mode: Mode
+    source: Any
+    data: Data = field(default_factory=Data)
+    how: How = field(default_factory=How)
+    entries: tuple[Entry, ...] = ()
+    name: str | None = None
+    command: str = ""
+
+    @property
+    def budget(self) -> Budget:
+        """What may be spent: 10 minutes when nothing is said, and one trial for `train`."""
+        if self.how.budget:
+            given = Budget.parse(self.how.budget)
+            return replace(given, trials=1) if self.mode == "train" else given
+        return Budget(trials=1) if self.mode == "train" else Budget(seconds=600.0)
+
+    @property
+    def proposer(self) -> Any:
+        """The proposer asked for."""
+        return PROPOSERS[self.how.proposer]()
+
+    @property
+    def scheduler(self) -> Any:
+        """The scheduler asked for; a training runs to its end."""
+        if self.mode == "train" or self.how.scheduler == "full":
+            return SCHEDULERS["full"]()
+        return SCHEDULERS["asha"](eta=self.how.eta)
+
+    def name_for(self, task_name: str) -> str:
+        """The name of the run: the user's, or the task's, with a digest when anything but the data was said.
+
+        The same command gets the same name, so that it goes on where it was interrupted.
+        """
+        if self.name:
+            return self.name
+        told = [[entry.key, plain(entry.value)] for entry in self.entries]
+        extra = {"data": self.data.as_data(), "settings": told, "mode": self.mode}
+        if not told and self.data == Data():
+            return task_name if self.mode == "optimize" else f"{task_name}-{self.mode}"
+        digest = hashlib.blake2b(json.dumps(extra, sort_keys=True, default=str).encode(), digest_size=3).hexdigest()
+        return f"{task_name}-{self.mode}-{digest}"
+
+    def write(self, folder: Path) -> None:
+        """Keep the job in a run's folder."""
+        source = self.source if isinstance(self.source, str) else None
+        data = {
+            "format": FORMAT,
+            "mode": self.mode,
+            "source": str(Path(source).resolve()) if source and Path(source).exists() else source,
+            "data": self.data.as_data(),
+            "search": self.how.as_data(),
+            "settings": [[entry.key, plain(entry.value), entry.where] for entry in self.entries],
+            "name": self.name,
+            "command": self.command,
+        }
+        (folder / "job.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+    @staticmethod
+    def read(folder: Path, source: Any = None) -> Job:
+        """The job of a run's folder. source: the data itself, when the job was begun with Python objects."""
+        path = folder / "job.json"
+        if not path.is_file():
+            raise StudyError(f"{folder} is not the folder of a run: it holds no job.json", "`tuneful show` lists runs")
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            entries = tuple(Entry(key, value, where) for key, value, where in data["settings"])
+            how, told = How.parse(data["search"]), Data.parse(data["data"])
+            mode, begun, name, command = data["mode"], data["source"], data["name"], data["command"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise StudyError(
+                f"{path} is damaged ({error})", "run the first command again; it goes on from the same folder"
+            ) from None
+        if source is None and begun is None:
+            raise StudyError(f"{folder} was begun from Python objects", "give the data again: Job.read(folder, source=...)")
+        return Job(mode, source if source is not None else begun, told, how, entries, name or folder.name, command)
+
+
+def from_words(mode: Mode, source: str, words: Iterable[str], **known: Any) -> Job:
+    """A job from a command line: a source (or a recipe file with a source in its [data]) and words `key=value`.
+
+    known: name, command, budget. Raises RecipeError with every problem of all words.
+    """
+    entries: list[Entry] = []
+    if Path(source).suffix.lower() in (".toml", ".yaml", ".yml"):
+        entries += files.read(Path(source))
+        source = ""
+    problems: list[Problem] = []
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not sign:
+            problems.append(Problem(word, f'"{word}" is not a setting; settings look like key=value, such as lr=1e-3'))
+        elif not value.strip():
+            problems.append(Problem(key, f"{key} has no value; settings look like key=value, such as {key}=1"))
+        else:
+            entries.append(Entry(key.strip(), value.strip()))
+    if problems:
+        raise RecipeError(problems)
+    return _job(mode, source, entries, **known)
+
+
+def from_settings(mode: Mode, source: Any, settings: Mapping[str, Any], **known: Any) -> Job:
+    """A job from Python: `from_settings("tune", (x, y), {"lr": "1e-4..1e-1", "budget": "2min"})`."""
+    return _job(mode, source, [Entry(key, value) for key, value in flatten(settings)], **known)
+
+
+def _job(
+    mode: Mode, source: Any, entries: Iterable[Entry], name: str | None = None, command: str = "", budget: str | None = None
+) -> Job:
+    apart: dict[str, dict[str, Any]] = {"data": {}, "search": {}}
+    places: dict[str, str] = {}
+    rest: list[Entry] = []
+    for entry in entries:
+        head, _, name_of = entry.key.rpartition(".")
+        section = next(
+            (s for s, cls in (("data", Data), ("search", How)) if head in ("", s) and name_of in cls.model_fields), head
+        )
+        if entry.key in ("data.source", "source"):
+            source = source or entry.value
+        elif section in apart:
+            many = section == "data" and name_of in ("missing", "keep", "leave_out")
+            value = entry.value.split(",") if many and isinstance(entry.value, str) else entry.value
+            apart[section][name_of] = (
+                _number(value)
+                if section == "data" and name_of in ("size", "limit", "valid", "test", "split_seed")
+                else value
+            )
+            places[f"{section}.{name_of}"] = entry.where
+        else:
+            rest.append(entry)
+    if budget is not None:
+        apart["search"]["budget"] = budget
+    if "eta" in apart["search"]:
+        apart["search"]["eta"] = _number(apart["search"]["eta"])
+    problems: list[Problem] = []
+    made: list[Any] = []
+    for section, cls in (("data", Data), ("search", How)):
+        try:
+            made.append(cls.parse(apart[section], f"{section}."))
+        except RecipeError as error:
+            problems += [replace(problem, where=places.get(problem.key, "")) for problem in error.problems]
+    if problems:
+        raise RecipeError(problems)
+    if source is None or source == "":
+        raise RecipeError(
+            "no data is named", "name a source before the settings, such as `tuneful train digits`, or in the file's [data]"
+        )
+    if made[1].budget is not None:
+        Budget.parse(made[1].budget)
+    return Job(mode, source, made[0], made[1], tuple(rest), name, command)
+
+
+def _number(value: Any) -> Any:
+    from tuneful.core.space import scalar
+
+    return scalar(value) if isinstance(value, str) else value

@@ -1,0 +1,75 @@
+"""The keys that users may write: which full key a word means, and what is near one that means nothing."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+from tuneful.core.config import Settings, nearest
+from tuneful.core.recipe import LISTS, SECTIONS, Recipe
+from tuneful.techniques.augments import TABLE as AUGMENTS
+from tuneful.techniques.inits import TABLE as INITS
+from tuneful.techniques.models import TABLE as MODELS
+from tuneful.techniques.optimizers import TABLE as OPTIMIZERS
+from tuneful.techniques.regularizers import TABLE as REGULARIZERS
+from tuneful.techniques.schedules import TABLE as SCHEDULES
+
+FAMILIES: Mapping[str, Mapping[str, type[Settings]]] = {
+    "model": MODELS,
+    "init": INITS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "regularizers": REGULARIZERS,
+    "augments": AUGMENTS,
+}
+
+TOP = tuple(name for name in Recipe.model_fields if name not in (*SECTIONS, *LISTS, "reasons"))
+
+ALIASES = {
+    "learning_rate": "optimizer.lr",
+    "weight_decay": "optimizer.decay",
+    "wd": "optimizer.decay",
+    "batch": "batch_size",
+    "activation": "model.activation",
+    "label_smoothing": "regularizers.smoothing",
+}
+
+
+class Keys:
+    """All full keys, and the short forms that mean exactly one of them."""
+
+    def __init__(self) -> None:
+        self.full: list[str] = [*TOP, *SECTIONS, *LISTS]
+        shorts: dict[str, list[str]] = {}
+        for head in SECTIONS:
+            for name in dict.fromkeys(n for cls in FAMILIES[head].values() for n in cls.model_fields if n != "kind"):
+                self.full.append(f"{head}.{name}")
+                shorts.setdefault(name, []).append(f"{head}.{name}")
+            self.full.append(f"{head}.kind")
+        for head in LISTS:
+            for kind, cls in FAMILIES[head].items():
+                self.full.append(f"{head}.{kind}")
+                shorts.setdefault(kind, []).insert(0, f"{head}.{kind}")
+                for name in cls.model_fields:
+                    if name != "kind":
+                        self.full.append(f"{head}.{kind}.{name}")
+                        shorts.setdefault(f"{kind}.{name}", []).append(f"{head}.{kind}.{name}")
+                        shorts.setdefault(name, []).append(f"{head}.{kind}.{name}")
+        order = {head: place for place, head in enumerate(("optimizer", "model", "schedule", "init", *LISTS))}
+        self.short = {
+            word: min(found, key=lambda key: (order[key.partition(".")[0]], key.count(".")))
+            for word, found in shorts.items()
+        }
+        self.short.update({alias: key for alias, key in ALIASES.items() if key in self.full})
+
+    def resolve(self, word: str) -> tuple[str, str]:
+        """(full key, "") when the word means one, else ("", the nearest key or "")."""
+        if word in self.full:
+            return word, ""
+        if word in self.short:
+            return self.short[word], ""
+        return "", nearest(word, [*self.full, *self.short])
+
+    def near(self, word: str, many: int = 6) -> list[str]:
+        """A few keys to offer beside an unknown one, the most alike first."""
+        return difflib.get_close_matches(word, self.full, n=many, cutoff=0.0)

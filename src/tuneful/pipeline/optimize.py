@@ -1,0 +1,345 @@
+"""The whole story on one page: data in, a proven and sealed model and its report out.
+
+    work = Work(job)
+    for beat in work: ...           # a stage of the story, or a beat of the search
+    work.result
+
+`train`, `tune` and `optimize` are the same story: a training is a search over a space with one point. Whatever is done is on
+the disk; the same job begun again goes on where the story stopped, also after `kill -9`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tuneful.core import storage
+from tuneful.core.artifact import Artifact
+from tuneful.core.budget import Budget, Clock, span
+from tuneful.core.config import Settings
+from tuneful.core.errors import ModelError, RecipeError, StudyError
+from tuneful.core.recipe import Recipe
+from tuneful.core.space import Space
+from tuneful.core.study import Study
+from tuneful.core.task import Task
+from tuneful.core.trial import Trial
+from tuneful.pipeline import defaults, files
+from tuneful.pipeline.candidate import Candidate
+from tuneful.pipeline.codec import Entry, decode, from_data
+from tuneful.pipeline.job import Job, from_settings
+from tuneful.pipeline.limits import Halt
+from tuneful.pipeline.prepare import prepare
+from tuneful.pipeline.prove import prove
+from tuneful.pipeline.ship import ship
+from tuneful.pipeline.train import Run
+from tuneful.pipeline.tune import Beat, Search
+from tuneful.report import Story, write
+
+FULL_RUNS = 8  # so many full trainings should fit into the time for searching
+SHIPPING = 9.0  # seconds kept for export, parity and report: measured, LOG.md
+PROVING = 0.08  # share of the budget for the baselines, at least 2 and at most 60 seconds
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of the story begins. said: a sentence about it."""
+
+    name: str
+    said: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of it. artifact is None where nothing was shipped, and evidence then says why."""
+
+    folder: Path
+    task: Task
+    trial: Trial
+    candidate: Candidate
+    evidence: Mapping[str, Any]
+    artifact: Artifact | None
+    report: Path
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def headline(self) -> str:
+        """The result in a sentence."""
+        return str(self.evidence["headline"])
+
+
+def home() -> Path:
+    """Where runs lie: $TUNEFUL_HOME, or runs/ here."""
+    return Path(os.environ.get("TUNEFUL_HOME") or "runs")
+
+
+class Work:
+    """One job being done. Iterating does it; `result` is there when it is finished, `ended` says why it stopped otherwise.
+
+    began: the `time.monotonic()` moment from which the budget counts; model: the user's own network (a settings object).
+    """
+
+    def __init__(self, job: Job, *, folder: Path | None = None, halt: Halt | None = None, device: str | None = None,
+                 began: float | None = None, model: Settings | None = None) -> None:  # fmt: skip
+        self.job, self.halt, self.device, self.model = job, halt or Halt(), device, model
+        self.folder = folder
+        self.began = time.monotonic() if began is None else began
+        self.seconds: dict[str, float] = {}
+        self.result: Result | None = None
+        self.ended = ""
+
+    def __iter__(self) -> Iterator[Stage | Beat]:
+        job = self.job
+        # What needs no data is checked before the data is read, which may take long.
+        decode(job.entries, base=self._base())
+        yield Stage("prepare", f"reading {job.source if isinstance(job.source, str) else 'the data'}")
+        with self._timed("prepare"):
+            task = prepare(job.source, **job.data.options())
+        folder = self.folder or home() / job.name_for(task.name)
+        with storage.held(folder):
+            task = task.logged_in(folder)
+            yield Stage("prepared", _described(task))
+            yield from self._search(task, folder)
+
+    # ------------------------------------------------------------------------------------------------ search
+
+    def _search(self, task: Task, folder: Path) -> Iterator[Stage | Beat]:
+        job = self.job
+        recipe, space = self._asked(task)
+        old = Study.open(folder) if (folder / storage.FILE).exists() else None
+        clock = Clock(job.budget, float(old.about.get("spent", 0.0)) if old else 0.0, self.began)
+        clock.reserve = self._reserve(clock.budget)
+        with self._timed("plan"):
+            recipe, plan = self._planned(task, recipe, clock, old)
+        study = Study.create(folder, folder.name, task, space)
+        if "recipe" not in study.about:
+            job.write(folder)
+            (folder / "task.json").write_text(json.dumps(task.summary(), indent=1) + "\n", encoding="utf-8")
+            (folder / "recipe.toml").write_text(
+                files.write(recipe, space, {"source": str(job.source), **job.data.as_data()}, job.command), encoding="utf-8"
+            )
+            study.remember("recipe", json.dumps(recipe.as_data()))
+        if (evidence := _finished(study, folder, clock.budget)) is not None:
+            self.ended = "it was finished before"
+            self.result = self._reopened(study, task, folder, evidence)
+            return
+        what = "training one recipe" if not len(space) else f"searching {len(space)} settings: {', '.join(space.as_data())}"
+        yield Stage("search", f"{what}, {plan}")
+        search = Search(study, task, recipe, space, clock, proposer=job.proposer, scheduler=job.scheduler, halt=self.halt,
+                        device=self.device, model=self.model)  # fmt: skip
+        with self._timed("search"):
+            yield from search
+        if self.halt.requested:
+            self.ended = f"stopped on request; nothing is lost: `tuneful resume {folder}` goes on"
+            self._report(study, task, folder, {}, "interrupted")
+            return
+        yield from self._finish(search, study, task, folder, clock)
+
+    def _base(self) -> Recipe:
+        return Recipe(model=self.model) if self.model is not None else Recipe()
+
+    def _asked(self, task: Task) -> tuple[Recipe, Space]:
+        """The user's recipe and space; what `optimize` varies by itself when no range is given."""
+        recipe, space = decode(self.job.entries, task, self._base())
+        if self.job.mode == "train" and len(space):
+            ranged = ", ".join(f"{dial.path}={dial.range}" for dial in space)
+            raise RecipeError(
+                f"train takes one value for each setting; {ranged} is a range", "use `tuneful tune` with the same words"
+            )
+        if self.job.mode == "tune" and not len(space):
+            raise RecipeError(
+                "tune needs a range; every setting has one value", "write lr=1e-4..1e-1, or use `tuneful optimize`"
+            )
+        if self.job.mode == "optimize" and not len(space):
+            told = {entry.key for entry in self.job.entries}
+            resolved = defaults.resolve(recipe, task)
+            own = [Entry(key, value) for key, value in defaults.dials(task, resolved).items()]
+            recipe, space = decode([*own, *self.job.entries], task, self._base())
+            if not len(space):
+                raise RecipeError(
+                    f"every setting that optimize would vary is fixed ({', '.join(sorted(told))})", "use `tuneful train`"
+                )
+        return recipe, space
+
+    def _reserve(self, budget: Budget) -> float:
+        return 0.0 if budget.seconds is None else self._proving(budget) + min(SHIPPING, budget.seconds / 4)
+
+    def _proving(self, budget: Budget) -> float:
+        return 20.0 if budget.seconds is None else min(60.0, max(2.0, PROVING * budget.seconds))
+
+    def _planned(self, task: Task, recipe: Recipe, clock: Clock, old: Study | None) -> tuple[Recipe, str]:
+        """The recipe without "auto"; a search with a time limit gets a length at which several full trainings fit."""
+        if old is not None and "recipe" in old.about:
+            return from_data(json.loads(old.about["recipe"])), "going on"
+        resolved = defaults.resolve(recipe, task)
+        limited = clock.budget.seconds is not None and self.job.mode != "train"
+        if recipe.epochs != "auto" or not limited:
+            return resolved, f"{resolved.epochs:g} epochs at most"
+        pace = _pace(task, resolved, 0.02 * clock.left, self.device)
+        fit = max(2, int(clock.left_for_search / (FULL_RUNS * pace)))
+        if fit < float(resolved.epochs):
+            why = f"{FULL_RUNS} full trainings fit into the time, at {span(pace)} an epoch"
+            resolved = defaults.resolve(recipe.replace(epochs=float(fit)), task).because("epochs", why)
+        return resolved, f"{resolved.epochs:g} epochs at most"
+
+    # ------------------------------------------------------------------------------------------------ finish
+
+    def _finish(self, search: Search, study: Study, task: Task, folder: Path, clock: Clock) -> Iterator[Stage]:
+        trial, candidate = search.candidate()
+        yield Stage("prove", f"opening the test split for trial {trial.number}")
+        with self._timed("prove"):
+            left = max(1.0, min(self._proving(clock.budget), clock.left - SHIPPING / 2))
+            evidence = prove(task, candidate, seconds=left, reason=f"to prove trial {trial.number} of {study.name}")
+        evidence["command"] = self.job.command
+        evidence["search"] = {
+            "trials": len(study.trials()),
+            "ended": search.ended,
+            "best": trial.number,
+            "because": trial.because,
+        }
+        yield Stage("ship", "exporting to ONNX and checking it against torch")
+        artifact = None
+        with self._timed("ship"):
+            evidence["seconds"] = self._parts(study)
+            try:
+                artifact = ship(task, candidate, evidence, folder / "artifact")
+                evidence = dict(artifact.read("evidence.json"))
+            except ModelError as error:
+                evidence["notes"] = [*evidence.get("notes", []), f"not shipped: {error.message}"]
+        evidence["seconds"] = self._parts(study)
+        _write_json(folder / "evidence.json", evidence)
+        report = self._report(study, task, folder, evidence, "done")
+        study.remember("spent", clock.spent)
+        study.remember("finished", str(clock.budget))
+        self.ended = search.ended
+        self.result = Result(folder, task, trial, candidate, evidence, artifact, report, evidence["seconds"])
+
+    def _report(self, study: Study, task: Task, folder: Path, evidence: Mapping[str, Any], condition: Any) -> Path:
+        story = Story(
+            title=study.name,
+            evidence=evidence,
+            trials=study.trials(),
+            task=task.summary(),
+            seconds=self._parts(study),
+            command=self.job.command,
+            condition=condition,
+            made_at=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        )
+        return write(folder / "report.html", story)
+
+    def _reopened(self, study: Study, task: Task, folder: Path, evidence: Mapping[str, Any]) -> Result:
+        from tuneful.core.artifact import unseal
+
+        search = Search(
+            study, task, from_data(json.loads(study.about["recipe"])), Space(), Clock(self.job.budget), model=self.model
+        )
+        trial, candidate = search.candidate()
+        sealed = folder / "artifact"
+        return Result(folder, task, trial, candidate, evidence, unseal(sealed) if sealed.exists() else None, folder / "report.html",
+                      evidence.get("seconds", {}))  # fmt: skip
+
+    def _parts(self, study: Study) -> dict[str, float]:
+        """Where the time went: the stages, with the search split into what its trials did."""
+        parts = dict(self.seconds)
+        trained = sum(trial.cost for trial in study.trials())
+        searched = parts.pop("search", 0.0)
+        inside = (
+            {"trials": min(trained, searched), "proposing and keeping": max(0.0, searched - trained)} if searched else {}
+        )
+        start = {"start": max(0.0, self._started)} if self._started else {}
+        return {name: round(value, 3) for name, value in {**start, **parts, **inside}.items()}
+
+    @property
+    def _started(self) -> float:
+        return self.seconds.get("start", 0.0)
+
+    @contextlib.contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[part] = self.seconds.get(part, 0.0) + time.monotonic() - began
+
+
+def _described(task: Task) -> str:
+    what = f"{task.kind} with {len(task.labels)} classes" if task.labels else f"regression of {task.target.get('name', 'y')}"
+    split = f"{len(task.train)} train, {len(task.valid)} valid, {len(task.test)} test (sealed)"
+    return (
+        f"{task.name}: {what}; {split}; examples of shape {'x'.join(map(str, task.shape))}; metric {task.objective.metric}"
+    )
+
+
+def _pace(task: Task, recipe: Recipe, seconds: float, device: str | None) -> float:
+    """Seconds that one epoch takes, validation included, from a few steps that are thrown away."""
+    run = Run(task, recipe, device=device, halt=Halt())
+    run.steps = min(run.steps, 3)
+    for _ in run:  # the first steps of a process are slow
+        pass
+    began, before = time.monotonic(), run.step
+    run.ended, run.steps = "", 10**9
+    run.halt.deadline = began + min(max(seconds, 0.2), 10.0)
+    run.every = 10**9
+    for _ in run:
+        pass
+    step = (time.monotonic() - began) / max(1, run.step - before)
+    validated = run.seconds["validate"] / max(1, len(run.curve)) / float(recipe.validate_every)
+    return step * run.batches.per_epoch + validated
+
+
+def _finished(study: Study, folder: Path, budget: Budget) -> dict[str, Any] | None:
+    """The evidence of a run that was finished with this budget, or with a larger one; None when there is more to do."""
+    done = study.about.get("finished")
+    path = folder / "evidence.json"
+    if done is None or not path.exists():
+        return None
+    old = Budget.parse(done)
+    more_time = old.seconds is not None and (budget.seconds is None or budget.seconds > old.seconds)
+    more_trials = old.trials is not None and (budget.trials is None or budget.trials > old.trials)
+    if more_time or more_trials:
+        return None
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise StudyError(
+            f"{path} is damaged ({error})", "delete it and run the same command: the model is proven anew"
+        ) from None
+
+
+def _write_json(path: Path, data: Mapping[str, Any]) -> None:
+    aside = path.with_suffix(".part")
+    aside.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    os.replace(aside, path)
+
+
+def optimize(source: Any, *, budget: str = "10min", name: str | None = None, model: Any = None, **settings: Any) -> Result:
+    """Find, prove and seal the best model that the budget can buy.
+
+    Args:
+        source: a name, a path, or data in memory, as `prepare` takes it.
+        budget: "90s", "30min", "2h", "40 trials", or both.
+        name:   of the run's folder below runs/ (or $TUNEFUL_HOME).
+        model:  your own network: a function (inputs=shape, outputs=n) -> nn.Module, or a model's settings.
+        settings: keys as on the command line; a range makes a dial: `lr="1e-4..1e-1"`.
+
+    Raises: DataError, RecipeError, StudyError; BudgetError when no trial had a value in time.
+    """
+    return _done("optimize", source, settings, name, budget, model)
+
+
+def _done(mode: Any, source: Any, settings: Mapping[str, Any], name: str | None, budget: str | None, model: Any) -> Result:
+    from tuneful.techniques.models import Own
+
+    own = model if model is None or isinstance(model, Settings) else None if isinstance(model, str) else Own.of(model)
+    told = {**settings, "model": model} if isinstance(model, str) else settings
+    work = Work(from_settings(mode, source, told, name=name, budget=budget), model=own)
+    for _ in work:
+        pass
+    if work.result is None:
+        raise StudyError(f"the work ended without a result: {work.ended}")
+    return replace(work.result)

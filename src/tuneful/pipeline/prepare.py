@@ -1,0 +1,344 @@
+"""Data of any kind -> Task: read, decide, split, fit the preprocessing on train, check, fingerprint.
+
+    "digits" · folder of images · CSV, TSV, Parquet · .npz · idx · arrays · data frame · torch Dataset · a triple of these
+
+Every choice that was made for the user is told as a finding of severity "note" or "warning". What cannot be learned from
+raises DataError. The same data, options and seed give the same task, down to its fingerprint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuneful.core.config import nearest
+from tuneful.core.errors import DataError, Problem, RecipeError
+from tuneful.core.task import Finding, Kind, Objective, Sealed, Split, Task
+from tuneful.pipeline import checks, columns, images, split, targets
+from tuneful.pipeline.metrics import METRICS
+from tuneful.runtime.preprocess import MISSING, apply
+from tuneful.techniques import sources
+from tuneful.techniques.sources import Arrays, Files, Raw, Table, note
+
+DEFAULT_METRIC: Mapping[str, str] = {"binary": "auroc", "multiclass": "accuracy", "regression": "rmse"}
+Parts = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class _Options:
+    target: str | None
+    kind: str | None
+    missing: tuple[str, ...]
+    keep: tuple[str, ...]
+    leave_out: tuple[str, ...]
+    size: int | tuple[int, int] | None
+    valid: float | Literal["auto"]
+    test: float | Literal["auto"]
+    seed: int
+    limit: int | None
+
+
+@dataclass
+class _Built:
+    """The splits as they will be learned from."""
+
+    x: Parts
+    target: targets.Target
+    y: Parts
+    schema: dict[str, Any]
+    column: str
+    what: str  # an example's name in findings: image, row
+    twins: Parts
+    normalize: Mapping[str, Any] = field(default_factory=dict)
+
+
+def prepare(
+    source: object,
+    *,
+    target: str | None = None,
+    kind: str | None = None,
+    metric: str | None = None,
+    missing: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    leave_out: Sequence[str] = (),
+    size: int | tuple[int, int] | None = None,
+    name: str | None = None,
+    seed: int = 0,
+    valid: float | Literal["auto"] = "auto",
+    test: float | Literal["auto"] = "auto",
+    limit: int | None = None,
+    limits: Mapping[str, float] | None = None,
+) -> Task:
+    """Everything that training needs to know of the data.
+
+    Args:
+        source: "digits"; a path to a folder of images, a table, an .npz archive or idx files; (x, y); {"train": (x, y), ...};
+            a data frame; a torch Dataset; or (train, test) or (train, valid, test) of any of these.
+        target: the column to predict; found by its name, or the last one, when not given.
+        kind: "binary", "multiclass" or "regression"; told by the target when not given.
+        metric: what is optimized; AUROC for two classes, accuracy for more, RMSE for numbers when not given.
+        missing: words that mean "no value", beside the usual ones ("", NA, ?, null ...).
+        keep, leave_out: columns that stay, or go, whatever the checks say.
+        size: of images after resizing: pixels a side, or (height, width).
+        seed: of the split.
+        valid, test: shares to cut where the data brings no such split; "auto" is 20 %, at most 10 000 examples.
+        limit: at most so many examples a split, stratified.
+        limits: what else must hold, such as {"latency_ms": 5.0}.
+
+    Returns: a Task. `task.findings` tells what was chosen and what may be wrong.
+    Raises:  DataError when the data cannot serve, RecipeError for a wrong option.
+    Cost:    everything is read into memory once; what would take more than half of the free memory is refused first.
+    """
+    if limit is not None and limit < 2:
+        raise RecipeError([Problem("limit", f"limit is {limit}; it must be a whole number >= 2")])
+    split.check_share("valid", valid)
+    split.check_share("test", test)
+    targets.check_kind(kind)
+    _check_metric(metric)
+    options = _Options(target, kind, _words(missing), _words(keep), _words(leave_out), size, valid, test, seed, limit)
+    raw = sources.read(source)
+    findings = [note(f"the data is {raw.what}"), *raw.findings]
+    for part, content in raw.parts.items():
+        if _count(content) == 0:
+            raise DataError(f"{part} holds no examples; at least a few of each class are wanted")
+    first = raw.parts["train"]
+    if isinstance(first, Table):
+        built = _from_table(raw, options, findings)
+    else:
+        if target is not None or missing or keep or leave_out:
+            raise RecipeError(
+                [Problem("target", "target, missing, keep and leave_out are for tables; this data has no columns")]
+            )
+        built = _from_examples(raw, options, findings)
+    findings += built.target.findings
+    if built.target.labels:
+        findings += checks.classes(built.y, built.target.labels)
+    findings += checks.repeats(cast("dict[str, NDArray[np.uint64]]", built.twins), built.y, built.what)
+    objective = _objective(built.target.kind, metric, findings)
+    x, y = built.x, built.y
+    about: dict[str, Any] = {"name": built.column}
+    if built.target.kind == "regression":
+        wide = y["train"].astype(np.float64)
+        about = {"mean": float(wide.mean()), "std": float(wide.std()) or 1.0, "name": built.column}
+    return Task(
+        name=name or raw.name,
+        kind=built.target.kind,
+        shape=tuple(int(side) for side in x["train"].shape[1:]),
+        labels=built.target.labels,
+        train=Split(x["train"], y["train"]),
+        valid=Split(x["valid"], y["valid"]),
+        test=Sealed(Split(x["test"], y["test"])),
+        objective=objective,
+        fingerprint=_fingerprint(x, y, built.schema, built.target.labels),
+        schema=built.schema,
+        normalize=built.normalize,
+        target=about,
+        findings=tuple(sorted(findings, key=lambda f: ("error", "warning", "note").index(f.severity))),
+        limits=dict(limits or {}),
+        source=str(source) if isinstance(source, str) or hasattr(source, "__fspath__") else type(source).__name__,
+    )
+
+
+def _words(given: Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(str(word) for word in given)
+
+
+def _count(part: Arrays | Files | Table) -> int:
+    if isinstance(part, Table):
+        return part.frame.height
+    return len(part.paths) if isinstance(part, Files) else len(part.y)
+
+
+def _check_metric(metric: str | None) -> None:
+    if metric is not None and metric not in METRICS:
+        sentence = f"metric is {metric!r}; it must be one of {', '.join(METRICS)}"
+        raise RecipeError([Problem("metric", sentence, nearest=nearest(metric, METRICS))])
+
+
+def _objective(kind: Kind, metric: str | None, findings: list[Finding]) -> Objective:
+    chosen = metric or DEFAULT_METRIC[kind]
+    if kind not in METRICS[chosen].kinds:
+        fitting = ", ".join(name for name, m in METRICS.items() if kind in m.kinds)
+        raise RecipeError(
+            [Problem("metric", f"metric is {chosen!r}, which does not serve a {kind} task; it must be one of {fitting}")]
+        )
+    if metric is None:
+        findings.append(note(f"the objective is {chosen}", "metric=NAME takes another"))
+    return Objective(chosen, METRICS[chosen].direction)
+
+
+def _fingerprint(x: Parts, y: Parts, schema: Mapping[str, Any], labels: Sequence[str]) -> str:
+    """sha256 over the bytes, types and shapes of all splits, the schema and the labels."""
+    found = hashlib.sha256(json.dumps([schema, list(labels)], sort_keys=True).encode())
+    for part in ("train", "valid", "test"):
+        for array in (x[part], y[part]):
+            found.update(f"{part} {array.dtype.str} {array.shape}".encode())
+            found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
+
+
+def _divide(
+    y: Mapping[str, NDArray[Any]], twins: Parts, options: _Options, findings: list[Finding]
+) -> dict[str, tuple[str, Any]]:
+    """{split: (given part, indices)}, thinned to the limit."""
+    chosen, told = split.cut(y, cast("Any", twins), options.valid, options.test, options.seed)
+    findings += told
+    if options.limit is None:
+        return cast("dict[str, tuple[str, Any]]", chosen)
+    out: dict[str, tuple[str, Any]] = {}
+    for name, (part, indices) in chosen.items():
+        kept = indices[split.thin(y[part][indices], options.limit, options.seed)]
+        if len(kept) < len(indices):
+            findings.append(Finding("note", f"{name} was thinned to limit={options.limit}", len(kept), len(indices)))
+        out[name] = (part, kept)
+    return out
+
+
+# Arrays and images
+
+
+def _from_examples(raw: Raw, options: _Options, findings: list[Finding]) -> _Built:
+    x: Parts = {}
+    labels: dict[str, Any] = {}
+    schema: dict[str, Any]
+    if isinstance(raw.parts["train"], Files):
+        parts = cast("Mapping[str, Files]", raw.parts)
+        loaded, schema = images.load(parts, options.size, findings)
+        x, labels = {p: found for p, (found, _) in loaded.items()}, {p: found for p, (_, found) in loaded.items()}
+        kind = options.kind or "classes"
+    else:
+        parts_ = cast("Mapping[str, Arrays]", raw.parts)
+        x = images.shaped({p: part.x for p, part in parts_.items()}, options.size, findings)
+        labels = {p: _flat(part.y, len(part.x), p) for p, part in parts_.items()}
+        kind = options.kind
+        shape = [int(side) for side in x["train"].shape[1:]]
+        form = "image" if len(shape) == 3 else "vector"
+        schema = {"format": 1, "kind": form, "shape": shape, "dtype": str(x["train"].dtype)}
+    for part, found in x.items():
+        checks.finite(found, "x" if part == "train" and len(x) == 1 else f"x of {part}")
+    target = targets.decode(labels, kind, "y")
+    twins: Parts = {part: checks.prints(found) for part, found in x.items()}
+    chosen = _divide(target.y, twins, options, findings)
+    out = {name: _take(x[part], indices) for name, (part, indices) in chosen.items()}
+    y = {name: target.y[part][indices] for name, (part, indices) in chosen.items()}
+    if schema["kind"] == "vector":
+        findings += checks.features(out["train"])
+        findings += checks.determined(out["train"], y["train"]) if target.kind == "regression" else []
+    return _Built(
+        x=out, target=target, y=y, schema=schema, column="y", what="image" if schema["kind"] == "image" else "row",
+        twins={name: twins[part][indices] for name, (part, indices) in chosen.items()},
+        normalize=images.statistics(out["train"]),
+    )  # fmt: skip
+
+
+def _take(x: NDArray[Any], indices: NDArray[np.int64]) -> NDArray[Any]:
+    return x if len(indices) == len(x) else x[indices]
+
+
+def _flat(y: NDArray[Any], n: int, part: str) -> NDArray[Any]:
+    """Labels as [N]: one-hot rows become numbers, a second axis of length 1 goes."""
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    elif y.ndim == 2 and y.dtype.kind in "biuf" and len(y) and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all():
+        y = y.argmax(axis=1)
+    if y.ndim != 1:
+        raise DataError(
+            f"the labels of {part} have shape {list(y.shape)}; one number or word an example is wanted, [{n}]",
+            "several labels an example are not served yet",
+        )
+    if len(y) != n:
+        raise DataError(
+            f"{part} has {n} examples and {len(y)} labels; both must be equally many",
+            "give one label for each, in the same order",
+        )
+    return y
+
+
+# Tables
+
+
+def _from_table(raw: Raw, options: _Options, findings: list[Finding]) -> _Built:
+    import polars as pl
+
+    tables = cast("Mapping[str, Table]", raw.parts)
+    train = tables["train"]
+    column, told = targets.choose(train.frame, train.where, options.target)
+    findings += [told] if told else []
+    for word, names in (("keep", options.keep), ("leave_out", options.leave_out)):
+        for name in names:
+            if name not in train.frame.columns:
+                problem = f"{word} names column {name!r}, which {train.where} has not"
+                raise RecipeError([Problem(word, problem, nearest=nearest(name, train.frame.columns))])
+    empty = {word.casefold() for word in (*MISSING, *options.missing)}
+    frames: dict[str, pl.DataFrame] = {}
+    for part, table in tables.items():
+        goal = table.frame[column]
+        there = goal.is_not_null() & ~goal.cast(pl.String).str.to_lowercase().is_in(list(empty))
+        if goal.dtype.is_float():
+            there = there & goal.is_not_nan()
+        frames[part] = table.frame if there.all() else table.frame.filter(there)
+        lost = table.frame.height - frames[part].height
+        if lost == table.frame.height:
+            raise DataError(
+                f'{table.where}: target "{column}" has no value in any of {lost} rows', "give another with target=COLUMN"
+            )
+        if lost:
+            findings.append(Finding("warning", f'rows of {part} without a value of the target "{column}" are left out', lost,
+                                    table.frame.height))  # fmt: skip
+    target = targets.decode(
+        {part: _goal(frame[column], options.kind) for part, frame in frames.items()}, options.kind, column
+    )
+    inputs = [name for name in train.frame.columns if name != column and name not in options.leave_out]
+    if not inputs:
+        raise DataError(f'{train.where} has no column beside the target "{column}"; at least one input is wanted')
+    frames = {part: frame.select(inputs) for part, frame in frames.items()}
+    twins: Parts = {part: frame.hash_rows(seed=0).to_numpy() for part, frame in frames.items()}
+    chosen = _divide(target.y, twins, options, findings)
+    y = {name: target.y[part][indices] for name, (part, indices) in chosen.items()}
+    part, indices = chosen["train"]
+    schema, found = columns.fit(frames[part][indices], y["train"], options.missing, options.keep, train.semicolons)
+    findings += found
+    used = [entry["name"] for entry in schema["columns"]]
+    cells = {p: {name: columns.values(frame[name]) for name in used} for p, frame in frames.items()}
+    encoded = {p: _encoded(schema, cells[p], p, options) for p in cells}
+    return _Built(
+        x={name: _take(encoded[p], i) for name, (p, i) in chosen.items()}, target=target, y=y, schema=schema, column=column,
+        what="row", twins={name: twins[p][i] for name, (p, i) in chosen.items()},
+    )  # fmt: skip
+
+
+def _encoded(schema: Mapping[str, Any], cells: Mapping[str, Any], part: str, options: _Options) -> NDArray[np.float32]:
+    rows = len(next(iter(cells.values())))
+    sources.guard(
+        4.0 * rows * len(schema["features"]), f"the encoded table ({rows} rows x {len(schema['features'])} features)"
+    )
+    try:
+        return apply(schema, cells)
+    except DataError as error:
+        raise DataError(
+            f"{part}: {error.message}", "name the word with missing=WORD when it means that there is no value"
+        ) from None
+
+
+def _goal(series: Any, kind: str | None) -> Any:
+    """A target column as targets.decode takes it: numbers where every value is one, else text."""
+    if series.dtype.is_numeric():
+        return series.to_numpy()
+    numeric = series.cast(float, strict=False)
+    share = 1 - numeric.null_count() / max(1, len(series))
+    if share == 1:
+        return numeric.to_numpy()
+    if kind is None and share > 0.9 and numeric.n_unique() > 20:
+        odd = series.filter(numeric.is_null())
+        row = int(numeric.is_null().arg_max())
+        raise DataError(
+            f'target "{series.name}" has {len(odd)} of {len(series)} values that are not numbers (first: row {row + 1}, "{odd[0]}")',
+            f"name them missing with missing={odd[0]}, say kind=multiclass, or give another target with target=COLUMN",
+        )
+    return series.to_list()

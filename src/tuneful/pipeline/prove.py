@@ -1,0 +1,207 @@
+"""Open the test split once, and say what is true of the model: every metric with its interval, the baselines beside it.
+
+The split is opened on purpose, with a reason, after everything that can fail without it has been tried on valid. The best
+baseline is chosen by its value on the same test split, which favours the baseline, never us; a paired test compares the two.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from tuneful.core.errors import ModelError
+from tuneful.core.measure import Measure
+from tuneful.core.task import Task
+from tuneful.pipeline.baselines import Baseline, baselines
+from tuneful.pipeline.candidate import Candidate
+from tuneful.pipeline.judge import METRICS, Floats, calibration, compare, confusion, measures, per_class, predict
+
+FORMAT = 1
+_POINTS = 2000  # residuals that the evidence keeps
+_SURE = 0.05  # a smaller p is no tie
+
+
+def prove(task: Task, candidate: Candidate, *, seconds: float, reason: str, seed: int = 0) -> dict[str, Any]:
+    """The evidence of a candidate, as plain data (JSON without NaN): measures on valid and test, per class, confusion,
+    calibration or residuals, baselines, a paired test against the best of them, verdict and headline.
+
+    Args:
+        seconds: wall-clock time for all of it. Predicting and measuring must fit; the baselines get what is left.
+        reason:  why the test split is opened; it is recorded and printed.
+        seed:    of resampling and of the baselines.
+
+    Raises: ModelError when predictions are not finite numbers. On valid, the test split is not opened then.
+    """
+    begin = time.perf_counter()
+    names = [name for name, metric in METRICS.items() if task.kind in metric.kinds]
+    unit = str(task.target.get("unit", "")) if task.kind == "regression" else ""
+    on_valid = _predicted(task, candidate, task.valid.x, "validation")
+    valid = measures(names, on_valid, task.valid.y, seed, unit)
+
+    split = task.test.open(reason)
+    ours = _predicted(task, candidate, split.x, "test")
+    test = measures(names, ours, split.y, seed, unit)
+    spent = time.perf_counter() - begin
+    # Each baseline is measured and one compared, at about the cost of measuring ourselves.
+    left = seconds - spent - 1.5 * spent - 0.1
+    against = baselines(task.kind, task.outputs, task.train, split.x, left, seed, torch.get_num_threads())
+    measured = {b.name: measures(names, b.predictions, split.y, seed, unit) for b in against if b.predictions is not None}
+    comparison = _against(task, ours, split.y, against, measured, seed)
+
+    evidence: dict[str, Any] = {
+        "format": FORMAT,
+        "headline": headline(task, test[task.objective.metric], comparison, against, measured),
+        "task": task.summary(),
+        "recipe": candidate.recipe.as_data(),
+        "steps": candidate.steps,
+        "valid": _data(valid),
+        "test": _data(test),
+        "per_class": {},
+        "confusion": [],
+        "calibration": [],
+        "residuals": {},
+        "baselines": [_entry(b, measured.get(b.name, {})) for b in against],
+        "against_baseline": comparison,
+        "environment": _environment(),
+        "notes": [*candidate.notes, *_notes(task, split.y, against)],
+    }
+    if task.kind == "regression":
+        evidence["residuals"] = _residuals(ours, split.y, seed)
+    else:
+        there = np.bincount(split.y, minlength=task.outputs)
+        each = zip(task.labels, per_class(ours, split.y), there, strict=True)
+        evidence["per_class"] = {label: {**_data(found), "n": int(n)} for label, found, n in each}
+        evidence["confusion"] = confusion(ours, split.y).tolist()
+        evidence["calibration"] = calibration(ours, split.y)
+    taken = time.perf_counter() - begin
+    evidence["seconds"] = {**candidate.seconds, "prove": taken, "baselines": sum(b.seconds for b in against)}
+    return evidence
+
+
+def headline(
+    task: Task, ours: Measure, comparison: dict[str, Any], against: list[Baseline], measured: dict[str, dict[str, Measure]]
+) -> str:
+    """One finished sentence. It begins with the baseline when that wins."""
+    metric = task.objective.metric
+    name = _words(metric)
+    reached = f"{name} of {_interval(ours)} on {ours.n} test examples"
+    if not comparison:
+        why = "; ".join(f"{b.name}: {b.failed}" for b in against if b.failed)
+        return f"The model reaches {reached}; no baseline could be compared ({why or 'the metric is undefined here'})."
+    best, verdict = comparison["baseline"], comparison["verdict"]
+    theirs = _interval(measured[best][metric])
+    chance = f"p {'< 0.001' if comparison['p'] < 0.001 else '= ' + format(comparison['p'], '.2g')}, {comparison['test']}"
+    if verdict == "worse":
+        return f"The baseline wins: {best} reaches {name} of {theirs}, and the model only {_interval(ours)}, on {ours.n} test examples ({chance})."
+    if verdict == "tie":
+        return f"The model reaches {reached}, a tie with the best baseline, {best}, which reaches {theirs} ({chance})."
+    return f"The model reaches {reached}, better than the best baseline, {best}, which reaches {theirs} ({chance})."
+
+
+def _predicted(task: Task, candidate: Candidate, x: np.ndarray, where: str) -> Floats:
+    p = predict(candidate.network, x)
+    wanted = (len(x),) if task.kind == "regression" else (len(x), task.outputs)
+    if p.shape != wanted:
+        raise ModelError(f"the network gives predictions of shape {p.shape} for {len(x)} examples; it must be {wanted}")
+    bad = int((~np.isfinite(p)).reshape(len(p), -1).any(axis=1).sum())
+    if bad:
+        raise ModelError(
+            f"{bad} of {len(p)} predictions on the {where} split are not finite numbers; all must be",
+            "train with a smaller learning rate or with clipping, or look for values in the data that overflow float32",
+        )
+    return p
+
+
+def _against(
+    task: Task, ours: Floats, y: np.ndarray, against: list[Baseline], measured: dict[str, dict[str, Measure]], seed: int
+) -> dict[str, Any]:
+    """The paired test against the best baseline; {} when there is none."""
+    metric, best = task.objective.metric, None
+    for baseline in against:
+        found = measured.get(baseline.name)
+        if found and (best is None or task.objective.better(found[metric].value, measured[best.name][metric].value)):
+            best = baseline
+    if best is None or best.predictions is None:
+        return {}
+    paired = compare(metric, ours, best.predictions, y, seed)
+    value = paired.difference.value
+    if not np.isfinite(value) or not np.isfinite(paired.p):
+        return {}
+    tie = paired.p >= _SURE or abs(value) <= task.objective.margin
+    return {
+        "baseline": best.name,
+        "metric": metric,
+        "difference": paired.difference.as_data(),
+        "p": paired.p,
+        "test": paired.test,
+        "verdict": "tie" if tie else "better" if value > 0 else "worse",
+    }
+
+
+def _entry(baseline: Baseline, found: dict[str, Measure]) -> dict[str, Any]:
+    return {
+        "name": baseline.name,
+        "measures": _data(found),
+        "seconds": baseline.seconds,
+        "failed": baseline.failed,
+        "note": baseline.note,
+    }
+
+
+def _notes(task: Task, y: np.ndarray, against: list[Baseline]) -> list[str]:
+    notes = [f"The baseline {b.name} was {b.failed}." for b in against if b.failed.startswith("skipped")]
+    notes += [
+        f"The baseline {b.name} failed: {b.failed}." for b in against if b.failed and not b.failed.startswith("skipped")
+    ]
+    notes += [f"The baseline {b.name}: {b.note}." for b in against if b.note]
+    if task.kind != "regression":
+        absent = [label for label, n in zip(task.labels, np.bincount(y, minlength=task.outputs), strict=True) if n == 0]
+        if absent:
+            shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+            notes.append(
+                f"{len(absent)} of {task.outputs} classes have no test example ({shown}); macro averages leave them out."
+            )
+    return notes
+
+
+def _residuals(p: Floats, y: np.ndarray, seed: int) -> dict[str, list[float]]:
+    kept = np.arange(len(y))
+    if len(y) > _POINTS:
+        kept = np.sort(np.random.default_rng(seed).choice(len(y), _POINTS, replace=False))
+    return {"true": y[kept].astype(float).tolist(), "predicted": p[kept].tolist()}
+
+
+def _environment() -> dict[str, Any]:
+    import sklearn
+
+    from tuneful import __version__
+
+    return {
+        "tuneful": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _data(found: dict[str, Measure]) -> dict[str, Any]:
+    return {name: measure.as_data() for name, measure in found.items()}
+
+
+def _interval(measure: Measure) -> str:
+    numbers = [f"{number:.4g}" for number in (measure.value, measure.low, measure.high)]
+    return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]{' ' + measure.unit if measure.unit else ''}"
+
+
+def _words(metric: str) -> str:
+    """How a metric is said in a sentence."""
+    special = {"auroc": "AUROC", "mse": "MSE", "rmse": "RMSE", "mae": "MAE", "r2": "R2", "log_loss": "log loss"}
+    special |= {"brier": "Brier score", "f1_macro": "macro F1", "f1_weighted": "weighted F1"}
+    return special.get(metric, metric.replace("_", " "))

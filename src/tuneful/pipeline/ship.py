@@ -1,0 +1,149 @@
+"""A proven candidate becomes an artifact: exported, compared with torch, timed, described, sealed.
+
+    artifact = ship(task, candidate, evidence, folder)
+
+Nothing is sealed unless the ONNX file gives the network's own answers on the validation split.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tuneful.core.artifact import Artifact, seal
+from tuneful.core.errors import ModelError
+from tuneful.core.measure import Measure, bootstrap, wilson
+from tuneful.core.task import Task
+from tuneful.pipeline.candidate import Candidate
+from tuneful.pipeline.export import OPSET, Served, export, served, version
+from tuneful.report.card import card
+from tuneful.runtime.load import Session, open_session
+
+TOLERANCE = 1e-4  # of the answers' scale: 1 for probabilities, the spread of the values for a regression
+_ROWS, _LARGE = 1024, 256  # examples compared; fewer when one has more than 50 000 numbers
+_SECONDS, _MOST, _LEAST = 0.2, 200, 5  # for one batch size: time, and how often at most and at least
+
+
+def ship(task: Task, candidate: Candidate, evidence: Mapping[str, Any], folder: Path) -> Artifact:
+    """Write the artifact of a candidate.
+
+    evidence: what `prove` found; "export" is added to it in the artifact, the mapping itself is not changed.
+
+    Raises: ModelError when the network cannot be exported or its ONNX file answers otherwise than torch; StorageError when
+    the disk is full. In both cases what lay in `folder` before is untouched.
+    Cost:   about two seconds for a small network, and some more for the first export of a process.
+    """
+    model = export(candidate.network, task)
+    session = open_session(model)
+    told = {
+        **evidence,
+        "export": {
+            "opset": OPSET,
+            "bytes": len(model),
+            "parity": parity(served(candidate.network, task.kind), session, task),
+            "latency": {str(batch): latency(session, task, batch).as_data() for batch in (1, 64)},
+        },
+    }
+    recipe = candidate.recipe.as_data()
+    return seal(
+        folder,
+        {
+            "model.onnx": model,
+            "weights.safetensors": weights(candidate.network),
+            "recipe.json": recipe,
+            "preprocessing.json": preprocessing(task),
+            "labels.json": list(task.labels),
+            "evidence.json": told,
+            "card.md": card(told, recipe, version()),
+        },
+        version=version(),
+    )
+
+
+def parity(network: Served, session: Session, task: Task) -> dict[str, Any]:
+    """How far the ONNX file's answers lie from torch's, on rows of the validation split.
+
+    Returns {"rows", "largest_difference", "agreement": share of rows with the same class (for a regression: with a value
+    within the tolerance), "tolerance"}. Raises ModelError when the difference is above the tolerance or not a number.
+    """
+    limit = _ROWS if np.prod(task.shape) <= 50_000 else _LARGE
+    rows = np.unique(np.linspace(0, len(task.valid) - 1, min(limit, len(task.valid))).astype(int))
+    pairs = [_both(network, session, task.valid.x[rows[at : at + 64]]) for at in range(0, len(rows), 64)]
+    ours, theirs = (np.concatenate([pair[i] for pair in pairs]).astype(np.float64) for i in (0, 1))
+    if bad := int(np.sum(~np.isfinite(ours))):
+        raise ModelError(
+            f"the network gives {bad} of {ours.size} answers that are not finite on the validation split",
+            "a model that diverged cannot be shipped; train with a lower learning rate",
+        )
+    if task.kind == "regression":
+        scale = max(float(np.std(ours)), float(task.target.get("std", 0.0)))
+        tolerance = TOLERANCE * scale + 16 * float(np.finfo(np.float32).eps) * float(np.max(np.abs(ours)))
+        same = int(np.sum(np.abs(ours - theirs) <= tolerance))
+    else:
+        tolerance = TOLERANCE
+        same = int(np.sum(ours.argmax(axis=1) == theirs.argmax(axis=1)))
+    largest = float(np.max(np.abs(ours - theirs)))
+    if not largest <= tolerance:
+        raise ModelError(
+            f"the exported model differs from torch by {largest:.2g} on {len(rows)} validation rows ({same} of them agree); "
+            f"at most {tolerance:.2g} is allowed",
+            "this network cannot be shipped; look for layers that act by chance or by batch also in eval mode",
+        )
+    return {
+        "rows": len(rows),
+        "largest_difference": largest,
+        "agreement": wilson(same, len(rows)).as_data(),
+        "tolerance": tolerance,
+    }
+
+
+def _both(network: Served, session: Session, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    x = np.ascontiguousarray(x, dtype=np.float32)
+    with torch.no_grad():
+        ours = network(torch.from_numpy(x)).numpy()
+    return ours, np.asarray(session.run(None, {"x": x})[0])
+
+
+def latency(session: Session, task: Task, batch: int) -> Measure:
+    """The median time of one call in milliseconds, on the session's one thread, after warm-up. Takes about 0.25 s."""
+    rows = np.arange(batch) % len(task.valid)
+    x = np.ascontiguousarray(task.valid.x[rows], dtype=np.float32)
+    session.run(None, {"x": x})
+    times: list[float] = []
+    until = time.perf_counter() + _SECONDS
+    while len(times) < _LEAST or (len(times) < _MOST and time.perf_counter() < until):
+        start = time.perf_counter()
+        session.run(None, {"x": x})
+        times.append(1e3 * (time.perf_counter() - start))
+    found = bootstrap(times, np.median, unit="ms")
+    how = f"median of calls with {batch} rows on one thread, {found.how}"
+    return Measure(found.value, found.low, found.high, found.n, found.unit, how)
+
+
+def preprocessing(task: Task) -> dict[str, Any]:
+    """What preprocessing.json holds: how raw input becomes x, and what happens to x inside the network."""
+    return {
+        "format": 1,
+        "kind": task.kind,
+        "shape": list(task.shape),
+        "schema": dict(task.schema),
+        "normalize": dict(task.normalize),  # inside model.onnx already; told, not to be done again
+        "target": dict(task.target),  # likewise
+    }
+
+
+def weights(network: torch.nn.Module) -> bytes:
+    """A network's state as a safetensors file. Tensors that share memory are written once each."""
+    from safetensors.torch import save
+
+    state = {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
+    return save(state, {"format": "pt"})
+
+
+__all__ = ["TOLERANCE", "latency", "parity", "preprocessing", "ship", "weights"]

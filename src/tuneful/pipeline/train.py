@@ -1,0 +1,393 @@
+"""Run: the training loop, an iterator of points.
+
+    run = Run(task, recipe)
+    for point in run:
+        print(point.epoch, point.value)
+    candidate = run.candidate()
+
+There are no callbacks: what is to happen between points stands in the caller's loop. A run is a value as far as chance goes:
+its state (weights, the optimizer's and the average's tensors, counters, the curve) is everything, since every random draw is
+keyed (`core.chance`). Saved at any step and loaded in any process, it goes on as if nothing had happened, bit for bit on CPU
+with the same number of threads.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tuneful.core.chance import key
+from tuneful.core.errors import ModelError, RecipeError, StateError, TunefulError
+from tuneful.core.measure import Measure
+from tuneful.core.recipe import Recipe
+from tuneful.core.task import Task
+from tuneful.core.trial import Point
+from tuneful.pipeline import judge, state
+from tuneful.pipeline.batches import Batches
+from tuneful.pipeline.candidate import Candidate, Network, ends
+from tuneful.pipeline.codec import from_data, from_mapping
+from tuneful.pipeline.defaults import resolve
+from tuneful.pipeline.limits import Halt, out_of_memory
+from tuneful.techniques.inits import apply_
+from tuneful.techniques.models.check import check
+from tuneful.techniques.optimizers.groups import decay_groups
+from tuneful.techniques.regularizers import EarlyStopping
+
+LOOK = 25  # steps between two looks at the loss, which cost a wait for the device
+EXPLODED = 1e4  # times the first loss: beyond it a run is given up
+
+
+class Run:
+    """One training of one recipe. Iterating trains and yields a `Point` at every validation; iterating again goes on.
+
+    task, recipe: what and how; "auto" is resolved here. device: "cpu", "cuda", or None for the GPU where there is one.
+    halt: shared with the caller, who may ask for a stop. save_to: a file that holds the state, written at every point that
+    is `save_every` seconds after the last writing, and in between when an epoch is longer than that.
+
+    ended: why the run is over, in words; "" while it is not. Errors: RecipeError, ModelError (the network does not fit).
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        recipe: Recipe,
+        *,
+        device: str | None = None,
+        halt: Halt | None = None,
+        save_to: Path | None = None,
+        save_every: float = 20.0,
+    ) -> None:
+        self.task = task
+        self.recipe = recipe = resolve(recipe, task)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.halt = halt or Halt()
+        self.save_to, self.save_every = save_to, save_every
+        self.plan: Any = recipe  # the same recipe; its sections are techniques here
+
+        torch.default_generator.manual_seed(key(recipe.seed, "build"))
+        body = self.plan.model.build(task.shape, task.outputs)
+        check(body, task.shape, task.outputs)
+        apply_(body, self.plan.init, recipe.seed)
+        for one in self.plan.regularizers:
+            one.prepare(body)
+        for one in self.plan.augments:
+            if one.needs == "image" and len(task.shape) != 3:
+                raise RecipeError(
+                    f"augments.{one.kind} works on images; the examples have shape {task.shape}", f"leave {one.kind} out"
+                )
+        front, back = ends(task)
+        self.network = Network(front, body, back).to(self.device)
+        self.body = self.network.body
+        self.params = [p for p in self.body.parameters() if p.requires_grad]
+        self.optimizer: torch.optim.Optimizer = self.plan.optimizer.build(decay_groups(self.body))
+        self.batches = Batches(task, int(recipe.batch_size), recipe.seed, self.device)
+        self.readout = self.network  # what is judged and kept: the average of weights, where there is one
+        self.averages: list[tuple[Any, dict[str, Tensor]]] = []
+        for one in self.plan.regularizers:
+            if one.start_average(self.body) is not None:
+                self.readout = copy.deepcopy(self.network).requires_grad_(False)
+                self.averages = [(one, self.readout.body.state_dict())]  # these tensors are the network's own
+        self.best: dict[str, Tensor] = {}  # the best point's weights, kept under early stopping
+        self.keeps_best = any(isinstance(one, EarlyStopping) for one in self.plan.regularizers)
+
+        self.step = 0
+        self.steps = max(1, round(float(recipe.epochs) * self.batches.per_epoch))
+        self.every = max(1, round(float(recipe.validate_every) * self.batches.per_epoch))
+        self.micro = 1  # micro-batches a step; doubled when memory runs out
+        self.curve: list[Point] = []
+        self.notes: list[str] = []
+        self.ended = ""
+        self.seconds = {"train": 0.0, "validate": 0.0, "save": 0.0}
+        self._loss = torch.zeros((), dtype=torch.float64, device=self.device)  # sum since the last point
+        self._look = torch.zeros((), dtype=torch.float64, device=self.device)  # sum since the last look
+        self._first = math.nan  # mean loss of the first LOOK steps
+        self._losses = 0
+        self._saved = time.monotonic()
+
+    # ------------------------------------------------------------------------------------------------ going
+
+    def __iter__(self) -> Iterator[Point]:
+        return (point for point in self.walk() if point is not None)
+
+    def walk(self, beat: float = 0.25) -> Iterator[Point | None]:
+        """As iterating, with a None about every `beat` seconds in between, for a progress bar or a look at the clock."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(int(self.recipe.threads))
+        torch.set_flush_denormal(True)
+        try:
+            yield from self._walk(beat)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _walk(self, beat: float) -> Iterator[Point | None]:
+        beaten = began = time.monotonic()
+        self.network.train()
+        while self.step < self.steps and not self.ended:
+            if self.halt:
+                break
+            self._one_step()
+            now = time.monotonic()
+            self.seconds["train"] += now - began
+            began = now
+            due = self.step % self.every == 0 or self.step == self.steps
+            if not self.ended and due:
+                yield self._validate()
+                began = beaten = time.monotonic()
+            elif now - beaten > beat:
+                yield None
+                began = beaten = time.monotonic()
+            if self.save_to and time.monotonic() - self._saved > self.save_every and not self.ended:
+                self.save(self.save_to)
+                began = time.monotonic()
+        if self.step >= self.steps and not self.ended:
+            self.ended = f"all {self.recipe.epochs:g} epochs are done"
+
+    @property
+    def epoch(self) -> float:
+        """Passes over train so far."""
+        return self.step / self.batches.per_epoch
+
+    # ------------------------------------------------------------------------------------------------ one step
+
+    def _one_step(self) -> None:
+        x, y = self.batches.at(self.step)
+        with torch.no_grad():
+            x = self.network.front(x)
+            x, target = self._augmented(x, y)
+        rate = self.plan.optimizer.lr * self.plan.schedule.factor(self.step, self.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss = self._gradients(x, target)
+        if loss is None:
+            return
+        for one in self.plan.regularizers:
+            one.penalize_(self.params)
+        for one in self.plan.regularizers:
+            one.limit_(self.params)
+        self.optimizer.step()
+        self.step += 1
+        for one, average in self.averages:
+            one.update_average_(average, self.body, self.step)
+        self._loss += loss
+        self._look += loss
+        self._losses += 1
+        if self.step % LOOK == 0 or self.step == self.steps:
+            self._look_at_loss()
+
+    def _augmented(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The batch as the network sees it, with class numbers where nothing blends classes, else probabilities."""
+        soft = y
+        if self.task.kind != "regression" and (self.plan.augments or self._smooths):
+            soft = F.one_hot(y, self.task.outputs).to(x.dtype)
+        for one in self.plan.augments:
+            dice = torch.Generator().manual_seed(key(self.recipe.seed, one.kind, self.step))
+            x, soft = one.apply(x, soft, dice)
+        for one in self.plan.regularizers:
+            soft = one.targets(soft) if self.task.kind != "regression" and soft.is_floating_point() else soft
+        return x, soft
+
+    @property
+    def _smooths(self) -> bool:
+        return any(one.kind == "smoothing" for one in self.plan.regularizers)
+
+    def _gradients(self, x: Tensor, target: Tensor) -> Tensor | None:
+        """Gradients of the mean loss over the batch, in `p.grad`; None when the run has ended in it."""
+        while True:
+            torch.default_generator.manual_seed(key(self.recipe.seed, "dropout", self.step))
+            if self.device.type == "cuda":
+                torch.cuda.manual_seed(key(self.recipe.seed, "dropout", self.step))
+            self.optimizer.zero_grad(set_to_none=True)
+            try:
+                total = torch.zeros((), device=self.device)
+                for part, goal in zip(x.chunk(self.micro), target.chunk(self.micro), strict=True):
+                    loss = self._loss_of(part, goal) * (len(part) / len(x))
+                    loss.backward()
+                    total = total + loss.detach()
+                return total
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise ModelError(
+                        f"the network failed in step {self.step}: {type(error).__name__}: {str(error).splitlines()[0]}",
+                        "run `tuneful check` to see one batch go through it",
+                    ) from error
+            if not self._smaller(len(x)):
+                return None
+
+    def _loss_of(self, x: Tensor, target: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
+            z = self.body(x)
+        z = z.float()
+        return F.mse_loss(z, target) if self.task.kind == "regression" else F.cross_entropy(z, target)
+
+    def _smaller(self, batch: int) -> bool:
+        """Memory ran out: halve the micro-batch. False (and the run has ended) when it is one example already."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.micro >= batch:
+            self.ended = f"failed: memory ran out in step {self.step} with one example at a time"
+            return False
+        self.micro = min(batch, self.micro * 2)
+        self.notes.append(
+            f"memory ran out in step {self.step}: a batch of {batch} now goes in {self.micro} parts whose gradients are added up"
+        )
+        return True
+
+    def _look_at_loss(self) -> None:
+        steps = LOOK if self.step % LOOK == 0 else self.step % LOOK
+        mean = float(self._look) / steps
+        self._look.zero_()
+        if math.isnan(self._first):
+            self._first = mean
+        if not math.isfinite(mean):
+            self.ended = f"diverged: the training loss became {mean} before step {self.step}"
+        elif mean > EXPLODED * max(self._first, 1e-3):
+            self.ended = f"diverged: the training loss grew from {self._first:.3g} to {mean:.3g} by step {self.step}"
+
+    # ------------------------------------------------------------------------------------------------ a point
+
+    def _validate(self) -> Point:
+        began = time.monotonic()
+        p = judge.predict(self.readout, self.task.valid.x)
+        finite = bool(torch.isfinite(torch.from_numpy(p)).all())
+        value = judge.value(self.task.objective.metric, p, self.task.valid.y) if finite else _nothing(len(self.task.valid))
+        metric = "mse" if self.task.kind == "regression" else "log_loss"
+        loss = judge.score(metric, p, self.task.valid.y) if finite else math.nan
+        self.seconds["validate"] += time.monotonic() - began
+        point = Point(
+            step=self.step,
+            epoch=self.epoch,
+            value=value,
+            train_loss=float(self._loss) / max(1, self._losses),
+            valid_loss=loss,
+            lr=float(self.optimizer.param_groups[0]["lr"]),
+            seconds=sum(self.seconds.values()),
+            notes=tuple(self.notes),
+        )
+        self._loss.zero_()
+        self._losses = 0
+        self.notes.clear()
+        self.curve.append(point)
+        if not finite:
+            self.ended = f"diverged: the network gives values that are not finite at step {self.step}"
+        else:
+            self._judge_progress()
+        return point
+
+    def _judge_progress(self) -> None:
+        values = [point.value.value for point in self.curve]
+        objective = self.task.objective
+        if self.keeps_best and not any(not objective.better(values[-1], old) for old in values[:-1]):
+            self.best = {name: tensor.clone() for name, tensor in self.readout.state_dict().items()}
+        for one in self.plan.regularizers:
+            if reason := one.ends(values, objective.direction):
+                self.ended = f"stopped early: {reason}"
+
+    def candidate(self) -> Candidate:
+        """What the run has made so far, as a copy: the best point's weights under early stopping, else the newest."""
+        network = copy.deepcopy(self.readout).cpu().eval()
+        if self.best:
+            network.load_state_dict(self.best)
+        values = [point.value for point in self.curve]
+        value = values[-1] if values else None
+        if self.best:
+            for one in values:
+                value = one if value is None or self.task.objective.better(one.value, value.value) else value
+        return Candidate(
+            network, self.recipe, self.step, value, dict(self.seconds), tuple(n for p in self.curve for n in p.notes)
+        )
+
+    # ------------------------------------------------------------------------------------------------ state
+
+    def save(self, path: Path) -> None:
+        """Write everything that the run is to one file, whole or not at all. Raises StorageError."""
+        began = time.monotonic()
+        tensors: dict[str, Tensor] = {f"net.{k}": v for k, v in self.body.state_dict().items()}
+        in_optimizer, plain_optimizer = state.pack(self.optimizer)
+        tensors |= {f"opt.{k}": v for k, v in in_optimizer.items()}
+        if self.averages:
+            tensors |= {f"avg.{k}": v for k, v in self.readout.body.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        tensors |= {"sum.loss": self._loss, "sum.look": self._look}
+        plain = {
+            "recipe": self.recipe.as_data(), "fingerprint": self.task.fingerprint, "step": self.step, "micro": self.micro,
+            "curve": [point.as_data() for point in self.curve], "notes": self.notes, "ended": self.ended, "first": repr(self._first),
+            "losses": self._losses, "seconds": self.seconds, "optimizer": plain_optimizer,
+        }  # fmt: skip
+        state.save(path, tensors, plain)
+        self._saved = time.monotonic()
+        self.seconds["save"] += self._saved - began
+
+    @classmethod
+    def resume(
+        cls, task: Task, path: Path, *, model: Any = None, device: str | None = None, halt: Halt | None = None,
+        save_to: Path | None = None, save_every: float = 20.0,
+    ) -> Run:  # fmt: skip
+        """The run whose state lies at `path`, ready to go on. model: the user's own model settings, when they are not in a file.
+
+        Raises StateError when the state is damaged, or was made with other data.
+        """
+        tensors, plain = state.load(path)
+        if plain["fingerprint"] != task.fingerprint:
+            raise StateError(
+                f"the state {path} was made with other data (fingerprint {plain['fingerprint'][:12]}, now {task.fingerprint[:12]})",
+                "bring back the data, or start anew under another name",
+            )
+        recipe = from_data(plain["recipe"])
+        if model is not None:
+            recipe = recipe.replace(model=model)
+        run = cls(task, recipe, device=device, halt=halt, save_to=save_to, save_every=save_every)
+        run._put(path, tensors, plain)
+        return run
+
+    def _put(self, path: Path, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
+        def under(prefix: str) -> dict[str, Tensor]:
+            return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+        try:
+            self.body.load_state_dict(under("net."))
+            if self.averages:
+                self.readout.body.load_state_dict(under("avg."))
+        except RuntimeError as error:
+            raise StateError(
+                f"the state {path} does not fit the network of its recipe: {str(error).splitlines()[-1].strip()}"
+            ) from error
+        state.unpack(self.optimizer, under("opt."), plain["optimizer"])
+        self.best = under("best.")
+        self._loss, self._look = (tensors[name].to(self.device) for name in ("sum.loss", "sum.look"))
+        self.step, self.micro, self._losses = plain["step"], plain["micro"], plain["losses"]
+        self.curve = [Point.from_data(point) for point in plain["curve"]]
+        self.notes, self.ended, self._first = list(plain["notes"]), plain["ended"], float(plain["first"])
+        self.seconds = dict(plain["seconds"])
+
+
+def _nothing(n: int) -> Measure:
+    return Measure(math.nan, math.nan, math.nan, n, how="the network gave values that are not finite")
+
+
+def train(task: Task, recipe: Recipe | None = None, **settings: Any) -> Candidate:
+    """Train one recipe to its end and return the candidate.
+
+    settings: keys as on the command line, `train(task, optimizer="adam", lr=3e-3)`; ranges are refused with a hint to tune.
+    """
+    recipe, space = from_mapping(settings, task, recipe)
+    if len(space):
+        ranged = ", ".join(f"{dial.path}={dial.range}" for dial in space)
+        raise RecipeError(f"train takes one value for each setting, and {ranged} is a range", "use tune to search over it")
+    run = Run(task, recipe)
+    for _ in run:
+        pass
+    if run.ended.startswith(("diverged", "failed")):
+        raise TunefulError(f"the training {run.ended}", "try a lower learning rate, such as lr=1e-4")
+    return run.candidate()
+
+
+__all__ = ["Halt", "Run", "train"]

@@ -1,0 +1,270 @@
+"""Try recipes until the clock says stop: a search over a space, an iterator of beats.
+
+    search = Search(study, task, recipe, space, clock)
+    for beat in search: ...
+    best = search.candidate()
+
+A proposer says what to try, a scheduler which trial gets the next epochs; between its turns a trial is paused exactly. What a
+search has done is in the study and beside it on the disk after every beat: kill it at any moment, make it again from the
+same study, and it goes on. Before the time for searching ends, the best trial is brought to its full length.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tuneful.core.budget import Clock
+from tuneful.core.chance import key
+from tuneful.core.errors import BudgetError, ModelError, RecipeError, StateError
+from tuneful.core.measure import Measure
+from tuneful.core.recipe import Recipe
+from tuneful.core.space import Space
+from tuneful.core.study import Study
+from tuneful.core.task import Task
+from tuneful.core.trial import Point, Trial
+from tuneful.pipeline import files
+from tuneful.pipeline.candidate import Candidate
+from tuneful.pipeline.codec import from_data
+from tuneful.pipeline.limits import Halt
+from tuneful.pipeline.train import Run
+from tuneful.techniques.interfaces import Proposer, Scheduler, Step
+from tuneful.techniques.search import ASHA, TPE
+
+STATE = "state.safetensors"
+SAME_FAILURES = 3  # first trials that may fail alike before the search gives up
+KEPT = 5  # done trials whose weights are kept
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A sign of life. trial: at work; point: just made, or None; best: the best last value of any trial so far."""
+
+    trial: int
+    epoch: float
+    epochs: float
+    point: Point | None
+    best: Measure | None
+    trials: int
+
+
+class Search:
+    """One search, or one training: an empty space has one trial.
+
+    study: where trials are kept; recipe: resolved, what the space leaves open; clock: what may be spent; model: the user's
+    own network, when it is not in a file. Iterating works; when it ends, `ended` says why.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        task: Task,
+        recipe: Recipe,
+        space: Space,
+        clock: Clock,
+        *,
+        proposer: Proposer | None = None,
+        scheduler: Scheduler | None = None,
+        halt: Halt | None = None,
+        device: str | None = None,
+        model: Any = None,
+    ) -> None:
+        self.study, self.task, self.recipe, self.space, self.clock = study, task, recipe, space, clock
+        self.proposer = proposer or TPE()
+        self.scheduler = scheduler or ASHA()
+        self.halt = halt or Halt()
+        self.device, self.model = device, model
+        self.epochs = float(recipe.epochs)
+        self.ended = ""
+        self.failures: list[str] = []
+
+    def __iter__(self) -> Iterator[Beat]:
+        self.halt.deadline = time.monotonic() + self.clock.left_for_search
+        while not self.ended:
+            if self.halt.requested:
+                self.ended = "it was asked to stop"
+                return
+            trials = self.study.trials()
+            step = self._next(trials)
+            if step is None:
+                return
+            trial = self._taken(step, trials)
+            if trial is None:
+                if (last := self._finish_best(self.study.trials())) is None:
+                    self.ended = self.ended or "every recipe of the space has been tried"
+                    return
+                step = last
+                trial = self._taken(step, trials)
+            if trial is not None:
+                yield from self._work(trial, step.epochs)
+                self.study.remember("spent", self.clock.spent)
+
+    # ------------------------------------------------------------------------------------------------ what next
+
+    def _next(self, trials: tuple[Trial, ...]) -> Step | None:
+        """What to do next; None (and `ended` is set) when nothing is to be done."""
+        for trial in trials:
+            if trial.state == "running":
+                return Step(trial.number, float(trial.tags.get("until", self.epochs)), "its process had ended")
+        if self.clock.left_for_search <= 0:
+            self.ended = "the time for searching is over"
+            return None
+        step = self.scheduler.next(trials, self.task.objective, self.epochs)
+        if self._must_finish(trials):
+            step = self._finish_best(trials) or step
+        if step.trial is None and self.clock.trials_left(len(trials)) <= 0:
+            step = self._finish_best(trials)
+            self.ended = "" if step else f"all {self.clock.budget.trials} trials of the budget have begun"
+        return step
+
+    def _must_finish(self, trials: tuple[Trial, ...]) -> bool:
+        """Would the best trial not reach its full length any more if it had to wait for another one?"""
+        best = self._best_unfinished(trials)
+        if best is None or math.isinf(self.clock.left_for_search):
+            return False
+        need = _pace(best) * (self.epochs - _epoch(best))
+        slowest = max(_pace(trial) for trial in trials if trial.last is not None)
+        return need + slowest * self.epochs / 3 > self.clock.left_for_search
+
+    def _finish_best(self, trials: tuple[Trial, ...]) -> Step | None:
+        """Bring the best trial to its end, unless one that has ended is better."""
+        best = self._best_unfinished(trials)
+        if best is None:
+            return None
+        return Step(best.number, self.epochs, "the best so far is brought to its full length")
+
+    def _best_unfinished(self, trials: tuple[Trial, ...]) -> Trial | None:
+        rated = [
+            t
+            for t in trials
+            if t.state in ("paused", "done") and t.last is not None and t.last.value.value == t.last.value.value
+        ]
+        if not rated:
+            return None
+        sign = 1.0 if self.task.objective.direction == "max" else -1.0
+        best = max(rated, key=lambda t: (sign * (t.last.value.value if t.last else 0.0), -t.number))
+        return best if best.state == "paused" else None
+
+    def _taken(self, step: Step, trials: tuple[Trial, ...]) -> Trial | None:
+        """The trial of a step: taken up again, or a new one; None when the space has no new recipe."""
+        if step.trial is not None:
+            return self.study.claim(step.trial, step.because, step.epochs)
+        rated = sum(trial.last is not None for trial in trials)
+        sampler = self.proposer.sampler(key(self.recipe.seed, "proposal", len(trials)))
+        if not trials and (given := self._defaults()) is not None:
+            return self.study.ask(self.space, sampler, self.recipe, "the defaults come first", step.epochs, given)
+        return self.study.ask(self.space, sampler, self.recipe, self.proposer.because(rated), step.epochs)
+
+    def _defaults(self) -> dict[str, Any] | None:
+        """The dials as the recipe has them, where all lie inside their ranges."""
+        given: dict[str, Any] = {}
+        for dial in self.space:
+            if not dial.exists(given):
+                continue
+            value = self.recipe.get(dial.path)
+            value = getattr(value, "kind", value)
+            if not dial.holds(value):
+                return None
+            given[dial.path] = value
+        return given
+
+    # ------------------------------------------------------------------------------------------------ one trial
+
+    def _work(self, trial: Trial, until: float) -> Iterator[Beat]:
+        folder = self.study.trial_folder(trial.number)
+        path = folder / STATE
+        try:
+            run = self._run(trial, path)
+            for point in run.walk():
+                if point is not None:
+                    self.study.report(trial.number, point)
+                    self.study.remember("spent", self.clock.spent)
+                yield self._beat(trial.number, run, point)
+                if point is not None and point.epoch >= until * (1 - 1e-6) and run.step < run.steps and not run.ended:
+                    break
+        except (ModelError, RecipeError) as error:
+            self._failed(trial, str(error).splitlines()[0], sum(p.seconds for p in trial.curve[-1:]))
+            if len(self.failures) >= SAME_FAILURES and len(set(self.failures)) == 1 and self.study.best() is None:
+                raise
+            if len(self.space) == 0:
+                raise
+            return
+        cost = sum(run.seconds.values())
+        if run.ended.startswith(("diverged", "failed")):
+            self._failed(trial, run.ended, cost)
+            path.unlink(missing_ok=True)
+            return
+        run.save(path)
+        _write_curve(folder / "curve.jsonl", run.curve)
+        if run.ended:
+            self.study.tell(trial.number, "done", run.ended, cost)
+            self._tidy()
+        else:
+            self.study.pause(trial.number, cost)
+
+    def _run(self, trial: Trial, path: Path) -> Run:
+        recipe = from_data(trial.recipe)
+        if self.model is not None:
+            recipe = recipe.replace(model=self.model)
+        if path.exists():
+            # A damaged state costs time but no result: the trial is made anew and takes the same course.
+            with contextlib.suppress(StateError):
+                return Run.resume(self.task, path, model=self.model, device=self.device, halt=self.halt, save_to=path)
+        run = Run(self.task, recipe, device=self.device, halt=self.halt, save_to=path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        heading = f"trial {trial.number} of {self.study.name}: {trial.because}"
+        (path.parent / "recipe.toml").write_text(files.write(run.recipe, heading=heading), encoding="utf-8")
+        return run
+
+    def _failed(self, trial: Trial, reason: str, cost: float) -> None:
+        self.study.tell(trial.number, "failed", reason, cost)
+        self.failures.append(reason)
+
+    def _beat(self, number: int, run: Run, point: Point | None) -> Beat:
+        best = self.study.best() if point is not None else None
+        return Beat(number, run.epoch, self.epochs, point, best.last.value if best and best.last else None, number + 1)
+
+    def _tidy(self) -> None:
+        """Keep the weights of the best done trials only; what can still go on keeps its state."""
+        done = [trial for trial in self.study.trials() if trial.state == "done" and trial.last is not None]
+        sign = -1.0 if self.task.objective.direction == "max" else 1.0
+        done.sort(key=lambda trial: sign * (trial.last.value.value if trial.last else math.nan))
+        for trial in done[KEPT:]:
+            (self.study.trial_folder(trial.number) / STATE).unlink(missing_ok=True)
+
+    # ------------------------------------------------------------------------------------------------ what came of it
+
+    def candidate(self) -> tuple[Trial, Candidate]:
+        """The best trial and its network. Raises BudgetError when no trial has a value."""
+        best = self.study.best()
+        if best is None:
+            raised = (
+                f"; {len(self.failures)} trials failed, the last because it {self.failures[-1]}" if self.failures else ""
+            )
+            raise BudgetError(f"the budget of {self.clock.budget} ended before any trial had a value{raised}",
+                              "give a longer budget, or a smaller model")  # fmt: skip
+        path = self.study.trial_folder(best.number) / STATE
+        made = Run.resume(self.task, path, model=self.model, device=self.device).candidate()
+        return best, made
+
+
+def _epoch(trial: Trial) -> float:
+    return trial.last.epoch if trial.last else 0.0
+
+
+def _pace(trial: Trial) -> float:
+    """Seconds that an epoch of this trial takes."""
+    return trial.last.seconds / max(trial.last.epoch, 1e-9) if trial.last else 0.0
+
+
+def _write_curve(path: Path, curve: list[Point]) -> None:
+    path.write_text("".join(json.dumps(point.as_data()) + "\n" for point in curve), encoding="utf-8")
+
+
+__all__ = ["Beat", "Search"]

@@ -1,0 +1,194 @@
+"""A model card in Markdown, written from the evidence alone; what is not known is said.
+
+Source: Mitchell et al., Model Cards for Model Reporting, FAT* 2019, arXiv:1810.03993: its nine sections, in its order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from tuneful.report import words
+
+_UNKNOWN = "Not known to tuneful"
+
+
+def card(evidence: Mapping[str, Any], recipe: Mapping[str, Any], version: str) -> str:
+    """The card of a shipped model.
+
+    Args:
+        evidence: what evidence.json holds, "export" included; every part of it may be missing.
+        recipe: plain data of the recipe.
+        version: of the tuneful that made the model.
+    """
+    task = words.table(evidence.get("task"))
+    parts = [
+        f"# Model card: {_plain(task.get('name') or 'a model')}",
+        _plain(str(evidence.get("headline", ""))),
+        _details(evidence, recipe, version),
+        _use(task),
+        _factors(task),
+        _metrics(task),
+        _data(task),
+        _analyses(evidence),
+        _caveats(evidence, task),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _details(evidence: Mapping[str, Any], recipe: Mapping[str, Any], version: str) -> str:
+    export = words.table(evidence.get("export"))
+    lines = [
+        f"Made by: tuneful {version}. {_UNKNOWN}: who ran it, and whom to ask.",
+        f"Kind: {_kind(recipe.get('model'))}, trained with {_kind(recipe.get('optimizer'))} "
+        f"for {words.number(evidence.get('steps'))} steps (all settings: recipe.json).",
+        f"Files: model.onnx (opset {export.get('opset', '?')}, {words.size(float(export.get('bytes') or 0))}), weights.safetensors.",
+        f"Licence and citation: {_UNKNOWN[0].lower()}{_UNKNOWN[1:]}; the owner of the model must add them.",
+    ]
+    if command := str(evidence.get("command", "")):
+        lines.append(f"Command: {_code(command)}.")
+    return _section("Model details", lines)
+
+
+def _use(task: Mapping[str, Any]) -> str:
+    target = str(words.table(task.get("target")).get("name", "")) or "the target"
+    what = "a value" if task.get("kind") == "regression" else f"one of {len(words.rows(task.get('labels')))} classes"
+    return _section(
+        "Intended use",
+        [
+            f"Primary use: to predict {_plain(target)} ({what}) for inputs that come from where the training data came from.",
+            f"Primary users: {_UNKNOWN[0].lower()}{_UNKNOWN[1:]}.",
+            "Out of scope: inputs of another origin, and decisions on people that nobody reviews; neither was examined.",
+        ],
+    )
+
+
+def _factors(task: Mapping[str, Any]) -> str:
+    labels = [_plain(str(label)) for label in words.rows(task.get("labels"))]
+    shown = words.listed(labels[:20]) + (" and others" if len(labels) > 20 else "")
+    examined = f"Examined: the classes ({shown})." if labels else "Examined: none beside the size of the error."
+    return _section(
+        "Factors",
+        [
+            examined,
+            "Groups of people, instruments and environments were not examined: the data does not name them to tuneful.",
+        ],
+    )
+
+
+def _metrics(task: Mapping[str, Any]) -> str:
+    goal = words.table(task.get("objective"))
+    better = "larger is better" if goal.get("direction") == "max" else "smaller is better"
+    lines = [f"Chosen by: {words.metric(str(goal.get('metric', 'an unnamed metric')))} on the validation split; {better}."]
+    if task.get("kind") != "regression":
+        lines.append("Decision: the most probable class; no other threshold was tried.")
+    lines.append("Uncertainty: every figure stands with its 95 % interval and its count; the method is in evidence.json.")
+    return _section("Metrics", lines)
+
+
+def _data(task: Mapping[str, Any]) -> str:
+    n = {part: words.number(task.get(f"n_{part}")) for part in ("train", "valid", "test")}
+    openings = words.rows(task.get("openings"))
+    opened = f"it was opened {words.many(len(openings), 'time')}" if openings else "no opening of it is recorded"
+    prepared = "scaling and encoding were fitted on the training data only"
+    evaluation = [
+        f"Data: {n['test']} examples of {_plain(str(task.get('name') or 'the data'))}, held back from training and choosing; "
+        f"{opened}.",
+        f"Preparation: preprocessing.json; {prepared}.",
+    ]
+    training = [
+        f"Data: {n['train']} examples to train on and {n['valid']} to choose by; "
+        f"fingerprint {_code(str(task.get('fingerprint', 'unknown')))}.",
+        f"How it was collected, and whom it leaves out: {_UNKNOWN[0].lower()}{_UNKNOWN[1:]}.",
+    ]
+    findings = [words.table(finding) for finding in words.rows(task.get("findings"))]
+    training += [
+        f"Finding ({finding.get('severity')}): {_plain(str(finding.get('what')))}, {finding.get('count')} of {finding.get('of')}."
+        for finding in findings[:20]
+    ]
+    return _section("Evaluation data", evaluation) + "\n\n" + _section("Training data", training)
+
+
+def _analyses(evidence: Mapping[str, Any]) -> str:
+    lines = ["## Quantitative analyses", ""]
+    measures = words.table(evidence.get("test")) or words.table(evidence.get("valid"))
+    split = "test" if evidence.get("test") else "validation"
+    lines += [f"| {split} split | value | 95 % interval | n |", "|---|---|---|---|"]
+    lines += [_row(words.metric(name), found) for name, found in measures.items()]
+    if classes := words.table(evidence.get("per_class")):
+        lines += ["", "| class | precision | recall | F1 | n |", "|---|---|---|---|---|"]
+        for label, found in list(classes.items())[:100]:
+            cells = [_measured(words.table(found).get(name)) for name in ("precision", "recall", "f1")]
+            lines.append(f"| {_plain(label)} | {' | '.join(cells)} | {words.number(words.table(found).get('n'))} |")
+    if against := words.table(evidence.get("against_baseline")):
+        lines += [
+            "",
+            f"Against the best baseline ({_plain(str(against.get('baseline')))}), "
+            f"{words.metric(str(against.get('metric')))}: {against.get('verdict')}; "
+            f"difference {_measured(against.get('difference'))}, {_plain(str(against.get('test', '')))} "
+            f"{words.p_value(float(p)) if isinstance(p := against.get('p'), int | float) else ''}.".replace(" .", "."),
+        ]
+    export = words.table(evidence.get("export"))
+    if parity := words.table(export.get("parity")):
+        lines += [
+            "",
+            f"model.onnx against torch on {words.number(parity.get('rows'))} validation rows: largest difference "
+            f"{words.number(parity.get('largest_difference'), 2)} (allowed: {words.number(parity.get('tolerance'), 2)}).",
+        ]
+    for batch, found in words.table(export.get("latency")).items():
+        lines += [
+            "",
+            f"Time of one call with {batch} rows, one CPU thread of the machine that shipped it: {_measured(found)}.",
+        ]
+    lines += ["", "Combinations of factors were not examined."]
+    return "\n".join(lines)
+
+
+def _caveats(evidence: Mapping[str, Any], task: Mapping[str, Any]) -> str:
+    ethics = _section(
+        "Ethical considerations",
+        [
+            f"Sensitive data, risks and harms: {_UNKNOWN[0].lower()}{_UNKNOWN[1:]}; nobody has reviewed them unless the owner "
+            "says so here."
+        ],
+    )
+    notes = [f"{_plain(str(note)).rstrip('.')}." for note in words.rows(evidence.get("notes"))]
+    n = task.get("n_test")
+    if isinstance(n, int) and n < 200:
+        notes.append(f"The test split has only {n} examples: mind the width of the intervals.")
+    notes.append("The figures hold for data like the test split; watch the model once it meets other data.")
+    return ethics + "\n\n" + _section("Caveats and recommendations", notes)
+
+
+def _section(title: str, lines: list[str]) -> str:
+    return f"## {title}\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _row(name: str, found: Any) -> str:
+    measure = words.measured(found)
+    if measure is None:
+        return f"| {_plain(name)} | not measured | | |"
+    return f"| {_plain(name)} | {words.central(measure)} | {words.interval(measure)} | {measure.n:,} |"
+
+
+def _measured(found: Any) -> str:
+    measure = words.measured(found)
+    return words.whole(measure) if measure is not None else "not measured"
+
+
+def _kind(section: Any) -> str:
+    return _plain(str(words.table(section).get("kind", section or "unknown")))
+
+
+def _plain(text: str) -> str:
+    """Foreign text (labels, names, notes) as text in Markdown: one line, nothing that marks up."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
+
+
+def _code(text: str) -> str:
+    fence = "``" if "`" in text else "`"
+    return f"{fence}{' '.join(text.split())}{fence}"
+
+
+__all__ = ["card"]

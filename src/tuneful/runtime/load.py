@@ -1,0 +1,157 @@
+"""Load a sealed model and predict with it. numpy and onnxruntime only.
+
+model = load("runs/digits/artifact")
+model.predict(x)          # class names, or values
+model.probabilities(x)    # [N, L]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuneful.core.artifact import Artifact, unseal
+from tuneful.core.errors import ArtifactError, MissingError, ModelError, TunefulError
+from tuneful.runtime.onnxfile import external_tensors
+
+BATCH = 256  # examples that go through the network at once
+
+
+class Session(Protocol):
+    """What is used of an onnxruntime.InferenceSession."""
+
+    def run(self, output_names: Any, input_feed: Any) -> list[Any]: ...
+
+    def get_inputs(self) -> list[Any]: ...
+
+    def get_outputs(self) -> list[Any]: ...
+
+
+class Model:
+    """A loaded artifact. It may be shared by threads: nothing in it changes.
+
+    kind: "binary", "multiclass" or "regression"; labels: class names in the order of the columns of `probabilities`;
+    shape: of one example as the network takes it.
+    """
+
+    def __init__(self, artifact: Artifact, session: Session) -> None:
+        facts: Mapping[str, Any] = artifact.read("preprocessing.json")
+        try:
+            self.kind = str(facts["kind"])
+            self.shape = tuple(int(side) for side in facts["shape"])
+            self.schema: Mapping[str, Any] = facts["schema"]
+            self.labels = tuple(str(label) for label in artifact.read("labels.json"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(
+                f"{artifact.folder}: preprocessing.json or labels.json is not as `ship` writes it ({error!r})"
+            ) from None
+        self.artifact = artifact
+        self._session = session
+
+    def predict(self, x: Any) -> NDArray[Any]:
+        """The most probable class name of each example, or the value: [N].
+
+        x: raw input as it was before tuneful saw it. Images: an array [N, C, H, W] (or [N, H, W, C], [N, H, W]) or a list of
+        files; vectors: an array [N, D]; tables: {column: values} or a list of rows {column: value}.
+
+        Raises: DataError that names the column, shape or value which does not fit.
+        """
+        out = self._run(x)
+        return out if self.kind == "regression" else np.array(self.labels)[out.argmax(axis=1)]
+
+    def probabilities(self, x: Any) -> NDArray[np.float32]:
+        """The probability of each class, [N, L]; rows sum to 1. x as for `predict`. Raises ModelError for a regression."""
+        if self.kind == "regression":
+            raise ModelError("a regression has no probabilities", "call predict")
+        return self._run(x)
+
+    def _run(self, x: Any) -> NDArray[np.float32]:
+        from tuneful.runtime.preprocess import apply
+
+        encoded = apply(self.schema, x)
+        parts = [np.asarray(self._session.run(None, {"x": batch})[0]) for batch in _batches(encoded)]
+        width = () if self.kind == "regression" else (len(self.labels),)
+        return np.concatenate(parts) if parts else np.empty((0, *width), np.float32)
+
+    def __repr__(self) -> str:
+        of = f"{len(self.labels)} classes" if self.labels else "one value"
+        return f"Model({self.kind}, {of}, input {list(self.shape)}, {self.artifact.folder})"
+
+
+def load(path: str | Path, threads: int = 1) -> Model:
+    """A model from an artifact's folder, ready to predict.
+
+    Args:
+        path: the folder that `ship` wrote. Every hash in it is checked.
+        threads: CPU threads for one prediction; they are pinned, so that many models can share a machine.
+
+    Raises: ArtifactError when a file is damaged, missing, foreign or too new; MissingError without onnxruntime.
+    Cost:   reads every byte once, then builds a session (milliseconds for small models).
+    """
+    if threads < 1:
+        raise TunefulError(f"threads is {threads}; it must be at least 1")
+    artifact = unseal(Path(path))
+    session = open_session(artifact.read("model.onnx"), threads)
+    model = Model(artifact, session)
+    _fits(model, session)
+    return model
+
+
+def open_session(model: bytes, threads: int = 1) -> Session:
+    """A session over an ONNX file in memory, with pinned threads. A model that refers to other files is refused.
+
+    Raises: ArtifactError when onnxruntime cannot use the file, MissingError when there is no onnxruntime.
+    """
+    try:
+        import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
+    except ImportError:
+        missing = MissingError("onnxruntime", "runtime", "loading an artifact")
+        missing.hint = "pip install onnxruntime"
+        raise missing from None
+    if outside := external_tensors(model):
+        raise ArtifactError(
+            f"model.onnx wants the numbers of {outside[0]!r} from another file; a sealed model holds all of its own",
+            "do not use this artifact; ship the model again",
+        )
+    ort: Any = onnxruntime  # it has no types
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors reach us as exceptions; warnings are nothing a user can act on
+    try:
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no base class but Exception
+        first = str(error).splitlines()[0][:200]
+        raise ArtifactError(
+            f"onnxruntime {ort.__version__} cannot use model.onnx ({first})", "try a newer onnxruntime"
+        ) from error
+
+
+def _fits(model: Model, session: Session) -> None:
+    """Does the network have the one input and the one output that the other files promise?"""
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    wanted = ["value"] if model.kind == "regression" else ["probabilities"]
+    if [each.name for each in inputs] != ["x"] or [each.name for each in outputs] != wanted:
+        met = f"{[each.name for each in inputs]} -> {[each.name for each in outputs]}"
+        raise ArtifactError(f"model.onnx has {met}; it must have ['x'] -> {wanted}", "ship the model again")
+    shape, width = tuple(inputs[0].shape[1:]), tuple(outputs[0].shape[1:])
+    promised = () if model.kind == "regression" else (len(model.labels),)
+    if inputs[0].type != "tensor(float)" or shape != model.shape:
+        raise ArtifactError(
+            f"model.onnx takes {inputs[0].type} {list(shape)}; preprocessing.json gives tensor(float) {list(model.shape)}",
+            "ship the model again",
+        )
+    if width != promised:
+        raise ArtifactError(f"model.onnx gives {list(width)} numbers an example; labels.json has {len(model.labels)} labels")
+
+
+def _batches(x: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    for at in range(0, len(x), BATCH):
+        yield np.ascontiguousarray(x[at : at + BATCH])
+
+
+__all__ = ["Model", "load", "open_session"]

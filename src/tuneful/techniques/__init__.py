@@ -1,0 +1,1 @@
+"""Techniques: one idea, one source, one file. Families never import one another."""

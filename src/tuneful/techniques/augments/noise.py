@@ -1,0 +1,33 @@
+"""Gaussian noise on the input.
+
+    x' = x + std e,  e ~ N(0, 1)
+
+For small std it is a penalty on the gradient of the network with respect to its input.
+
+Source: Bishop, Neural Computation 7(1), 1995.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from tuneful.core.config import NonNegative
+from tuneful.techniques.interfaces import Augment
+
+
+class Noise(Augment):
+    """Smooth functions of images and tables alike."""
+
+    source: ClassVar[str] = "Bishop, Neural Computation 7(1), 1995"
+    cost: ClassVar[str] = "one draw per number of the batch"
+
+    kind: Literal["noise"] = "noise"
+    std: NonNegative = 0.1  # deviation of the noise, where that of the data is 1
+
+    def apply(self, x: Tensor, p: Tensor, dice: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Add noise to [B, ...]; p is given back as it is."""
+        drawn = torch.randn(x.shape, generator=dice).to(x.device, x.dtype)
+        return x + self.std * drawn, p

@@ -1,0 +1,190 @@
+"""The shape of every plug. A technique is a settings class (its dials) with one or two methods (its idea).
+
+Families never import one another; all of them import only `core` and this file. Outsiders pass instances of their own
+subclasses and run our contract tests on them.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from tuneful.core.config import Settings
+
+if TYPE_CHECKING:
+    import torch
+    from optuna.samplers import BaseSampler
+    from torch import Tensor, nn
+
+    from tuneful.core.task import Objective
+    from tuneful.core.trial import Trial
+
+Hyper = Any  # one attribute a setting: a float, or a tensor [K, 1, ...] for a stack
+
+
+class Technique(Settings):
+    """What `tuneful list` prints of every technique. `kind` (a Literal field) is its name in recipes."""
+
+    source: ClassVar[str] = ""  # author, venue, year, identifier
+    cost: ClassVar[str] = ""  # memory and time beside doing without, in words
+
+
+class Model(Technique):
+    """Makes a network."""
+
+    family: ClassVar[str] = "model"
+
+    @abstractmethod
+    def build(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
+        """A network from [B, *shape] float32 to [B, outputs] (logits, or a standardized target).
+
+        Weights may hold anything: an Init fills them. Raises ModelError when the shape cannot be served.
+        """
+
+
+class Init(Technique):
+    """Fills the weights of a fresh network. `techniques.inits.apply_` walks the modules and calls `fill_` on each weight."""
+
+    family: ClassVar[str] = "init"
+    gain: ClassVar[float] = 1.0  # of hidden layers; sqrt 2 makes up for what a rectifier removes; the last layer has 1
+
+    @abstractmethod
+    def fill_(self, weight: Tensor, fan_in: int, fan_out: int, gain: float, dice: torch.Generator) -> None:
+        """Fill one weight of two or more axes in place; biases and norms are the caller's (zeros and ones)."""
+
+
+class Optimizer(Technique):
+    """A rule that turns gradients into steps. `state` names its tensors per parameter, zeros at first; `rates` names the
+    settings that a schedule's factor multiplies, in a stack as for one model."""
+
+    family: ClassVar[str] = "optimizer"
+    state: ClassVar[tuple[str, ...]] = ()
+    rates: ClassVar[tuple[str, ...]] = ("lr",)
+
+    @abstractmethod
+    def step_(self, p: Tensor, g: Tensor, s: Mapping[str, Tensor], t: int | Tensor, h: Hyper) -> None:
+        """One step, in place, of p and of the tensors in s; g is only read.
+
+        p, g and the state share one shape, [*] for one model or [K, *] for a stack of K trials. h has one attribute a
+        field of the settings. A number of h is a float, or for a stack a tensor of shape [K, 1, ...] with as many axes as
+        p, of p's type or float64 (coefficients such as 1 - beta2 ** t are then worked out in float64 and cast to p's type).
+        Flags are plain bools. t counts from 1: an int, or for a stack whose members differ a tensor of shape [K, 1, ...].
+        """
+
+    @abstractmethod
+    def build(self, params: Iterable[Any]) -> torch.optim.Optimizer:
+        """A `torch.optim.Optimizer` over parameters or groups: torch's own fused class where it has one, else the rule.
+
+        A group may override any setting by its own name ({"params": [...], "decay": 0.0}), whichever class is built;
+        `group["lr"]` is the rate in both, so a schedule writes `group["lr"] = settings.lr * factor` before each step.
+        """
+
+
+class Schedule(Technique):
+    """The learning rate over a run, as a factor of the optimizer's lr."""
+
+    family: ClassVar[str] = "schedule"
+
+    @abstractmethod
+    def factor(self, step: int, steps: int) -> float:
+        """The factor for step 0 <= step < steps of a run of `steps` steps. Stretches when steps change; never truncates."""
+
+
+class Regularizer(Technique):
+    """Something that keeps a network from learning the noise. The loop asks each for what it knows how to do: a subclass
+    overrides the hook it needs (averaging: two); the others do nothing, so the loop may call every hook of all of them.
+
+    One run calls them in this order:
+
+        for r in regularizers: r.prepare(net)                        # once, before the optimizer is built
+        averages = [r.start_average(net) for r in regularizers]      # once; None from all but averaging
+        every step, t = 1, 2, ...:
+            p = r.targets(p)                                         # after the augments, before the loss
+            loss.backward()
+            r.penalize_(params)                                      # all penalties first
+            r.limit_(params)                                         # then all limits; then optimizer.step()
+            r.update_average_(average, net, t)                       # where start_average gave one
+        every validation:
+            reason = r.ends(values, direction)                       # "" goes on; a reason stops the run
+    """
+
+    family: ClassVar[str] = "regularizers"
+
+    def prepare(self, net: nn.Module) -> None:
+        """Change the network once, before the first step (dropout rates). Raises ModelError when it does not apply."""
+
+    def targets(self, p_BL: Tensor) -> Tensor:
+        """The target probabilities [B, L] that the loss shall use, rows summing to 1 (label smoothing); classification and
+        training only. p_BL is not modified."""
+        return p_BL
+
+    def penalize_(self, params: Sequence[nn.Parameter]) -> None:
+        """Add the gradient of a penalty to each `p.grad`, in place (L1, L2); a parameter without one is left alone."""
+
+    def limit_(self, params: Sequence[nn.Parameter]) -> None:
+        """Limit the gradients `p.grad` in place (clipping), just before the optimizer's step; never waits for the device."""
+
+    def start_average(self, net: nn.Module) -> dict[str, Tensor] | None:
+        """The average of the network's state to begin with, a detached copy keyed as `net.state_dict()`; None when this
+        technique keeps none. It is part of a run's state, is what is validated and shipped, and loads with
+        `net.load_state_dict`."""
+        return None
+
+    def update_average_(self, average: dict[str, Tensor], net: nn.Module, t: int) -> None:
+        """Move the average towards the network in place, after optimizer step t = 1, 2, ... (buffers too)."""
+
+    def ends(self, values: Sequence[float], direction: Literal["max", "min"]) -> str:
+        """Why the run should end after these values of the objective (one a validation, oldest first), or "" to go on. A
+        pure function, so that a resumed run decides as it would have."""
+        return ""
+
+
+class Augment(Technique):
+    """Changes a batch on the way to the network, while training only."""
+
+    family: ClassVar[str] = "augments"
+    needs: ClassVar[str] = "any"  # "image" for [B, C, H, W] alone
+
+    @abstractmethod
+    def apply(self, x: Tensor, p: Tensor, dice: torch.Generator) -> tuple[Tensor, Tensor]:
+        """A changed batch. x: [B, ...] float32, normalized (mean 0, deviation 1); p: [B, L] target probabilities, or [B, 1]
+        standardized targets. Neither is modified. dice, on the CPU, is the only source of chance."""
+
+
+class Proposer(Technique):
+    """Says which recipe to try next, as a sampler of Optuna."""
+
+    family: ClassVar[str] = "proposer"
+
+    @abstractmethod
+    def sampler(self, seed: int) -> BaseSampler:
+        """An Optuna sampler all of whose chance comes from `seed`. A new one is made for every proposal, with a seed keyed by
+        the trial's number, so that an interrupted search goes on as if it had not been."""
+
+    @abstractmethod
+    def because(self, finished: int) -> str:
+        """Why the next proposal is what it is, when `finished` trials have values."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to do next: train `trial` (None: a new one) until it has `epochs` epochs."""
+
+    trial: int | None
+    epochs: float
+    because: str
+
+
+class Scheduler(Technique):
+    """Says which trial gets the next epochs."""
+
+    family: ClassVar[str] = "scheduler"
+
+    @abstractmethod
+    def next(self, trials: Sequence[Trial], objective: Objective, epochs: float) -> Step:
+        """What to do next, given all trials so far; epochs is the length of a full run."""
+
+
+__all__ = ["Augment", "Init", "Model", "Optimizer", "Proposer", "Regularizer", "Schedule", "Scheduler", "Step", "Technique"]

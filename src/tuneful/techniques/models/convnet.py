@@ -1,0 +1,75 @@
+"""ConvNet: small windows that look everywhere; the picture shrinks while its channels grow.
+
+    stage:  depth times conv 3x3, norm, activation; then the size is halved by taking maxima
+    stages follow while the shorter side is 8 pixels or more, and one stage more without halving;
+    the channels double from stage to stage, up to 4 * width;
+    head:   mean over the picture, dropout, linear
+
+8x8 digits get 2 stages, 28x28 three and 32x32 four. The first convolution of a stage is followed by the halving at once, so
+that norm and activation see a quarter of the pixels (as in airbench, Jordan 2024, arXiv:2404.00498).
+
+Source: LeCun et al., Proc. IEEE 86, 1998; 3x3 windows and doubling: Simonyan & Zisserman, ICLR 2015, arXiv:1409.1556; the
+mean over the picture: Lin et al., ICLR 2014, arXiv:1312.4400.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from torch import nn
+
+from tuneful.core.config import Count
+from tuneful.core.errors import ModelError
+from tuneful.techniques.interfaces import Model
+from tuneful.techniques.models.activations import Activation, activation
+
+SMALLEST = 4  # pixels: below, there is nothing to look at with windows of 3
+GROWTH = 4  # the widest stage, in widths of the first
+
+
+class ConvNet(Model):
+    """For images of any size from 4x4; a good model in a minute on two cores."""
+
+    source: ClassVar[str] = "LeCun et al., Proc. IEEE 86, 1998; Simonyan & Zisserman, ICLR 2015"
+    cost: ClassVar[str] = "about 9 * (pixels) * width * (channels + width * depth) multiply-adds an image"
+
+    kind: Literal["convnet"] = "convnet"
+    width: Count = 32  # channels of the first stage
+    depth: Count = 1  # convolutions per stage
+    norm: Literal["batch", "none"] = "batch"  # normalization before the activation
+    activation: Activation = "relu"  # nonlinear function
+
+    def build(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
+        """For shape (C, H, W). Raises ModelError for no images, and for images below 4x4."""
+        if len(shape) != 3:
+            raise ModelError(
+                f"a convnet looks at images [channels, height, width]; the data have shape {list(shape)}",
+                "take model=mlp or model=linear",
+            )
+        channels, height, width = shape
+        side = min(height, width)
+        if side < SMALLEST:
+            raise ModelError(
+                f"a convnet needs images of {SMALLEST}x{SMALLEST} or more; these are {height}x{width}", "take model=mlp"
+            )
+        blocks: list[nn.Module] = []
+        wide = self.width
+        while True:
+            halve = side >= 2 * SMALLEST
+            for number in range(self.depth):
+                blocks.append(self._block(channels, wide, halve=halve and number == 0))
+                channels = wide
+            if not halve:
+                break
+            side, wide = side // 2, min(2 * wide, GROWTH * self.width)
+        head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.0), nn.Linear(channels, outputs)]
+        return nn.Sequential(*blocks, *head)
+
+    def _block(self, inputs: int, outputs: int, halve: bool) -> nn.Module:
+        normed = self.norm == "batch"
+        layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, 3, padding=1, bias=not normed)]
+        if halve:
+            layers.append(nn.MaxPool2d(2))
+        if normed:
+            layers.append(nn.BatchNorm2d(outputs))
+        return nn.Sequential(*layers, activation(self.activation))

@@ -1,0 +1,44 @@
+"""MLP: layers of units, each fully tied to the next.
+
+    x flattened;  depth times:  x = dropout(activation(norm(W x + b)));  y = W x + b
+
+Source: Rumelhart, Hinton & Williams, Nature 323, 1986; norms: Ioffe & Szegedy, ICML 2015, and Ba et al. 2016.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+from torch import nn
+
+from tuneful.core.config import Count
+from tuneful.techniques.interfaces import Model
+from tuneful.techniques.models.activations import Activation, activation
+
+
+class MLP(Model):
+    """For tables, and for images that are small."""
+
+    source: ClassVar[str] = "Rumelhart, Hinton & Williams, Nature 323, 1986"
+    cost: ClassVar[str] = "width * (inputs + (depth - 1) * width + outputs) weights"
+
+    kind: Literal["mlp"] = "mlp"
+    width: Count = 128  # units per hidden layer
+    depth: Count = 2  # hidden layers
+    activation: Activation = "relu"  # nonlinear function
+    norm: Literal["none", "batch", "layer"] = "none"  # normalization before the activation
+
+    def build(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
+        """Any shape; images are flattened. Every hidden layer ends in a place for dropout."""
+        layers: list[nn.Module] = [nn.Flatten()]
+        units = math.prod(shape)
+        for _ in range(self.depth):
+            layers += [nn.Linear(units, self.width), *self._norm(), activation(self.activation), nn.Dropout(0.0)]
+            units = self.width
+        return nn.Sequential(*layers, nn.Linear(units, outputs))
+
+    def _norm(self) -> list[nn.Module]:
+        if self.norm == "batch":
+            return [nn.BatchNorm1d(self.width)]
+        return [nn.LayerNorm(self.width)] if self.norm == "layer" else []

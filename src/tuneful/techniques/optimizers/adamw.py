@@ -1,0 +1,62 @@
+"""AdamW: Adam whose decay stays out of the means.
+
+    p -= lr decay p
+    m = b1 m + (1 - b1) g;   v = b2 v + (1 - b2) g^2
+    p -= lr / (1 - b1^t) * m / (sqrt(v / (1 - b2^t)) + eps)          t = 1, 2, ...
+
+Every weight shrinks by the same share a step, whatever its gradients, so decay and rate can be tuned apart. As in torch, the
+share is lr * decay (the paper writes the schedule's factor times decay).
+
+Source: Loshchilov & Hutter, ICLR 2019, algorithm 2, arXiv:1711.05101.  Memory: two tensors per parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from tuneful.core.config import Fraction, NonNegative, Positive
+from tuneful.techniques.interfaces import Hyper, Optimizer
+from tuneful.techniques.optimizers.fused import fusable, guard
+from tuneful.techniques.optimizers.groups import as_groups, for_torch
+from tuneful.techniques.optimizers.rule import at
+
+
+class AdamW(Optimizer):
+    """The field's default: Adam's ease with a decay that regularizes as meant."""
+
+    source: ClassVar[str] = "Loshchilov & Hutter, ICLR 2019, arXiv:1711.05101"
+    cost: ClassVar[str] = "two tensors per parameter; about three passes over the weights a step"
+    state: ClassVar[tuple[str, ...]] = ("m", "v")
+
+    kind: Literal["adamw"] = "adamw"
+    lr: Positive = 1e-3  # step size
+    beta1: Fraction = 0.9  # memory of the gradient's mean
+    beta2: Fraction = 0.999  # memory of its square's mean
+    eps: Positive = 1e-8  # keeps the division finite
+    decay: NonNegative = 0.01  # share of a weight lost per step, times lr
+
+    def step_(self, p: Tensor, g: Tensor, s: Mapping[str, Tensor], t: int | Tensor, h: Hyper) -> None:
+        """One step, in place; see interfaces.Optimizer for the shapes."""
+        p.mul_(at(1 - h.lr * h.decay, p))
+        s["m"].lerp_(g, at(1 - h.beta1, p))
+        s["v"].lerp_(g * g, at(1 - h.beta2, p))
+        root = s["v"].sqrt() / at((1 - h.beta2**t) ** 0.5, p) + at(h.eps, p)
+        p.sub_(at(h.lr / (1 - h.beta1**t), p) * s["m"] / root)
+
+    def build(self, params: Iterable[Any]) -> torch.optim.Optimizer:
+        """torch's AdamW, fused where all parameters allow it."""
+        groups, betas = as_groups(params), (self.beta1, self.beta2)
+        return guard(
+            torch.optim.AdamW(
+                for_torch(groups, betas),
+                lr=self.lr,
+                betas=betas,
+                eps=self.eps,
+                weight_decay=self.decay,
+                fused=fusable(groups),
+            )
+        )

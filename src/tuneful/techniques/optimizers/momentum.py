@@ -1,0 +1,59 @@
+"""Momentum: a heavy ball that rolls down the loss.
+
+    g += decay p
+    v = momentum v + g
+    p -= lr v                    or, looking ahead (nesterov):   p -= lr (g + momentum v)
+
+As in torch, the rate stands outside the velocity (Polyak's form has it inside; for a constant rate the two are the same),
+and nothing damps g: an average (1 - momentum) g would be the same method with a rate ten times smaller.
+
+Source: Polyak, USSR Comput. Math. and Math. Phys. 4(5), 1964; nesterov as in Sutskever et al., ICML 2013, eq. 3-4, in the
+variables after the look-ahead.  Memory: one tensor per parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from tuneful.core.config import Fraction, NonNegative, Positive
+from tuneful.techniques.interfaces import Hyper, Optimizer
+from tuneful.techniques.optimizers.fused import fusable, guard
+from tuneful.techniques.optimizers.groups import as_groups, for_torch
+from tuneful.techniques.optimizers.rule import at, decayed
+
+
+class Momentum(Optimizer):
+    """SGD with a memory: smooths the noise, speeds up along valleys."""
+
+    source: ClassVar[str] = "Polyak 1964; Sutskever et al., ICML 2013"
+    cost: ClassVar[str] = "one tensor per parameter; two passes over the weights a step"
+    state: ClassVar[tuple[str, ...]] = ("v",)
+
+    kind: Literal["momentum"] = "momentum"
+    lr: Positive = 0.01  # step size
+    momentum: Fraction = 0.9  # share of the velocity that is kept
+    nesterov: bool = False  # look ahead along the velocity
+    decay: NonNegative = 0.0  # pull towards zero, added to the gradient
+
+    def step_(self, p: Tensor, g: Tensor, s: Mapping[str, Tensor], t: int | Tensor, h: Hyper) -> None:
+        """One step, in place; see interfaces.Optimizer for the shapes."""
+        g, momentum = decayed(p, g, h.decay), at(h.momentum, p)
+        s["v"].mul_(momentum).add_(g)
+        p.sub_(at(h.lr, p) * (g + momentum * s["v"] if h.nesterov else s["v"]))
+
+    def build(self, params: Iterable[Any]) -> torch.optim.Optimizer:
+        """torch's SGD with momentum, fused where all parameters allow it."""
+        groups = as_groups(params)
+        optimizer = torch.optim.SGD(
+            for_torch(groups),
+            lr=self.lr,
+            momentum=self.momentum,
+            nesterov=self.nesterov and self.momentum > 0,  # torch refuses a look-ahead over nothing; it changes nothing
+            weight_decay=self.decay,
+            fused=fusable(groups),
+        )
+        return guard(optimizer, zeros=("momentum_buffer",) if self.momentum > 0 else ())

@@ -1,0 +1,49 @@
+"""Averaging: a slow copy of the weights that follows the fast ones; it is what is judged and shipped.
+
+    average += (1 - d) (weights - average),        d = min(decay, (1 + t) / (10 + t)),  t = 1, 2, ...
+
+The warm start of d lets the copy forget the random beginning. Floating buffers (the running statistics of batch norm) are
+averaged in the same way, counters are copied.
+
+Source: Polyak & Juditsky 1992; the exponential form and its warm start as in TensorFlow's ExponentialMovingAverage.
+Memory: one copy of the network.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from tuneful.core.config import Fraction
+from tuneful.techniques.interfaces import Regularizer
+
+
+class Averaging(Regularizer):
+    """Most of what a falling rate gives, at any time of the run."""
+
+    source: ClassVar[str] = "Polyak & Juditsky, SIAM J. Control Optim. 30, 1992"
+    cost: ClassVar[str] = "one copy of the network; one pass over the weights a step"
+
+    kind: Literal["averaging"] = "averaging"
+    decay: Fraction = 0.999  # memory of the average, per step
+
+    def start_average(self, net: nn.Module) -> dict[str, Tensor]:
+        """A copy of the network's state."""
+        return {name: value.detach().clone() for name, value in net.state_dict().items()}
+
+    @torch.no_grad()
+    def update_average_(self, average: dict[str, Tensor], net: nn.Module, t: int) -> None:
+        """Move the average towards the network; t counts the optimizer's steps from 1. All floating tensors in one call."""
+        share = 1.0 - min(self.decay, (1.0 + t) / (10.0 + t))
+        old: list[Tensor] = []
+        new: list[Tensor] = []
+        for name, value in net.state_dict().items():
+            if value.is_floating_point():
+                old.append(average[name])
+                new.append(value)
+            else:
+                average[name].copy_(value)
+        if old:
+            torch._foreach_lerp_(old, new, share)  # pyright: ignore[reportPrivateImportUsage]

@@ -1,0 +1,83 @@
+"""Arrays from Python: (x, y), {"train": (x, y), "test": (x, y)}, {"x_train": ..., "y_train": ...}; numpy or torch tensors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuneful.core.errors import DataError
+from tuneful.techniques.sources.npz import pair
+from tuneful.techniques.sources.raw import SPLITS, Arrays, Raw, Source
+
+
+class InMemory(Source):
+    kind: Literal["arrays"] = "arrays"
+    source: ClassVar[str] = "the user's own"
+    cost: ClassVar[str] = "none: the arrays are used as they are"
+
+    def accepts(self, given: object) -> bool:
+        if isinstance(given, tuple | list):
+            return len(given) == 2 and all(is_array(item) for item in given)
+        if isinstance(given, Mapping):
+            return bool(given) and all(
+                is_array(v) or (isinstance(v, tuple | list) and self.accepts(v)) for v in given.values()
+            )
+        return False
+
+    def read(self, given: Any) -> Raw:
+        if not isinstance(given, Mapping):
+            x, y = given
+            parts = {"train": Arrays(as_array(x, "x"), as_array(y, "y"))}
+        elif all(is_array(value) for value in given.values()):
+            parts = pair({str(name): as_array(value, str(name)) for name, value in given.items()}, "the mapping")
+        else:
+            parts = {}
+            for name, (x, y) in given.items():
+                if str(name).lower() not in SPLITS:
+                    raise DataError(f"split {name!r} is not known; it must be train, valid or test")
+                parts[SPLITS[str(name).lower()]] = Arrays(as_array(x, f"x of {name}"), as_array(y, f"y of {name}"))
+            if "train" not in parts:
+                raise DataError(f"the mapping holds {', '.join(map(str, given))}; train is missing")
+        shape = list(parts["train"].x.shape[1:])
+        return Raw(
+            parts,
+            f"arrays with {', '.join(f'{len(p.y)} {s}' for s, p in parts.items())} examples of shape {shape}",
+            "arrays",
+        )
+
+
+def is_array(value: object) -> bool:
+    """Is it an array, a tensor, or a list of numbers, rows or words?"""
+    if isinstance(value, np.ndarray) or _is_tensor(value):
+        return True
+    return (
+        isinstance(value, list) and bool(value) and isinstance(value[0], int | float | str | list | np.ndarray | np.generic)
+    )
+
+
+def as_array(value: Any, name: str) -> NDArray[Any]:
+    """A numpy array of numbers or text. Raises DataError for ragged or other contents."""
+    if _is_tensor(value):
+        value = value.detach().cpu()
+        return value.float().numpy() if "bfloat16" in str(value.dtype) else value.numpy()
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise DataError(f"the rows of {name} differ in length or shape; all must have the shape of the first") from None
+    if array.dtype == object and array.ndim == 1 and all(isinstance(v, str | int | float | bool | None) for v in array):
+        return array
+    if array.dtype.kind not in "biufUS":
+        raise DataError(
+            f"{name} is of type {array.dtype}; it must be numbers (labels may be text)",
+            f"convert it, such as with np.asarray({name.split()[0]}, dtype=float)",
+        )
+    return array
+
+
+def _is_tensor(value: object) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)

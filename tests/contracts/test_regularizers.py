@@ -1,0 +1,209 @@
+"""Every regularizer: the hook it answers, held against gradients by autograd, torch's own functions, or sums by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from tuneful.core.config import comments
+from tuneful.core.errors import ModelError, RecipeError
+from tuneful.techniques.regularizers import L1, L2, TABLE, Averaging, Clipping, Dropout, EarlyStopping, Smoothing
+
+
+def network(seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.0), nn.Linear(6, 3))
+
+
+def backward(net: nn.Module, extra: object = None) -> list[Tensor]:
+    """Gradients of a loss, with a penalty written as a loss when one is given."""
+    net.zero_grad()
+    loss = net(torch.linspace(-1, 1, 32).reshape(8, 4)).square().mean()
+    if extra is not None:
+        loss = loss + extra(net)  # type: ignore[operator]
+    loss.backward()
+    return [p.grad.clone() for p in net.parameters() if p.grad is not None]
+
+
+@pytest.mark.parametrize("kind", TABLE)
+def test_says_its_kind_source_and_cost_and_comments_each_field(kind: str):
+    cls = TABLE[kind]
+    assert cls.model_fields["kind"].default == kind
+    assert cls.source
+    assert cls.cost
+    assert set(comments(cls)) == set(cls.model_fields) - {"kind"}
+
+
+@pytest.mark.parametrize("kind", TABLE)
+def test_every_hook_may_be_called_and_those_of_others_do_nothing(kind: str):
+    net, r = network(), TABLE[kind]()
+    before = backward(net)
+    p = torch.eye(3)
+    r.prepare(net)
+    changed_targets = not torch.equal(r.targets(p), p)
+    average = r.start_average(net)
+    params = list(net.parameters())
+    r.penalize_(params)
+    r.limit_(params)
+    r.update_average_(average or {}, net, 1)
+    changed_gradients = any(not torch.equal(a, b.grad) for a, b in zip(before, params) if b.grad is not None)
+    assert torch.equal(p, torch.eye(3))
+    assert changed_targets == (kind == "smoothing")
+    assert changed_gradients == (kind in ("l1", "l2"))  # the gradient is short: clipping leaves it
+    assert (average is not None) == (kind == "averaging")
+    assert bool(r.ends([1.0] * 99, "max")) == (kind == "early_stopping")
+
+
+@pytest.mark.parametrize(
+    ("penalty", "loss"),
+    [
+        (L1(strength=0.3), lambda net: 0.3 * sum(m.weight.abs().sum() for m in net if isinstance(m, nn.Linear))),
+        (L2(strength=0.3), lambda net: 0.15 * sum(m.weight.square().sum() for m in net if isinstance(m, nn.Linear))),
+    ],
+)
+def test_a_penalty_is_the_gradient_of_its_loss_on_weights_alone(penalty: L1 | L2, loss: object):
+    net = network()
+    theirs = backward(net, loss)
+    backward(net)
+    penalty.penalize_(list(net.parameters()))
+    for p, g in zip(net.parameters(), theirs):
+        torch.testing.assert_close(p.grad, g)
+
+
+@pytest.mark.parametrize("penalty", [L1(), L2()])
+def test_a_penalty_leaves_a_parameter_without_gradient_alone(penalty: L1 | L2):
+    p = nn.Parameter(torch.ones(2, 2))
+    penalty.penalize_([p])
+    assert p.grad is None
+
+
+def test_dropout_sets_every_place_and_keeps_the_mean():
+    net = network()
+    Dropout(rate=0.4).prepare(net)
+    assert [m.p for m in net if isinstance(m, nn.Dropout)] == [0.4]
+    assert net[3](torch.ones(100_000)).mean().item() == pytest.approx(1.0, abs=0.02)
+
+
+def test_dropout_refuses_a_network_without_a_place_for_it():
+    with pytest.raises(ModelError, match=r"no nn.Dropout module") as caught:
+        Dropout().prepare(nn.Linear(2, 2))
+    assert "leave dropout out" in caught.value.hint
+
+
+def test_smoothing_gives_the_loss_of_torchs_label_smoothing():
+    logits = torch.randn(16, 5, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(16) % 5
+    theirs = nn.functional.cross_entropy(logits, y, label_smoothing=0.2)
+    ours = nn.functional.cross_entropy(logits, Smoothing(amount=0.2).targets(nn.functional.one_hot(y, 5).float()))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_smoothing_refuses_a_regression():
+    with pytest.raises(RecipeError, match="spreads probability over classes"):
+        Smoothing().targets(torch.ones(4, 1))
+
+
+@given(scale=st.floats(1e-3, 1e3))
+def test_clipping_shortens_long_gradients_to_the_limit_and_leaves_short_ones(scale: float):
+    params = [nn.Parameter(torch.zeros(shape)) for shape in ((3, 2), (4,), ())]
+    for p in params:
+        p.grad = torch.full_like(p, scale)
+    length = scale * math.sqrt(11)
+    Clipping(max_norm=1.0).limit_(params)
+    after = torch.cat([p.grad.flatten() for p in params if p.grad is not None])
+    assert after.norm().item() == pytest.approx(min(length, 1.0), rel=1e-4)
+    assert after.min() == after.max()
+
+
+def test_clipping_never_waits_for_the_device(monkeypatch: pytest.MonkeyPatch):
+    def waits(self: Tensor) -> float:
+        raise AssertionError("item() was called")
+
+    p = nn.Parameter(torch.zeros(3))
+    p.grad = torch.full((3,), 5.0)
+    monkeypatch.setattr(Tensor, "item", waits)
+    monkeypatch.setattr(Tensor, "__bool__", waits)
+    monkeypatch.setattr(Tensor, "__float__", waits)
+    Clipping(max_norm=1.0).limit_([p])
+
+
+@pytest.mark.parametrize(
+    ("values", "direction", "stops"),
+    [
+        ([1, 2, 3, 4, 5], "max", False),
+        ([1, 2, 3, 4, 5], "min", True),
+        ([5, 4, 3, 2, 1], "min", False),
+        ([3, 1, 1], "max", False),
+        ([3, 1, 1, 1], "max", True),
+        ([3, 3, 3, 3], "max", True),
+        ([3, 1, 1, 4], "max", False),
+        ([math.nan, math.nan, math.nan, 0.1], "max", False),
+        ([0.1, math.nan, math.nan, math.nan], "max", True),
+        ([math.nan] * 3, "min", True),
+        ([], "max", False),
+    ],
+)
+def test_early_stopping_counts_validations_without_improvement(values: list[float], direction: object, stops: bool):
+    assert bool(EarlyStopping(patience=3).ends(values, direction)) is stops  # type: ignore[arg-type]
+
+
+def test_early_stopping_counts_small_gains_when_they_add_up():
+    creeping = [0.01 * i for i in range(20)]
+    assert EarlyStopping(patience=3, min_delta=0.025).ends(creeping, "max") == ""
+    assert EarlyStopping(patience=3, min_delta=0.035).ends(creeping[:4], "max") != ""
+
+
+def test_early_stopping_gives_its_reason_in_words():
+    assert EarlyStopping(patience=2).ends([0.5, 0.9, 0.8, 0.9], "max") == "no improvement on 0.9 in the last 2 validations"
+    assert EarlyStopping(patience=2).ends([math.nan] * 2, "max") == "none of the first 2 validations gave a number"
+
+
+@given(values=st.lists(st.floats(-1, 1), max_size=30), patience=st.integers(1, 5))
+def test_early_stopping_sees_max_and_min_as_mirror_images(values: list[float], patience: int):
+    r = EarlyStopping(patience=patience)
+    assert bool(r.ends(values, "max")) == bool(r.ends([-v for v in values], "min"))
+
+
+def test_averaging_is_the_recursion_done_by_hand_buffers_too():
+    net, r = network(), Averaging(decay=0.5)
+    average = r.start_average(net)
+    by_hand = {name: value.double() for name, value in average.items()}
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for t in range(1, 12):
+        backward(net)
+        optimizer.step()
+        r.update_average_(average, net, t)
+        d = min(0.5, (1 + t) / (10 + t))
+        by_hand = {name: d * old + (1 - d) * net.state_dict()[name].double() for name, old in by_hand.items()}
+    for name, value in average.items():
+        if name == "1.num_batches_tracked":
+            assert value.item() == 11
+        else:
+            torch.testing.assert_close(value.double(), by_hand[name], rtol=1e-5, atol=1e-6)
+    network(1).load_state_dict(average)
+
+
+def test_the_average_is_a_copy_that_training_does_not_touch():
+    net = network()
+    average = Averaging().start_average(net)
+    assert average is not None
+    with torch.no_grad():
+        net[0].weight.zero_()
+    assert average["0.weight"].abs().sum() > 0
+    assert not any(value.requires_grad for value in average.values())
+
+
+def test_an_average_lies_nearer_the_minimum_than_noisy_weights():
+    dice, r = torch.Generator().manual_seed(0), Averaging(decay=0.99)
+    net = nn.Linear(50, 1, bias=False)
+    average = r.start_average(net)
+    for t in range(1, 1001):
+        with torch.no_grad():
+            net.weight.copy_(torch.randn(1, 50, generator=dice))
+        r.update_average_(average, net, t)
+    assert average["weight"].square().mean() < 0.05 * net.weight.square().mean()
