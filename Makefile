@@ -47,6 +47,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## tune a model for scikit-learn's digits within BUDGET; says where report and artifact lie
 	@echo "tuneful optimize digits --budget $(BUDGET)"
 	@$(BIN)/tuneful optimize digits --budget $(BUDGET)
+	@run=$$(ls -td "$${TUNEFUL_HOME:-runs}"/*/report.html | head -1); run=$${run%/report.html}; \
+	ls -d "$$run/artifact" >/dev/null && printf 'report:    %s\nartifact:  %s\n' "$$run/report.html" "$$run/artifact"
 
 test: $(STAMP) ## the tests, less the slow ones
 	@echo "running the tests that are not slow, in $(WORKERS) processes"

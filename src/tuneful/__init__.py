@@ -1,3 +1,87 @@
-"""tuneful finds the best deep-learning model that a budget can buy, and proves it."""
+"""tuneful finds the best deep-learning model that a budget can buy, and proves it.
+
+    import tuneful
+
+    result = tuneful.optimize("digits", budget="60s")
+    print(result.headline)
+
+Importing this is light: what a name stands for, torch included, is loaded when the name is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from tuneful.core.artifact import Artifact
+    from tuneful.core.budget import Budget
+    from tuneful.core.errors import TunefulError
+    from tuneful.core.measure import Measure
+    from tuneful.core.recipe import Recipe
+    from tuneful.core.study import Study
+    from tuneful.core.task import Task
+    from tuneful.pipeline.candidate import Candidate
+    from tuneful.pipeline.optimize import Result, Work, optimize, train, tune
+    from tuneful.pipeline.prepare import prepare
+    from tuneful.pipeline.prove import prove
+    from tuneful.pipeline.ship import ship
+    from tuneful.pipeline.train import Run
+    from tuneful.runtime.load import load
+
+_FROM = {
+    "Artifact": "tuneful.core.artifact",
+    "Budget": "tuneful.core.budget",
+    "Candidate": "tuneful.pipeline.candidate",
+    "Measure": "tuneful.core.measure",
+    "Recipe": "tuneful.core.recipe",
+    "Result": "tuneful.pipeline.optimize",
+    "Run": "tuneful.pipeline.train",
+    "Study": "tuneful.core.study",
+    "Task": "tuneful.core.task",
+    "TunefulError": "tuneful.core.errors",
+    "Work": "tuneful.pipeline.optimize",
+    "load": "tuneful.runtime.load",
+    "optimize": "tuneful.pipeline.optimize",
+    "prepare": "tuneful.pipeline.prepare",
+    "prove": "tuneful.pipeline.prove",
+    "ship": "tuneful.pipeline.ship",
+    "train": "tuneful.pipeline.optimize",
+    "tune": "tuneful.pipeline.optimize",
+}
+
+__all__ = [
+    "Artifact",
+    "Budget",
+    "Candidate",
+    "Measure",
+    "Recipe",
+    "Result",
+    "Run",
+    "Study",
+    "Task",
+    "TunefulError",
+    "Work",
+    "__version__",
+    "load",
+    "optimize",
+    "prepare",
+    "prove",
+    "ship",
+    "train",
+    "tune",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _FROM:
+        raise AttributeError(f"module 'tuneful' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_FROM[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

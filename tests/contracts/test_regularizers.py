@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from tuneful.core.errors import ModelError, RecipeError
 from tuneful.techniques.regularizers import L1, L2, TABLE, Averaging, Clipping, Dropout, EarlyStopping, Smoothing
 
 
-def network(seed: int = 0) -> nn.Sequential:
+def network(seed: int = 0) -> Any:
     torch.manual_seed(seed)
     return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.0), nn.Linear(6, 3))
 

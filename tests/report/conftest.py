@@ -49,13 +49,17 @@ def attempt(number: int, dice: np.random.Generator, epochs: int = 20, regression
     if number > 3 and ceiling < 0.95:
         ended, because, epochs = "stopped", "in the worse two thirds after 3 epochs (ASHA, rung 1)", 3
     if number % 13 == 12:
-        ended, because, epochs = "failed", f"the loss became NaN at step {dice.integers(50, 200)}; optimizer.lr is {lr:.2g}", 2
+        ended, because, epochs = (
+            "failed",
+            f"the loss became NaN at step {dice.integers(50, 200)}; optimizer.lr is {lr:.2g}",
+            2,
+        )
     curve = []
     for epoch in range(1, epochs + 1):
         rise = 1 - math.exp(-epoch / 3)
         good = ceiling * rise + 0.1 * (1 - rise) + 0.004 * dice.normal()
         loss = 2.3 * (1 - rise) + 6 * (1 - ceiling) * rise
-        value = amount(0.45 + 3 * (1 - good), 1600, "100 k$") if regression else share(min(good, 0.9999), 270)
+        value = amount(0.45 + 3 * (1 - good), 1600) if regression else share(min(good, 0.9999), 270)
         curve.append(
             Point(epoch * 17, float(epoch), value, loss * 0.8 + 0.01, loss + 0.004 * max(epoch - 12, 0), lr, 0.4 * epoch)
         )
@@ -95,7 +99,14 @@ def task_of(kind: str, labels: tuple[str, ...]) -> dict[str, Any]:
         "source": "scikit-learn",
         "target": {"name": "MedHouseVal"} if kind == "regression" else {"name": "digit"},
         "findings": [
-            {"severity": "note", "what": "pixels that are constant", "count": 3, "of": 64, "examples": ["0", "32", "39"], "hint": ""},
+            {
+                "severity": "note",
+                "what": "pixels that are constant",
+                "count": 3,
+                "of": 64,
+                "examples": ["0", "32", "39"],
+                "hint": "",
+            },
             {
                 "severity": "warning",
                 "what": "images that stand in train and in test",
@@ -142,7 +153,13 @@ def evidence_of(kind: str, labels: tuple[str, ...], verdict: str = "better") -> 
         },
         "seconds": {"prepare": 1.2, "search": 38.5, "train": 9.1, "prove": 4.4, "ship": 3.9, "report": 0.3},
         "command": "tuneful optimize digits --budget 60s",
-        "environment": {"tuneful": "0.1.0", "python": "3.13.5", "torch": "2.13.0+cpu", "cpu": "2 cores", "packages": {"numpy": "2.4"}},
+        "environment": {
+            "tuneful": "0.1.0",
+            "python": "3.13.5",
+            "torch": "2.13.0+cpu",
+            "cpu": "2 cores",
+            "packages": {"numpy": "2.4"},
+        },
         "notes": ["The test split was opened once, after the last choice."],
     }
     if kind == "regression":
@@ -150,22 +167,43 @@ def evidence_of(kind: str, labels: tuple[str, ...], verdict: str = "better") -> 
         predicted = true * 0.93 + 0.12 + 0.4 * dice.normal(size=2000)
         evidence |= {
             "headline": "tuneful predicts MedHouseVal with an RMSE of 0.46 [0.44, 0.48] on 270 sealed examples.",
-            "test": {name: amount(v, 270).as_data() for name, v in {"rmse": 0.46, "mae": 0.31, "mse": 0.212, "r2": 0.84}.items()},
-            "valid": {name: amount(v, 270).as_data() for name, v in {"rmse": 0.45, "mae": 0.30, "mse": 0.203, "r2": 0.85}.items()},
+            "test": {
+                name: amount(v, 270).as_data() for name, v in {"rmse": 0.46, "mae": 0.31, "mse": 0.212, "r2": 0.84}.items()
+            },
+            "valid": {
+                name: amount(v, 270).as_data() for name, v in {"rmse": 0.45, "mae": 0.30, "mse": 0.203, "r2": 0.85}.items()
+            },
             "residuals": {"true": [float(v) for v in true], "predicted": [float(v) for v in predicted]},
             "baselines": [
                 {"name": "mean", "measures": {"rmse": amount(1.15, 270).as_data()}, "seconds": 0.01, "failed": ""},
-                {"name": "ridge regression", "measures": {"rmse": amount(0.73, 270).as_data()}, "seconds": 0.2, "failed": ""},
-                {"name": "gradient-boosted trees", "measures": {"rmse": amount(0.49, 270).as_data()}, "seconds": 2.4, "failed": ""},
+                {
+                    "name": "ridge regression",
+                    "measures": {"rmse": amount(0.73, 270).as_data()},
+                    "seconds": 0.2,
+                    "failed": "",
+                },
+                {
+                    "name": "gradient-boosted trees",
+                    "measures": {"rmse": amount(0.49, 270).as_data()},
+                    "seconds": 2.4,
+                    "failed": "",
+                },
             ],
         }
         difference = Measure(0.03 * sign, 0.03 * sign - 0.02, 0.03 * sign + 0.02, 270, "", "paired bootstrap 95 %")
     else:
         size = len(labels)
-        names = {"accuracy": 0.978, "balanced_accuracy": 0.977, "f1_macro": 0.977, "auroc": 0.9991, "calibration_error": 0.013}
+        names = {
+            "accuracy": 0.978,
+            "balanced_accuracy": 0.977,
+            "f1_macro": 0.977,
+            "auroc": 0.9991,
+            "calibration_error": 0.013,
+        }
         evidence |= {
             "headline": "tuneful reads digits with accuracy 0.978 [0.952, 0.990] on 270 sealed examples.",
-            "test": {name: share(v, 270).as_data() for name, v in names.items()} | {"log_loss": amount(0.081, 270).as_data()},
+            "test": {name: share(v, 270).as_data() for name, v in names.items()}
+            | {"log_loss": amount(0.081, 270).as_data()},
             "valid": {name: share(min(v + 0.006, 0.9996), 270).as_data() for name, v in names.items()},
             "per_class": {
                 label: {
@@ -182,9 +220,24 @@ def evidence_of(kind: str, labels: tuple[str, ...], verdict: str = "better") -> 
                 for c, n in ((0.35, 3), (0.46, 5), (0.55, 8), (0.65, 9), (0.75, 14), (0.86, 31), (0.98, 200))
             ],
             "baselines": [
-                {"name": "majority class", "measures": {"accuracy": share(0.104, 270).as_data()}, "seconds": 0.01, "failed": ""},
-                {"name": "logistic regression", "measures": {"accuracy": share(0.952, 270).as_data()}, "seconds": 0.6, "failed": ""},
-                {"name": "gradient-boosted trees", "measures": {"accuracy": share(0.963, 270).as_data()}, "seconds": 3.1, "failed": ""},
+                {
+                    "name": "majority class",
+                    "measures": {"accuracy": share(0.104, 270).as_data()},
+                    "seconds": 0.01,
+                    "failed": "",
+                },
+                {
+                    "name": "logistic regression",
+                    "measures": {"accuracy": share(0.952, 270).as_data()},
+                    "seconds": 0.6,
+                    "failed": "",
+                },
+                {
+                    "name": "gradient-boosted trees",
+                    "measures": {"accuracy": share(0.963, 270).as_data()},
+                    "seconds": 3.1,
+                    "failed": "",
+                },
             ],
         }
         difference = Measure(0.015 * sign, 0.015 * sign - 0.012, 0.015 * sign + 0.012, 270, "", "paired bootstrap 95 %")
@@ -226,7 +279,16 @@ def hostile() -> Story:
     dice = np.random.default_rng(3)
     base = [attempt(number, dice) for number in range(12)]
     trials = tuple(
-        Trial(t.number, {evil: {"kind": evil}}, {evil: evil if t.number % 2 else 1.0, "lr": 0.1 * (1 + t.number)}, evil, t.curve, t.state, evil, t.cost)
+        Trial(
+            t.number,
+            {evil: {"kind": evil}},
+            {evil: evil if t.number % 2 else 1.0, "lr": 0.1 * (1 + t.number)},
+            evil,
+            t.curve,
+            t.state,
+            evil,
+            t.cost,
+        )
         for t in base
     )
     evidence = evidence_of("multiclass", labels)
@@ -237,13 +299,24 @@ def hostile() -> Story:
     task = task_of("multiclass", labels) | {"name": evil, "source": evil}
     task["findings"].append({"severity": evil, "what": evil, "count": 1, "of": 3, "examples": [evil], "hint": evil})
     task["openings"] = [{"reason": evil, "at": evil}]
-    return Story(title=evil, evidence=evidence, trials=trials, task=task, seconds={evil: 3.0}, command=evil, notes=(evil,), made_at=evil)
+    return Story(
+        title=evil,
+        evidence=evidence,
+        trials=trials,
+        task=task,
+        seconds={evil: 3.0},
+        command=evil,
+        notes=(evil,),
+        made_at=evil,
+    )
 
 
 def single_run() -> Story:
     evidence = evidence_of("regression", ())
     trial = attempt(1, np.random.default_rng(2), regression=True)
-    return Story(title="houses", evidence=evidence, trials=(trial,), task=evidence["task"], command="tuneful train california_housing")
+    return Story(
+        title="houses", evidence=evidence, trials=(trial,), task=evidence["task"], command="tuneful train california_housing"
+    )
 
 
 def running() -> Story:
@@ -252,7 +325,9 @@ def running() -> Story:
     trials.append(attempt(5, dice, epochs=2, state="running"))
     trials.append(Trial(6, {}, {"optimizer.lr": 0.01}, "TPE", (), "running"))
     task = task_of("multiclass", DIGITS) | {"openings": []}
-    return Story(title="digits", trials=tuple(trials), task=task, condition="running", seconds={"prepare": 1.0, "search": 12.0})
+    return Story(
+        title="digits", trials=tuple(trials), task=task, condition="running", seconds={"prepare": 1.0, "search": 12.0}
+    )
 
 
 def all_failed() -> Story:
@@ -261,7 +336,9 @@ def all_failed() -> Story:
         Trial(k, {}, t.dials, t.because, (), "failed", "the loss became NaN at step 3", 0.3)
         for k, t in enumerate(attempt(k, dice) for k in range(4))
     )
-    return Story(title="digits", trials=trials, task=task_of("multiclass", DIGITS) | {"openings": []}, condition="interrupted")
+    return Story(
+        title="digits", trials=trials, task=task_of("multiclass", DIGITS) | {"openings": []}, condition="interrupted"
+    )
 
 
 STORIES: dict[str, Callable[[], Story]] = {

@@ -118,22 +118,28 @@ def bootstrap(
     n = len(x)
     if problem := _problem(x):
         return undefined(n, problem, unit)
-    value = float(np.mean(x) if statistic is None else statistic(x[None], axis=1)[0])
-    if n == 1:
-        return undefined(1, "one value has no interval", unit, value)
     if statistic is None:
+        value = float(np.mean(x))
         found = resampled_means(x.reshape(n, -1), resamples, seed).mean(axis=1)
     else:
+        value = float(_called(statistic, x[None])[0])
         rng, step = np.random.default_rng(seed), max(1, _CELLS // x.size)
         sizes = [min(step, resamples - done) for done in range(0, resamples, step)]
-        found = np.concatenate([np.asarray(statistic(x[rng.integers(n, size=(r, n))], axis=1), float) for r in sizes])
-        if found.shape != (resamples,):
-            raise TunefulError(
-                f"the statistic gives shape {found.shape} for {resamples} resamples; it must give one number a resample",
-                "it is called as statistic(block, axis=1) with a block of [resamples, n]",
-            )
+        found = np.concatenate([_called(statistic, x[rng.integers(n, size=(r, n))]) for r in sizes])
+    if n == 1:
+        return undefined(1, "one value has no interval", unit, value)
     low, high = percentiles(found, n, level)
     return Measure(value, low, high, n, unit, f"bootstrap {percent(level)}, {resamples} resamples")
+
+
+def _called(statistic: Callable[..., Any], block: Array) -> Array:
+    found = _floats(statistic(block, axis=1))
+    if found.shape != block.shape[:1]:
+        raise TunefulError(
+            f"the statistic gives shape {found.shape} for a block of shape {block.shape}; it must give one number a resample",
+            "it is called as statistic(block, axis=1) with a block of [resamples, n]",
+        )
+    return found
 
 
 def paired_difference(

@@ -47,7 +47,7 @@ class Recipe(Settings):
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
     def get(self, path: str) -> Any:
-        """The value at a dotted path: "epochs", "optimizer.lr", "regularizers.dropout.p", "regularizers.dropout"."""
+        """The value at a dotted path: "epochs", "optimizer.lr", "regularizers.dropout.rate", "regularizers.dropout"."""
         head, _, rest = path.partition(".")
         if head not in type(self).model_fields:
             raise _unknown(path, type(self).model_fields)

@@ -48,6 +48,19 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
+def set_aside(folder: Path) -> Path:
+    """Give a run's folder another name beside its own, so that a new one can begin. Returns the new place.
+
+    Raises StudyError when a process works in it.
+    """
+    with held(folder):
+        number = 1
+        while (place := folder.with_name(f"{folder.name}.old{number}")).exists():
+            number += 1
+        os.rename(folder, place)
+    return place
+
+
 def check(path: Path) -> None:
     """Is this SQLite file whole? Raises StudyError when it is damaged; a missing file is fine."""
     if not path.exists():

@@ -155,7 +155,10 @@ def _trees(kind: Kind, outputs: int, train: Split, x: Array, seconds: float, see
         raise _Skipped("no time is left")
     # A round costs a part for each row and a part for each tree; two small fits tell them apart.
     quarter = data.few[: max(1, len(data.few) // 4)]
-    small, large = grow(fresh(), quarter, 2), grow(fresh(), data.few, 2)
+    small = grow(fresh(), quarter, 2)
+    if small * _FEWEST_ROUNDS > left():
+        raise _Skipped(f"it would need more than {small * _FEWEST_ROUNDS:.2g} s and {max(0.0, left()):.2g} s are left")
+    large = grow(fresh(), data.few, 2)
     each = max(large - small, 0.1 * large) / max(1, len(data.few) - len(quarter)) / 2
     base = max(0.0, large / 2 - each * len(data.few))
     rows = data.affordable(2 * _FEWEST_ROUNDS * base, 2 * _FEWEST_ROUNDS * each, left(), len(data.few))
@@ -166,13 +169,15 @@ def _trees(kind: Kind, outputs: int, train: Split, x: Array, seconds: float, see
             f"3 rounds of boosting on {rows} rows took {first:.2g} s, and {_FEWEST_ROUNDS} are the fewest to be fair"
         )
     second = grow(model, flat, _FEWEST_ROUNDS)
-    # Each call sorts the data into bins and then adds rounds: two calls tell these two costs apart.
-    each = max((second - first) / (_FEWEST_ROUNDS - 6), second / (2 * _FEWEST_ROUNDS))
-    rounds = int(min(_ROUNDS, _FEWEST_ROUNDS + max(0.0, 0.8 * left() - max(0.0, first - 3 * each)) / each))
+    # Each call sorts the data into bins and then adds rounds: two calls tell these two costs apart. The rest comes in parts,
+    # so that a machine that slows down costs one part too much and not all.
+    each, rounds = max((second - first) / (_FEWEST_ROUNDS - 6), second / (2 * _FEWEST_ROUNDS)), _FEWEST_ROUNDS
+    binning = max(0.0, first - 3 * each)
+    while (more := min(25, _ROUNDS - rounds, int((0.8 * left() - binning) / each))) >= 5:
+        took = grow(model, flat, rounds + more)
+        rounds, each = rounds + more, max(each, (took - binning) / more)
     if rounds < _ROUNDS:
         data.notes.append(f"{rounds} of {_ROUNDS} rounds, for want of time")
-    if rounds > _FEWEST_ROUNDS:
-        grow(model, flat, rounds)
     test = _flatten(x, width)
     if kind == "regression":
         return _Fitted(model.predict(test).astype(np.float64), "; ".join(data.notes))

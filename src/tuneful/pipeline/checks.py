@@ -81,16 +81,16 @@ def classes(y: Mapping[str, NDArray[Any]], labels: Sequence[str]) -> list[Findin
     found: list[Finding] = []
     counts = np.bincount(y["train"], minlength=len(labels))
     total = int(counts.sum())
-    single = [labels[i] for i in np.flatnonzero(counts == 1)]
+    single = [labels[i] for i in np.flatnonzero(counts == 1).tolist()]
     if single:
         text = "classes have one example only in train"
         found.append(Finding("warning", text, len(single), len(labels), tuple(single[:5]), "collect more of them"))
-    few = [f"{labels[i]}: {counts[i]}" for i in np.flatnonzero((counts > 1) & (counts < FEW))]
+    few = [f"{labels[i]}: {counts[i]}" for i in np.flatnonzero((counts > 1) & (counts < FEW)).tolist()]
     if few:
         text = f"classes have fewer than {FEW} examples in train"
         found.append(Finding("warning", text, len(few), len(labels), tuple(few[:5]), "collect more of them"))
     for split in ("valid", "test"):
-        absent = [labels[i] for i in np.flatnonzero(np.bincount(y[split], minlength=len(labels)) == 0)]
+        absent = [labels[i] for i in np.flatnonzero(np.bincount(y[split], minlength=len(labels)) == 0).tolist()]
         if absent:
             text = f"classes have no example in {split}, so nothing can be said of them there"
             found.append(Finding("warning", text, len(absent), len(labels), tuple(absent[:5])))

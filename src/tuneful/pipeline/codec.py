@@ -1,6 +1,6 @@
 """Between what users write and recipes: words of a command line, files, Python mappings -> (Recipe, Space), and back.
 
-Keys may be full (`optimizer.lr`, `regularizers.dropout.p`) or short (`lr`, `dropout`); a value may be a number or a range
+Keys may be full (`optimizer.lr`, `regularizers.dropout.rate`) or short (`lr`, `dropout`); a value may be a number or a range
 (see `core.space`). Every problem is told at once, with file:line, the full key, the value met, what it must be and the
 nearest thing that is known. Only here do strings become techniques.
 """

@@ -8,6 +8,7 @@ left out   constant or empty columns, copies of others, identifiers, free text, 
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -181,10 +182,10 @@ def _category(name: str, known: pl.Series, absent: int, distinct: int, findings:
     for word, size in zip(words, sizes):
         named = level(word, numeric)
         total[named] = total.get(named, 0) + size
-    ranked = sorted(total, key=lambda word: (-total[word], word))
-    levels, rest = sorted(ranked[:MOST_LEVELS]), ranked[MOST_LEVELS:]
+    frequent = heapq.nsmallest(MOST_LEVELS, total, key=lambda word: (-total[word], word))
+    levels, rest = sorted(frequent), len(total) - len(frequent)
     if rest:
-        count = sum(total[word] for word in rest)
+        count = len(known) - sum(total[word] for word in frequent)
         text = f'column "{name}" has {distinct} levels; the {MOST_LEVELS} most frequent are kept, the rest is "other"'
         findings.append(Finding("warning", text, count, len(known)))
     if absent:

@@ -46,7 +46,7 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
                 return (average,), said
             if images:
                 return (average, Smoothing()), f"{said}; soft labels help on images"
-            return (average, Dropout(p=0.1)), f"{said}; networks overfit tables early"
+            return (average, Dropout(rate=0.1)), f"{said}; networks overfit tables early"
         case "augments":
             return _augments(task)
         case "batch_size":
@@ -113,7 +113,7 @@ def dials(task: Task, recipe: Recipe) -> dict[str, str]:
     if kind == "convnet":
         found |= {"model.width": "16..64", "model.dropout": ""}
     if kind == "mlp":
-        found |= {"model.width": "32..512", "model.depth": "1..4", "regularizers.dropout.p": "0..0.5"}
+        found |= {"model.width": "32..512", "model.depth": "1..4", "regularizers.dropout.rate": "0..0.5"}
     if len(task.train) >= 2_000:
         found["batch_size"] = ",".join(str(b) for b in (64, 128, 256) if b <= len(task.train) // 8)
     if task.kind != "regression" and len(task.shape) == 3:

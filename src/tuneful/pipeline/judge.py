@@ -79,8 +79,8 @@ def predict(network: nn.Module, x: Array | Tensor, batch: int = 1024) -> Floats:
                 out = network(_tensor(x[start : start + batch]).to(device))
                 if out.ndim != 2:
                     raise ModelError(f"the network gives outputs of shape {tuple(out.shape)}; they must be [batch, outputs]")
-                out = out.double()
-                found.append((out[:, 0] if out.shape[1] == 1 else out.softmax(dim=1)).cpu().numpy())
+                out = out.cpu().double()  # in this order: not every device has float64
+                found.append((out[:, 0] if out.shape[1] == 1 else out.softmax(dim=1)).numpy())
     finally:
         for part, mode in modes.items():
             part.training = mode

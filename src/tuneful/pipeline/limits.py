@@ -16,12 +16,15 @@ import torch
 
 @dataclass
 class Halt:
-    """Asks a run to stop after the step at hand. deadline: a `time.monotonic()` moment."""
+    """Asks a run to stop after the step at hand. deadline: a `time.monotonic()` moment; by: the signal that asked, or 0."""
 
     requested: bool = False
     deadline: float = math.inf
+    by: int = 0
 
-    def __bool__(self) -> bool:
+    @property
+    def due(self) -> bool:
+        """Is it time to stop?"""
         return self.requested or time.monotonic() >= self.deadline
 
 
@@ -38,7 +41,7 @@ def stopping_on_signals(halt: Halt) -> Iterator[Halt]:
     def asked(number: int, frame: FrameType | None) -> None:
         if halt.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        halt.requested = True
+        halt.requested, halt.by = True, number
 
     before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

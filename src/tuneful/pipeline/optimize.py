@@ -11,8 +11,10 @@ the disk; the same job begun again goes on where the story stopped, also after `
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -81,13 +83,18 @@ def home() -> Path:
 class Work:
     """One job being done. Iterating does it; `result` is there when it is finished, `ended` says why it stopped otherwise.
 
-    began: the `time.monotonic()` moment from which the budget counts; model: the user's own network (a settings object).
+    folder: of the run; one below `root` (or $TUNEFUL_HOME, or runs/), named by the job, when None. fresh: a run of that name
+    is set aside first, under another name. began: the `time.monotonic()` moment from which the budget counts; model: the
+    user's own network (a settings object). `task` and `clock` are there when the search begins.
     """
 
-    def __init__(self, job: Job, *, folder: Path | None = None, halt: Halt | None = None, device: str | None = None,
-                 began: float | None = None, model: Settings | None = None) -> None:  # fmt: skip
+    def __init__(self, job: Job, *, folder: Path | None = None, root: Path | None = None, fresh: bool = False,
+                 halt: Halt | None = None, device: str | None = None, began: float | None = None,
+                 model: Settings | None = None) -> None:  # fmt: skip
         self.job, self.halt, self.device, self.model = job, halt or Halt(), device, model
-        self.folder = folder
+        self.folder, self.root, self.fresh = folder, root, fresh
+        self.clock: Clock | None = None
+        self.task: Task | None = None
         self.began = time.monotonic() if began is None else began
         self.seconds: dict[str, float] = {}
         self.result: Result | None = None
@@ -95,14 +102,18 @@ class Work:
 
     def __iter__(self) -> Iterator[Stage | Beat]:
         job = self.job
+        self.seconds["start"] = time.monotonic() - self.began
         # What needs no data is checked before the data is read, which may take long.
         decode(job.entries, base=self._base())
         yield Stage("prepare", f"reading {job.source if isinstance(job.source, str) else 'the data'}")
         with self._timed("prepare"):
             task = prepare(job.source, **job.data.options())
-        folder = self.folder or home() / job.name_for(task.name)
+        folder = self.folder or (self.root or home()) / job.name_for(task.name)
+        if self.fresh and (folder / storage.FILE).exists():
+            yield Stage("aside", f"the run that lay in {folder} is now {storage.set_aside(folder)}")
         with storage.held(folder):
-            task = task.logged_in(folder)
+            self.task = task = task.logged_in(folder)
+            self.folder = folder
             yield Stage("prepared", _described(task))
             yield from self._search(task, folder)
 
@@ -111,12 +122,15 @@ class Work:
     def _search(self, task: Task, folder: Path) -> Iterator[Stage | Beat]:
         job = self.job
         recipe, space = self._asked(task)
-        old = Study.open(folder) if (folder / storage.FILE).exists() else None
+        with self._timed("study"):
+            old = Study.open(folder) if (folder / storage.FILE).exists() else None
         clock = Clock(job.budget, float(old.about.get("spent", 0.0)) if old else 0.0, self.began)
         clock.reserve = self._reserve(clock.budget)
+        self.clock = clock
         with self._timed("plan"):
             recipe, plan = self._planned(task, recipe, clock, old)
-        study = Study.create(folder, folder.name, task, space)
+        with self._timed("study"):
+            study = Study.create(folder, old.name if old else folder.name, task, space)
         if "recipe" not in study.about:
             job.write(folder)
             (folder / "task.json").write_text(json.dumps(task.summary(), indent=1) + "\n", encoding="utf-8")
@@ -132,6 +146,7 @@ class Work:
         yield Stage("search", f"{what}, {plan}")
         search = Search(study, task, recipe, space, clock, proposer=job.proposer, scheduler=job.scheduler, halt=self.halt,
                         device=self.device, model=self.model)  # fmt: skip
+        threading.Thread(target=_load_ahead, daemon=True).start()
         with self._timed("search"):
             yield from search
         if self.halt.requested:
@@ -249,14 +264,9 @@ class Work:
         trained = sum(trial.cost for trial in study.trials())
         searched = parts.pop("search", 0.0)
         inside = (
-            {"trials": min(trained, searched), "proposing and keeping": max(0.0, searched - trained)} if searched else {}
+            {"trials": min(trained, searched), "proposing and storing": max(0.0, searched - trained)} if searched else {}
         )
-        start = {"start": max(0.0, self._started)} if self._started else {}
-        return {name: round(value, 3) for name, value in {**start, **parts, **inside}.items()}
-
-    @property
-    def _started(self) -> float:
-        return self.seconds.get("start", 0.0)
+        return {name: round(value, 3) for name, value in {**parts, **inside}.items()}
 
     @contextlib.contextmanager
     def _timed(self, part: str) -> Iterator[None]:
@@ -265,6 +275,13 @@ class Work:
             yield
         finally:
             self.seconds[part] = self.seconds.get(part, 0.0) + time.monotonic() - began
+
+
+def _load_ahead() -> None:
+    """Import beside the search what proving and shipping need, some seconds of work. Imports alone: they draw no numbers."""
+    for name in ("sklearn.linear_model", "sklearn.ensemble", "onnxscript", "onnxruntime", "torch.onnx._internal.exporter._core"):
+        with contextlib.suppress(ImportError):  # whoever needs it says so
+            importlib.import_module(name)
 
 
 def _described(task: Task) -> str:
@@ -330,6 +347,22 @@ def optimize(source: Any, *, budget: str = "10min", name: str | None = None, mod
     Raises: DataError, RecipeError, StudyError; BudgetError when no trial had a value in time.
     """
     return _done("optimize", source, settings, name, budget, model)
+
+
+def train(source: Any, *, budget: str | None = None, name: str | None = None, model: Any = None, **settings: Any) -> Result:
+    """Train one recipe, prove it and seal it: `train("digits", optimizer="adabound", lr=3e-3)`.
+
+    Arguments and errors as of `optimize`, but every setting has one value, and there is no time limit unless one is given.
+    """
+    return _done("train", source, settings, name, budget, model)
+
+
+def tune(source: Any, *, budget: str = "10min", name: str | None = None, model: Any = None, **settings: Any) -> Result:
+    """Search the ranges that are given, and no others: `tune("digits", lr="1e-4..1e-1", width="16,32,64")`.
+
+    Arguments and errors as of `optimize`; RecipeError when no setting has a range.
+    """
+    return _done("tune", source, settings, name, budget, model)
 
 
 def _done(mode: Any, source: Any, settings: Mapping[str, Any], name: str | None, budget: str | None, model: Any) -> Result:

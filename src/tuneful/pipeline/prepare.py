@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
@@ -109,6 +110,8 @@ def prepare(
             raise DataError(f"{part} holds no examples; at least a few of each class are wanted")
     first = raw.parts["train"]
     if isinstance(first, Table):
+        if size is not None:
+            raise RecipeError([Problem("size", "size is for images; this data is a table")])
         built = _from_table(raw, options, findings)
     else:
         if target is not None or missing or keep or leave_out:
@@ -141,7 +144,7 @@ def prepare(
         target=about,
         findings=tuple(sorted(findings, key=lambda f: ("error", "warning", "note").index(f.severity))),
         limits=dict(limits or {}),
-        source=str(source) if isinstance(source, str) or hasattr(source, "__fspath__") else type(source).__name__,
+        source=str(source) if isinstance(source, str | os.PathLike) else type(source).__name__,
     )
 
 

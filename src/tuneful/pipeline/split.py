@@ -51,7 +51,10 @@ def cut(
     n = len(y["train"])
     chosen: dict[str, tuple[str, Indices]] = {s: (s, np.arange(len(y[s]))) for s in ("valid", "test") if s in y}
     findings: list[Finding] = []
-    wanted = {s: _count(share, n) for s, share in (("test", test), ("valid", valid)) if s not in chosen}
+    shares: list[tuple[str, float | Literal["auto"]]] = [("test", test), ("valid", valid)]
+    wanted = {s: _count(share, n) for s, share in shares if s not in chosen}
+    if n <= len(wanted):
+        raise _too_few(n, next(iter(wanted)))
     if sum(wanted.values()) >= n:
         raise DataError(f"valid={valid} and test={test} leave nothing of {n} examples to train on", "give smaller shares")
     strata = _strata(y["train"])
@@ -61,10 +64,7 @@ def cut(
         indices = np.flatnonzero(dealt == number + 1)
         chosen[split] = ("train", indices)
         if not len(indices):
-            raise DataError(
-                f"there are {n} examples, too few to cut {split} from; each class needs at least three, one for each split",
-                "collect more examples",
-            )
+            raise _too_few(n, split)
         share = f"{len(indices) / n:.0%} of train" if len(y) > 1 else f"{len(indices) / n:.0%}"
         findings.append(
             Finding("note", f"{split}: {len(indices)} examples ({share}) were cut, stratified, seed {seed}", count, n)
@@ -80,8 +80,20 @@ def thin(y: NDArray[Any], limit: int, seed: int) -> Indices:
     """At most `limit` examples, stratified, in rising order; at least one of each class."""
     if len(y) <= limit:
         return np.arange(len(y))
-    dealt = _deal(_strata(y), np.arange(len(y)), [len(y) - limit], key(seed, "limit"))
-    return np.flatnonzero(dealt == 0)
+    dice = np.random.default_rng(key(seed, "limit"))
+    strata = _strata(y)
+    kinds = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
+    counts = np.maximum(1, _shared(limit, np.array([len(kind) for kind in kinds])))
+    while counts.sum() > limit and counts.max() > 1:
+        counts[counts.argmax()] -= 1
+    return np.sort(np.concatenate([dice.permutation(kind)[:count] for kind, count in zip(kinds, counts)]))
+
+
+def _too_few(n: int, split: str) -> DataError:
+    return DataError(
+        f"there are {n} examples, too few to cut {split} from; each class needs at least three, one for each split",
+        "collect more examples",
+    )
 
 
 def _count(share: float | Literal["auto"], n: int) -> int:

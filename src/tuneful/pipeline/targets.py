@@ -114,7 +114,7 @@ def _implausible(column: pl.Series) -> str:
         whole = bool((numeric == numeric.round()).all())
         rows = whole and n >= 20 and distinct == n and float(numeric.max() or 0) - float(numeric.min() or 0) == n - 1  # type: ignore[arg-type]
         return "it numbers the rows" if rows else ""
-    if n >= 10 and distinct > 0.5 * n:
+    if n >= 10 and distinct > 0.5 * n and numeric.null_count() > 0.1 * n:
         return f"it is text with {distinct} different values in {n} rows"
     if column.dtype == pl.String and bool(column.head(50).str.contains(r"^\d{4}-\d{2}-\d{2}").all()):
         return "it holds dates"

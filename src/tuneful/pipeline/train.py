@@ -131,7 +131,7 @@ class Run:
         beaten = began = time.monotonic()
         self.network.train()
         while self.step < self.steps and not self.ended:
-            if self.halt:
+            if self.halt.due:
                 break
             self._one_step()
             now = time.monotonic()

@@ -29,10 +29,10 @@ class Axis:
     ticks: tuple[Tick, ...] = ()
 
     @staticmethod
-    def over(values: Iterable[float], log: bool = False, pad: float = 0.03, most: int = 6) -> Axis:
+    def over(values: Iterable[float], log: bool = False, pad: float = 0.03, most: int = 6, counts: bool = False) -> Axis:
         """An axis that holds all finite values with a margin of `pad` of its length, and at most about `most` ticks.
 
-        A logarithmic axis needs positive values and becomes linear without them.
+        A logarithmic axis needs positive values and becomes linear without them. counts: ticks at whole numbers only.
         """
         found = [float(value) for value in values if abs(value) < LARGEST]
         if not found:
@@ -46,7 +46,10 @@ class Axis:
             reach = max(abs(low) * 0.05, 1e-6) if low else 0.5
         else:
             reach = (high - low) * pad
-        return Axis(low - reach, high + reach, ticks=_linear(low - reach, high + reach, most))
+        ticks = _linear(low - reach, high + reach, most)
+        if counts:
+            ticks = tuple((value, _label(value, 0, 1)) for value, _ in ticks if value == round(value))
+        return Axis(low - reach, high + reach, ticks=ticks)
 
     @staticmethod
     def toward_one(values: Iterable[float], pad: float = 0.04) -> Axis:
@@ -74,18 +77,27 @@ class Axis:
         return (math.log(value) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
 
 
-def of_values(values: Iterable[float], smaller: bool, at_most_one: bool, reach: float = 1.5, pad: float = 0.03) -> Axis:
+def of_values(
+    values: Iterable[float],
+    smaller: bool,
+    at_most_one: bool,
+    reach: float = 1.5,
+    pad: float = 0.03,
+    keep: Iterable[float] = (),
+) -> Axis:
     """An axis for an objective: stretched toward 1 or logarithmic where the values ask for it, and never stretched by a few
-    hopeless ones. at_most_one: 1 is the best value that the metric can have."""
+    hopeless ones. at_most_one: 1 is the best value that the metric can have. keep: values that must be inside."""
     found = [value for value in values if abs(value) < LARGEST]
     if at_most_one and not smaller and found:
         errors = sorted(1 - min(value, 1.0) for value in found)
         if errors[0] < 0.2 and errors[-1] > 3 * errors[len(errors) // 4]:
-            return Axis.toward_one([1 - errors[0], 1 - errors[min(int(0.98 * len(errors)), len(errors) - 1)]])
+            ends = (1 - errors[len(errors) // 200], 1 - errors[min(int(0.98 * len(errors)), len(errors) - 1)])
+            return Axis.toward_one([*ends, *keep])
     ends = sturdy(found, smaller, reach)
     if ends is None:
         return Axis.over([])
-    return Axis.over(ends, log=smaller and spans_decades(ends), pad=pad)
+    inside = [*ends, *keep]
+    return Axis.over(inside, log=smaller and spans_decades(inside), pad=pad)
 
 
 def spans_decades(values: Iterable[float]) -> bool:
@@ -120,7 +132,7 @@ def _linear(low: float, high: float, most: int) -> tuple[Tick, ...]:
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     exact = [round(k * step, 12 - math.floor(math.log10(step))) for k in range(first, last + 1)]
-    decimals = max(-math.floor(math.log10(step) + 1e-9), 0) + (1 if step / power == 2.5 else 0)
+    decimals = max(-math.floor(math.log10(step) + 1e-9) + (1 if abs(step / power - 2.5) < 1e-6 else 0), 0)
     return tuple((value, _label(value, decimals, step)) for value in exact)
 
 

@@ -10,7 +10,7 @@ from tuneful.report.charts import Cell, boxes, dots, figure, grid, line, plot, w
 from tuneful.report.markup import Child, Html, short, tag
 from tuneful.report.proof import figures
 from tuneful.report.story import Story
-from tuneful.report.words import fixed, many, measured, number, rows, share, table, whole
+from tuneful.report.words import alike, fixed, many, measured, number, rows, share, table, whole
 
 NUMBERED = 20  # classes up to which the cells carry their counts
 DRAWN = 50  # classes up to which the matrix is drawn at all
@@ -68,12 +68,13 @@ def per_class(story: Story) -> Html | None:
         end for _, entry, _ in known if (m := measured(entry.get("f1"))) for end in (m.low, m.high) if math.isfinite(end)
     ]
     axis = Axis.over(ends, pad=0.03)
+    decimals = alike(f1 for _, _, f1 in known)
     lines: list[Sequence[Child | Cell]] = []
     for label, entry, _ in known:
         cells: list[Child | Cell] = [short(label, 60), Cell(number(int(entry.get("n", 0))), float(entry.get("n", 0)))]
         for name in ("precision", "recall", "f1"):
             m = measured(entry.get(name))
-            cells.append(figures(m))
+            cells.append(figures(m, decimals))
         f1 = measured(entry.get("f1"))
         cells.append(Cell(whisker(f1, axis), f1.value, "value") if f1 else Cell(""))
         lines.append(cells)
@@ -103,7 +104,7 @@ def residuals(story: Story) -> list[Html]:
     axis = Axis.over([v for pair in pairs for v in pair], pad=0.02)
     marks = [
         line([(axis.low, axis.low), (axis.high, axis.high)], axis, axis, "ideal"),
-        dots(pairs, axis, axis, f"cloud {'dense' if n > 300 else ''}".rstrip()),
+        *(dots(pairs[k::8], axis, axis, f"cloud {'dense' if n > 300 else ''}".rstrip()) for k in range(8)),
     ]
     digits = max(2 - math.floor(math.log10(max(abs(low), abs(high), 1e-300))), 0)
     spread = f"nine in ten errors lie between {fixed(low, digits, True)} and {fixed(high, digits, True)}"
@@ -120,7 +121,7 @@ def residuals(story: Story) -> list[Html]:
     heights = [0] * bins
     for error in errors:
         heights[min(max(int((error + edge) / width), 0), bins - 1)] += 1
-    x, y = Axis.over([-edge, edge], pad=0.01), Axis.over([0, max(heights)], pad=0.0, most=4)
+    x, y = Axis.over([-edge, edge], pad=0.01), Axis.over([0, max(heights)], pad=0.0, most=4, counts=True)
     bars = [
         (-edge + k * width + width * 0.06, -edge + (k + 1) * width - width * 0.06, count) for k, count in enumerate(heights)
     ]

@@ -10,6 +10,7 @@ import base64
 import contextlib
 import hashlib
 import os
+import re
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
@@ -52,7 +53,7 @@ def render(story: Story) -> str:
         tag("p", CONDITIONS[story.condition], class_=f"condition {story.condition}")
         if story.condition in CONDITIONS
         else None,
-        tag("h1", first),
+        tag("h1", _unbroken(first)),
         *(tag("p", line, class_="lede") for line in rest),
         tag("p", _about(story), class_="about") if story.facts else None,
         _notes(story),
@@ -134,6 +135,11 @@ def _about(story: Story) -> Html:
 def _notes(story: Story) -> Html | None:
     told = list(dict.fromkeys([*story.notes, *(str(note) for note in rows(story.evidence.get("notes")))]))
     return tag("ul", *(tag("li", note) for note in told), class_="notes") if told else None
+
+
+def _unbroken(sentence: str) -> str:
+    """The sentence with intervals that no line breaks."""
+    return re.sub(r"(\S) (\[[^\[\],]{1,24}), ([^\[\]]{1,24}\])", "\\1\u00a0\\2,\u00a0\\3", sentence)
 
 
 def _asset(name: str) -> str:

@@ -62,7 +62,7 @@ def parallel(story: Story) -> Html | None:
     body = tag(
         "div",
         tag("div", svg, *rows, class_="area"),
-        class_="plot parallel",
+        class_=f"plot parallel{' crowd' if len(drawn) > 300 else ''}",
         role="img",
         aria_label=sentence,
         style=f"--tracks:{len(tracks)}",

@@ -12,6 +12,8 @@ from tuneful.report.charts import Cell, boxes, dots, figure, grid, line, plot, r
 from tuneful.report.markup import Child, Html, tag
 from tuneful.report.story import Story, worth
 from tuneful.report.words import (
+    alike,
+    begin,
     central,
     duration,
     interval,
@@ -110,20 +112,23 @@ def baselines(story: Story) -> list[Html]:
         return []
     axis = Axis.over([end for m in _near(known, ours) for end in (m.value, m.low, m.high)], pad=0.04, most=7)
     total = sum(_float(value) for value in seconds_of(story).values())
+    decimals = alike(_near(known, ours))
     lines: list[Sequence[Child | Cell]] = []
     if ours:
         lines.append(
             (
                 tag("b", "tuneful"),
                 whisker(ours, axis, "ours"),
-                Cell(whole(ours), ours.value),
+                Cell(whole(ours, decimals=decimals), ours.value),
                 Cell(duration(total) if total else "–", total),
             )
         )
     for label, m, entry in sorted(found, key=lambda e: e[1].value if e[1] else math.inf, reverse=not story.smaller):
         seconds = _float(entry.get("seconds"))
         if m is not None:
-            lines.append((label, whisker(m, axis), Cell(whole(m), m.value), Cell(duration(seconds), seconds)))
+            lines.append(
+                (label, whisker(m, axis), Cell(whole(m, decimals=decimals), m.value), Cell(duration(seconds), seconds))
+            )
         else:
             lines.append(
                 (
@@ -135,7 +140,7 @@ def baselines(story: Story) -> list[Html]:
             )
     lines.append(("", ruler(axis), "", ""))
     gap = measured(against.get("difference"))
-    sentence = f"{metric(name).capitalize() if metric(name).islower() else metric(name)} on the test split, dots with 95 % intervals."
+    sentence = begin(f"{metric(name)} on the test split, dots with 95 % intervals.")
     if gap is not None:
         verdict = {"better": "is better than", "worse": "is worse than", "tie": "cannot be told apart from"}
         sentence = (
@@ -173,7 +178,9 @@ def measures(story: Story) -> Html | None:
     first, chosen = measured(test.get(story.metric)), measured(valid.get(story.metric))
     sentence = f"Every measure with its interval{counts}."
     if first and chosen:
-        sentence = f"{metric(story.metric)} is {whole(first)} on test, and {whole(chosen)} on valid, by which the choice was made{counts}."
+        sentence = begin(
+            f"{metric(story.metric)} is {whole(first)} on test, and {whole(chosen)} on valid, where the choice was made{counts}."
+        )
     return figure("All measures", sentence, grid(("metric", "test", "valid", "how"), lines, sentence, "measures", (1, 2)))
 
 
@@ -200,7 +207,7 @@ def calibration(story: Story) -> Html | None:
         line([(c, a) for c, a, _ in known], x, x, "curve thin"),
         dots([(c, a) for c, a, _ in known], x, x, "done big"),
     ]
-    top = Axis.over([0.0, max(n for _, _, n in known)], pad=0.0, most=3)
+    top = Axis.over([0.0, max(n for _, _, n in known)], pad=0.0, most=3, counts=True)
     wide = 0.8 / max(len(known), 10)
     counts = boxes([(max(c - wide / 2, 0), min(c + wide / 2, 1), n) for c, _, n in known], x, top, "count")
     upper = plot(x, x, marks, sentence, ("confidence", "share that is right"), tall=16)
@@ -242,9 +249,13 @@ def _card(name: str, value: str, reach: str, how: str, class_: str = "") -> Html
     )
 
 
-def figures(measure: Measure | None) -> Cell:
+def figures(measure: Measure | None, decimals: int | None = None) -> Cell:
     """A measure as a cell: the value, and its interval in small."""
-    return Cell("–") if measure is None else Cell([central(measure), " ", tag("small", interval(measure))], measure.value)
+    return (
+        Cell("–")
+        if measure is None
+        else Cell([central(measure, False, decimals), " ", tag("small", interval(measure, False, decimals))], measure.value)
+    )
 
 
 def _folded(title: str, *body: Child) -> Html:

@@ -83,7 +83,7 @@ def recipe(story: Story) -> Html | None:
         lines.append(
             (
                 tag("code", path),
-                tag("code", short(setting(value), 120)),
+                tag("code", short(_exact(value), 120)),
                 Cell(tag("span", by, class_=f"by {by}") if by else None),
                 Cell(why, class_="why"),
             )
@@ -136,7 +136,7 @@ def reproduce(story: Story) -> list[Html]:
         pieces.append(
             figure(
                 "To do it again",
-                "The same data, command and versions give the same result.",
+                "With the same data and versions; a budget of time buys more or fewer trials on another machine.",
                 tag("pre", tag("code", command), class_="command", tabindex="0"),
             )
         )
@@ -148,9 +148,9 @@ def reproduce(story: Story) -> list[Html]:
         pieces.append(figure("Openings of the test split", sentence, grid(("when", "why"), lines, sentence)))
     elif story.facts:
         pieces.append(figure("Openings of the test split", "The test split is sealed; it has not been opened."))
-    environment = dict(_flat(table(story.evidence.get("environment"))))
+    environment = table(story.evidence.get("environment"))
     if environment:
-        pieces.append(pairs("Environment", [(path, setting(value)) for path, value in environment.items()]))
+        pieces.append(pairs("Environment", [(path, setting(value)) for path, value in _flat(environment)]))
     return pieces
 
 
@@ -173,21 +173,33 @@ def _findings(found: Sequence[Any]) -> Html:
             tag("p", f"such as {examples}", class_="examples") if examples else None,
         ]
         hint = tag("p", str(entry["hint"]), class_="hint") if entry.get("hint") else None
-        count, of = (entry.get(key) for key in ("count", "of"))
-        part = (
-            share(float(count), float(of)) if isinstance(count, int | float) and isinstance(of, int | float) and of else ""
-        )
         badge = tag("span", severity, class_=f"severity {severity if severity in ORDER else 'note'}")
         lines.append(
-            (Cell(badge, ORDER.get(severity, 3)), [*told, hint], Cell(number(count), float(count or 0)), number(of), part)
+            (
+                Cell(badge, ORDER.get(severity, 3)),
+                Cell([*told, hint], class_="told"),
+                _affected(entry.get("count"), entry.get("of")),
+            )
         )
     counts = [(sum(str(entry.get("severity")) == name for entry in ordered), name) for name in ORDER]
     sentence = f"The checks of the data gave {', '.join(many(n, name) for n, name in counts if n)}."
     return figure(
         "What the checks found",
         sentence,
-        grid(("", "finding", "count", "of", "share"), lines, sentence, "findings", (2, 3, 4)),
+        grid(("severity", "finding", "affected"), lines, sentence, "findings", (2,)),
     )
+
+
+def _affected(count: Any, of: Any) -> Cell:
+    if not isinstance(count, int | float):
+        return Cell("–")
+    part = f" of {number(of)} ({share(float(count), float(of))})" if isinstance(of, int | float) and of else ""
+    return Cell(number(count) + part, float(count))
+
+
+def _exact(value: Any) -> str:
+    """A setting with all its digits, as a recipe needs it."""
+    return repr(value) if isinstance(value, float) else setting(value)
 
 
 def _flat(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:

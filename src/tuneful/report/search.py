@@ -12,10 +12,10 @@ from tuneful.report.importance import FEWEST, numeric, weigh
 from tuneful.report.markup import Child, Html, short, tag
 from tuneful.report.parallel import dials_of, parallel
 from tuneful.report.story import Story, worth
-from tuneful.report.words import duration, listed, many, metric, number, setting, share, whole
+from tuneful.report.words import alike, begin, duration, listed, many, metric, number, setting, share, whole
 
 POINTS = 24_000  # points of curves drawn in one picture
-LINES = 600  # curves drawn in one picture
+LINES = 300  # curves drawn in one picture
 ROWS = 1000  # rows of the table
 ENDS = {"failed": "failed", "stopped": "stopped early", "paused": "paused", "running": "running", "done": "finished"}
 
@@ -44,17 +44,19 @@ def progress(story: Story) -> Html | None:
             so_far.append((trial.number, value.value))
     far = max(trial.number for trial in story.trials)
     so_far.append((far, so_far[-1][1]))
-    x = Axis.over([min(trial.number for trial in story.trials), far], pad=0.02)
-    y = story.axis([value.value for _, value in known])
+    x = Axis.over([min(trial.number for trial in story.trials), far], pad=0.02, counts=True)
+    y = story.axis([value.value for _, value in known], keep=[so_far[-1][1]])
     beyond = sum(not 0 <= y.at(value.value) <= 1 for _, value in known)
+    crowd = " crowd" if len(known) > 150 else ""
     kinds = [("stopped", ("stopped", "paused")), ("failed", ("failed",)), ("done", ("done", "running"))]
-    marks = [dots(((t.number, v.value) for t, v in known if t.state in states), x, y, name) for name, states in kinds]
+    marks = [
+        dots(((t.number, v.value) for t, v in known if t.state in states), x, y, name + crowd) for name, states in kinds
+    ]
     marks += [steps(so_far, x, y, "best-so-far"), dots([(best.number, so_far[-1][1])], x, y, "lead")]
     improved = len(so_far) - 2
     last = f"the last time at trial {number(int(so_far[-2][0]))}" if improved else "the first was never beaten"
     sentence = f"The best value improved {many(improved, 'time')} in {many(len(known), 'trial')}, {last}."
-    keys = [("line best", "best so far"), ("dot done", "finished or running"), ("dot stopped", "stopped early or paused")]
-    keys += [("dot failed", "failed")] if story.states["failed"] else []
+    keys = [("line best", "best so far"), *_keys(story, "dot")]
     note = _beyond(beyond, "trial")
     chart = plot(x, y, marks, sentence, ("trial", f"{metric(story.metric)} on valid"), tall=14)
     return figure("Progress of the search", sentence, legend(keys), chart, note=note)
@@ -73,20 +75,25 @@ def values(story: Story) -> Html | None:
     )
     most = max(POINTS // len(drawn), 8)
     curves = [(trial, [(point.epoch, point.value.value) for point in trial.curve]) for trial in drawn]
-    x = Axis.over([0.0, *(curve[-1][0] for _, curve in curves)], pad=0.0)
+    x = Axis.over([0.0, *(curve[-1][0] for _, curve in curves)], pad=0.012)
     # Every curve starts badly; where the curves end is what the picture is for.
     settled = [v for _, curve in curves for _, v in curve[len(curve) // 4 :]]
-    y = story.axis(settled, 2.0)
+    single = len(begun) == 1
+    front = [v for trial, curve in curves if trial is best for _, v in curve[len(curve) // 4 :]]
+    y = story.axis(settled, 2.0, keep=front)
+    if single:
+        everything = [v for _, curve in curves for _, v in curve]
+        y = story.axis(everything, keep=everything)
     beyond = sum(not any(0 <= y.at(v) <= 1 for _, v in curve if math.isfinite(v)) for _, curve in curves)
+    crowd = " crowd" if len(drawn) > 100 else ""
     marks: list[Html] = []
     for trial, curve in reversed(curves):
         lead = trial is best
-        class_ = "curve lead" if lead else f"curve {trial.state}"
+        class_ = "curve lead" if lead else f"curve {trial.state}{crowd}"
         shown = thin(curve, most)
         marks.append(line(shown, x, y, class_, str(trial.number)))
         if len(curve) == 1 or lead:
             marks.append(dots(shown[-1:], x, y, "lead" if lead else f"small {trial.state}"))
-    single = len(story.trials) == 1
     name = metric(story.metric)
     if best is None:
         sentence = f"No trial has a value yet; {_counted(story)}."
@@ -106,12 +113,16 @@ def values(story: Story) -> Html | None:
             f"{len(drawn)} of {len(begun):,} curves are drawn: the better half in full, the others as an even sample."
         )
     notes.append(_beyond(beyond, "curve"))
-    keys = [("line lead", "best"), ("line done", "finished or running"), ("line stopped", "stopped early or paused")]
-    keys += [("line failed", "failed")] if story.states["failed"] else []
+    keys = [("line lead", "best"), *_keys(story, "line")]
     chart = plot(x, y, marks, sentence, ("epoch", f"{name} on valid"), tall=20)
     title = "Learning curve" if single else "Learning curves of all trials"
     return figure(
-        title, sentence, None if single else legend(keys), chart, note=" ".join(n for n in notes if n), class_="curves"
+        title,
+        sentence,
+        None if single else legend(keys),
+        chart,
+        note=" ".join(n for n in notes if n),
+        class_="" if single else "curves",
     )
 
 
@@ -125,7 +136,7 @@ def losses(story: Story) -> Html | None:
     if not valid or not train:
         return None
     both = [loss for _, loss in train + valid]
-    x = Axis.over([0.0, train[-1][0], valid[-1][0]], pad=0.0)
+    x = Axis.over([0.0, train[-1][0], valid[-1][0]], pad=0.015)
     y = Axis.over(both, log=min(both) > 0 and max(both) > 30 * min(both), pad=0.05)
     lowest = min(valid, key=lambda point: point[1])
     sentence = f"Valid loss is lowest at epoch {number(float(lowest[0]), 3)} ({number(lowest[1], 3)})"
@@ -164,12 +175,12 @@ def weights(story: Story) -> Html | None:
     found = weigh([t.dials for t, _ in known], [v for _, v in known], story.smaller)
     if not found:
         return figure(title, "All trials have the same value, so no dial made a difference.")
-    clear = [w.dial for w in found if w.low > 0.01]
-    sentence = (
-        f"{listed(clear[:3])} {'explains' if len(clear[:3]) == 1 else 'explain'} the most."
-        if clear
-        else "No dial's effect can be told from chance."
-    )
+    clear = [w for w in found if w.low > 0.01]
+    sentence = "No dial's effect can be told from chance."
+    if clear:
+        sentence = f"{clear[0].dial} explains {100 * clear[0].share:.0f}\u00a0% of the spread"
+        others = [f"{w.dial} {100 * w.share:.0f}\u00a0%" for w in clear[1:3]]
+        sentence += f", {listed(others)}." if others else "; no other dial's effect can be told from chance."
     lines: list[Sequence[Child | Cell]] = [
         (
             w.dial,
@@ -189,15 +200,17 @@ def weights(story: Story) -> Html | None:
 
 def trials(story: Story) -> Html:
     """All trials as a table, the best first."""
-    dials = dials_of(story.trials)
+    single = len(story.trials) == 1
+    dials = [] if single else dials_of(story.trials)  # the recipe tells a single run's settings
     shown = story.ranked[:ROWS]
     figures = {dial for dial in dials if numeric([trial.dials.get(dial) for trial in shown])}
     known = [v for t in shown if t.state != "failed" and (v := worth(t)) is not None]
     axis = story.axis([v.value for v in known], pad=0.08) if len(known) > 1 else None
+    decimals = alike(known)
     lines: list[Sequence[Child | Cell]] = []
     for trial in shown:
         value, last = worth(trial), trial.last
-        told = whole(value) if value else "–"
+        told = whole(value, decimals=decimals) if value else "–"
         lines.append(
             (
                 Cell(str(trial.number), trial.number),
@@ -219,11 +232,13 @@ def trials(story: Story) -> Html:
     n = len(dials)
     cut = f" The best {ROWS:,} of {len(story.trials):,} are listed." if len(story.trials) > ROWS else ""
     sentence = f"{many(len(story.trials), 'trial')}, the best first: {_counted(story)}.{cut}"
+    if single:
+        sentence = begin(f"{ENDS[shown[0].state]}{f': {shown[0].ended_because}' if shown[0].ended_because else ''}.")
     right = (0, *(3 + k for k, dial in enumerate(dials) if dial in figures), 3 + n, 4 + n)
     table = grid(head, lines, sentence, "trials", right, [str(t.number) for t in shown])
     more = len(lines) - 60
     note = f"In print, the {more} trials behind the best 60 are left out; they are in the file." if more > 0 else ""
-    return figure("All trials" if len(story.trials) > 1 else "The trial", sentence, table, note=note, class_="long")
+    return figure("How it went" if single else "All trials", sentence, table, note=note, class_="long")
 
 
 def _dial(value: Any) -> Cell:
@@ -237,13 +252,15 @@ def _leaders(column: Sequence[Any]) -> str:
     if not column:
         return "not set"
     if numeric(column):
-        low, high = min(column), max(column)
+        ordered = sorted(column)  # of many, the middle four fifths
+        cut = len(ordered) // 10
+        low, high = ordered[cut], ordered[-1 - cut]
         return number(low, 2) if low == high else f"{number(low, 2)} … {number(high, 2)}"
     told = [setting(value) for value in column]
-    ordered = sorted(dict.fromkeys(told), key=lambda name: -told.count(name))[:3]
+    common = sorted(dict.fromkeys(told), key=lambda name: -told.count(name))[:3]
     return ", ".join(
-        f"{short(name, 24)} ({share(told.count(name), len(told))})" if len(ordered) > 1 else short(name, 24)
-        for name in ordered
+        f"{short(name, 24)} ({share(told.count(name), len(told))})" if len(common) > 1 else short(name, 24)
+        for name in common
     )
 
 
@@ -253,6 +270,16 @@ def _counted(story: Story) -> str:
         for state in ("done", "running", "paused", "stopped", "failed")
         if story.states[state]
     )
+
+
+def _keys(story: Story, mark: str) -> list[tuple[str, str]]:
+    """The legend's entries for the states that occur."""
+    found: list[tuple[str, str]] = []
+    for name, states in (("done", ("done", "running")), ("stopped", ("stopped", "paused")), ("failed", ("failed",))):
+        words = [ENDS[state] for state in states if story.states[state]]
+        if words:
+            found.append((f"{mark} {name}", " or ".join(words)))
+    return found
 
 
 def _beyond(count: int, what: str) -> str:

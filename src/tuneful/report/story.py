@@ -56,9 +56,9 @@ class Story:
         direction = table(self.facts.get("objective")).get("direction")
         return direction == "min" if direction in ("min", "max") else self.metric in SMALLER_IS_BETTER
 
-    def axis(self, values: Iterable[float], reach: float = 1.5, pad: float = 0.03) -> Axis:
+    def axis(self, values: Iterable[float], reach: float = 1.5, pad: float = 0.03, keep: Iterable[float] = ()) -> Axis:
         """An axis for values of the objective."""
-        return of_values(values, self.smaller, self.metric in AT_MOST_ONE, reach, pad)
+        return of_values(values, self.smaller, self.metric in AT_MOST_ONE, reach, pad, keep)
 
     @cached_property
     def ranked(self) -> tuple[Trial, ...]:
@@ -89,17 +89,17 @@ class Story:
         against = table(self.evidence.get("against_baseline"))
         if against.get("verdict") == "worse" and "baseline" not in told.casefold():
             name = against.get("baseline", "a simple model")
-            lost = f"The baseline wins: {name} does better than what was found, so use {name}."
+            lost = f"The baseline wins: {name} beat the best model that was found."
             return [lost, told] if told else [lost]
         return [told or self._so_far()]
 
     def _so_far(self) -> str:
         if self.best is None:
-            return (
-                f"{many(len(self.trials), 'trial')} so far, and none has a value yet."
-                if self.trials
-                else "Nothing has been tried yet."
-            )
+            if not self.trials:
+                return "Nothing has been tried yet."
+            if self.states["failed"] == len(self.trials):
+                return f"{'The only trial' if len(self.trials) == 1 else f'All {len(self.trials):,} trials'} failed, so there is no result."
+            return f"{many(len(self.trials), 'trial')} so far, and none has a value yet."
         value = worth(self.best)
         reached = f"{metric(self.metric)} {whole(value)} on the validation split" if value else ""
         if len(self.trials) == 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from tuneful.core.measure import Measure
@@ -101,22 +101,33 @@ def fixed(value: float, decimals: int, sign: bool = False) -> str:
     return f"{value:{'+' if sign else ''},.{decimals}f}".replace("-", "−")
 
 
-def central(measure: Measure, sign: bool = False) -> str:
-    """The value alone, with as many decimals as are known, and its unit."""
-    return fixed(measure.value, places(measure), sign) + unit(measure)
+def central(measure: Measure, sign: bool = False, decimals: int | None = None) -> str:
+    """The value alone, with as many decimals as are known (or as asked for), and its unit."""
+    return fixed(measure.value, places(measure) if decimals is None else decimals, sign) + unit(measure)
 
 
-def interval(measure: Measure, sign: bool = False) -> str:
-    """`[low, high]`, or "no interval"."""
+def interval(measure: Measure, sign: bool = False, decimals: int | None = None) -> str:
+    """`[low, high]` that no line breaks, or "no interval"."""
     if not (math.isfinite(measure.low) and math.isfinite(measure.high)):
         return "no interval"
-    decimals = places(measure)
-    return f"[{fixed(measure.low, decimals, sign)}, {fixed(measure.high, decimals, sign)}]"
+    decimals = places(measure) if decimals is None else decimals
+    return f"[{fixed(measure.low, decimals, sign)},\u00a0{fixed(measure.high, decimals, sign)}]"
 
 
-def whole(measure: Measure, sign: bool = False) -> str:
+def whole(measure: Measure, sign: bool = False, decimals: int | None = None) -> str:
     """`value unit [low, high]`."""
-    return f"{central(measure, sign)} {interval(measure, sign)}"
+    return f"{central(measure, sign, decimals)} {interval(measure, sign, decimals)}"
+
+
+def alike(measures: Iterable[Measure | None]) -> int | None:
+    """The decimals that a column of measures shares: the middle one of what each would have; None for no measures."""
+    found = sorted(places(measure) for measure in measures if measure is not None)
+    return found[len(found) // 2] if found else None
+
+
+def begin(sentence: str) -> str:
+    """The sentence with a capital letter."""
+    return sentence[:1].upper() + sentence[1:]
 
 
 def unit(measure: Measure) -> str:

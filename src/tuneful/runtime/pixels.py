@@ -115,7 +115,9 @@ def _pillow() -> tuple[Any, tuple[type[Exception], ...]]:
     try:
         from PIL import Image
     except ImportError:
-        raise MissingError("pillow", "images", "reading image files") from None
+        missing = MissingError("pillow", "runtime", "reading image files")
+        missing.hint = "pip install pillow"
+        raise missing from None
     import struct
     import zlib
 

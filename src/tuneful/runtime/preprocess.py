@@ -214,10 +214,10 @@ def _table(schema: Mapping[str, Any], data: Any) -> Floats:
 def _columns(data: Any) -> Mapping[str, Any]:
     if isinstance(data, Mapping):
         return cast("Mapping[str, Any]", data)
-    rows: list[Any] = data if isinstance(data, list) else [None]
+    rows = cast("list[Any]", data if isinstance(data, list) else [None])
     if not all(isinstance(row, Mapping) for row in rows):
         raise DataError(
-            f"a table is wanted, and {type(data).__name__} was given",
+            f"a table is wanted, and {type(cast('object', data)).__name__} was given",
             'give {"column": [values], ...}, or a list of rows [{"column": value, ...}, ...]',
         )
     names = dict.fromkeys(name for row in rows for name in row)
@@ -260,7 +260,7 @@ def _category(column: Mapping[str, Any], values: Sequence[Any], missing: list[st
         code = index.get(text)
         if code is None:  # True and "true" are one thing; other words keep their case
             folded = text.casefold()
-            code = by_case.get(folded, other) if folded in words or isinstance(value, bool | np.bool_) else other
+            code = by_case.get(folded, other) if folded in words or folded in ("true", "false") else other
             index[text] = code
         codes[row] = code
     kept = [*range(len(levels)), *([other] if column["other"] else []), *([absent] if column["indicator"] else [])]

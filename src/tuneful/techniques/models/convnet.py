@@ -1,11 +1,11 @@
 """ConvNet: small windows that look everywhere; the picture shrinks while its channels grow.
 
     stage:  depth times conv 3x3, norm, activation; then the size is halved by taking maxima
-    stages follow while the shorter side is 8 pixels or more, and one stage more without halving;
+    stages follow while the shorter side is above 4 pixels; where that gives fewer than three, one more without halving;
     the channels double from stage to stage, up to 4 * width;
     head:   mean over the picture, dropout, linear
 
-8x8 digits get 2 stages, 28x28 three and 32x32 four. The first convolution of a stage is followed by the halving at once, so
+8x8 digits get two stages, 28x28 and 32x32 three. The first convolution of a stage is followed by the halving at once, so
 that norm and activation see a quarter of the pixels (as in airbench, Jordan 2024, arXiv:2404.00498).
 
 Source: LeCun et al., Proc. IEEE 86, 1998; 3x3 windows and doubling: Simonyan & Zisserman, ICLR 2015, arXiv:1409.1556; the
@@ -23,7 +23,8 @@ from tuneful.core.errors import ModelError
 from tuneful.techniques.interfaces import Model
 from tuneful.techniques.models.activations import Activation, activation
 
-SMALLEST = 4  # pixels: below, there is nothing to look at with windows of 3
+SMALLEST = 4  # pixels a side: below, windows of 3 see little but the border
+STAGES = 3  # from which on no stage without halving is added
 GROWTH = 4  # the widest stage, in widths of the first
 
 
@@ -35,7 +36,7 @@ class ConvNet(Model):
 
     kind: Literal["convnet"] = "convnet"
     width: Count = 32  # channels of the first stage
-    depth: Count = 1  # convolutions per stage
+    depth: Count = 2  # convolutions per stage
     norm: Literal["batch", "none"] = "batch"  # normalization before the activation
     activation: Activation = "relu"  # nonlinear function
 
@@ -52,16 +53,15 @@ class ConvNet(Model):
             raise ModelError(
                 f"a convnet needs images of {SMALLEST}x{SMALLEST} or more; these are {height}x{width}", "take model=mlp"
             )
+        halvings = 0
+        while side >> halvings > SMALLEST:
+            halvings += 1
         blocks: list[nn.Module] = []
-        wide = self.width
-        while True:
-            halve = side >= 2 * SMALLEST
+        for stage in range(halvings + (halvings < STAGES)):
+            wide = min(2**stage, GROWTH) * self.width
             for number in range(self.depth):
-                blocks.append(self._block(channels, wide, halve=halve and number == 0))
+                blocks.append(self._block(channels, wide, halve=stage < halvings and number == 0))
                 channels = wide
-            if not halve:
-                break
-            side, wide = side // 2, min(2 * wide, GROWTH * self.width)
         head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.0), nn.Linear(channels, outputs)]
         return nn.Sequential(*blocks, *head)
 

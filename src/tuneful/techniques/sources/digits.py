@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class Digits(Source):
     def read(self, given: object) -> Raw:
         from sklearn.datasets import load_digits
 
-        found = load_digits()
+        found: Any = load_digits()
         x = np.asarray(found["images"]).astype(np.uint8)[:, None]
         return Raw(
             {"train": Arrays(x, np.asarray(found["target"]))}, "scikit-learn's digits, 1797 grey images of 8x8", "digits"

@@ -1,0 +1,138 @@
+"""The commands that tell what there is: list, schema, env."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from tuneful.cli import runs
+from tuneful.cli.mistakes import nearest
+from tuneful.cli.use import Output
+from tuneful.cli.work import AsJson
+from tuneful.core.errors import TunefulError
+
+if TYPE_CHECKING:
+    from tuneful.techniques.interfaces import Technique
+
+
+def techniques(
+    family: Annotated[str | None, typer.Argument(metavar="[FAMILY|TECHNIQUE]", help="such as optimizer, or adabound",
+                                                 show_default=False)] = None,
+    as_json: AsJson = False,
+) -> int:  # fmt: skip
+    """List the techniques, each with one line, its source and its cost; one technique with all its settings."""
+    families = _families()
+    kinds = {kind: (name, cls) for name, table in families.items() for kind, cls in table.items()}
+    wanted = {"models": "model", "inits": "init", "optimizers": "optimizer", "schedules": "schedule", "regularizer": "regularizers",
+              "augment": "augments", "source": "sources", "proposers": "proposer", "schedulers": "scheduler"}  # fmt: skip
+    family = wanted.get(family or "", family)
+    if family is None or family in families:
+        chosen = families if family is None else {family: families[family]}
+        if as_json:
+            print(
+                json.dumps(
+                    {name: {kind: _data(cls) for kind, cls in table.items()} for name, table in chosen.items()}, indent=1
+                )
+            )
+        else:
+            for name, table in chosen.items():
+                print(f"{name}:")
+                for kind, cls in table.items():
+                    print(f"  {kind:<14} {_data(cls)['what']}\n{'':<17}source: {cls.source}\n{'':<17}cost: {cls.cost}")
+        return 0
+    if family not in kinds:
+        guess = nearest(family, [*families, *kinds])
+        known = f"known are {', '.join(families)}, and every technique by its name"
+        raise TunefulError(f"there is no family and no technique {family}; {f'did you mean {guess}?' if guess else known}",
+                           f"such as `tuneful list {guess or 'optimizer'}`")  # fmt: skip
+    name, cls = kinds[family]
+    data = _data(cls)
+    if as_json:
+        print(json.dumps({"family": name, "kind": family, **data}, indent=1))
+        return 0
+    print(f"{family} ({name}): {data['what']}\nsource: {cls.source}\ncost:   {cls.cost}")
+    for field, told in data["settings"].items():
+        print(f"  {field} = {json.dumps(told['default'])}".ljust(28) + f"  {told['wanted']}: {told['comment']}")
+    return 0
+
+
+def _families() -> dict[str, dict[str, type[Technique]]]:
+    from tuneful.pipeline.keys import FAMILIES
+    from tuneful.techniques.search import PROPOSERS, SCHEDULERS
+    from tuneful.techniques.sources import TABLE
+
+    found: Any = {**FAMILIES, "proposer": PROPOSERS, "scheduler": SCHEDULERS, "sources": TABLE}
+    return {name: dict(table) for name, table in cast("dict[str, dict[str, type[Technique]]]", found).items()}
+
+
+def _data(cls: type[Technique]) -> dict[str, Any]:
+    from tuneful.core.config import comments, plain, wanted
+
+    owner: Any = cls
+    said = comments(owner)
+    settings = {
+        name: {"default": plain(field.default), "wanted": wanted(field), "comment": said.get(name, "")}
+        for name, field in cls.model_fields.items()
+        if name != "kind"
+    }
+    what = _first(cls.__doc__) or _first(sys.modules[cls.__module__].__doc__)
+    return {"what": what, "source": cls.source, "cost": cls.cost, "settings": settings}
+
+
+def _first(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]
+
+
+def schema(output: Output = None) -> int:
+    """Print the JSON Schema of recipe files. An editor that is told of it completes keys and marks mistakes.
+
+    In VS Code (Even Better TOML) and Neovim the first line of a recipe says where it is: #:schema tuneful.schema.json
+    """
+    from tuneful.pipeline import files
+
+    text = json.dumps(files.schema(), indent=1) + "\n"
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        runs.write(output, text)
+        print(f"first line of a recipe: #:schema {output}", file=sys.stderr)
+    return 0
+
+
+def env(as_json: AsJson = False) -> int:
+    """Say what tuneful runs on: versions, packages that are broken, devices, threads, memory.
+
+    Every package is imported in another process, so that a broken one is told and nothing else.
+    """
+    from tuneful import __version__
+    from tuneful.cli.probe import machine, packages
+
+    found: list[dict[str, Any]] = packages()
+    told = {"tuneful": __version__, "python": platform.python_version(), "system": platform.platform(), **machine(),
+            "packages": found}  # fmt: skip
+    broken = [one for one in found if one["problem"]]
+    if as_json:
+        print(json.dumps(told, indent=1))
+        return 0
+    for name, value in told.items():
+        if name != "packages":
+            print(f"{name + ':':<12} {_joined(value)}")
+    print("packages:")
+    for one in found:
+        state = one["problem"] or "ok"
+        print(f"  {one['name']:<14} {one['version'] or '-':<16} {state}")
+    needed = [one["name"] for one in broken if one["needed"]]
+    if needed:
+        print(
+            f"what is needed and broken: {', '.join(needed)}\n  hint: pip install --force-reinstall {' '.join(needed)}",
+            file=sys.stderr,
+        )
+    return 2 if needed else 0
+
+
+def _joined(value: Any) -> str:
+    return ", ".join(str(item) for item in cast("list[Any]", value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,99 @@
+"""What the shell may offer while a line is typed: settings and techniques, read from the source without importing any.
+
+The families import torch, which takes longer than anybody waits for a tab; their files tell the same to `ast` in some
+milliseconds. tests/cli holds this equal to `pipeline.keys`.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from pathlib import Path
+
+SECTIONS = ("model", "init", "optimizer", "schedule")  # as core.recipe has them, which takes pydantic to import
+LISTS = ("regularizers", "augments")
+FOLDERS = {
+    "model": "models", "init": "inits", "optimizer": "optimizers", "schedule": "schedules", "regularizers": "regularizers",
+    "augments": "augments",
+}  # fmt: skip
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@functools.cache
+def techniques(family: str) -> dict[str, tuple[str, ...]]:
+    """{kind: its settings} of a family; what a class inherits from another of its family counts."""
+    classes: dict[str, ast.ClassDef] = {}
+    for path in sorted((ROOT / "techniques" / FOLDERS[family]).glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        classes |= {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    return {kind: _inherited(node, classes) for node in classes.values() if (kind := _kind(node))}
+
+
+@functools.cache
+def keys() -> dict[str, tuple[str, ...]]:
+    """{key: values to offer}: the short and the full names of every setting."""
+    found: dict[str, tuple[str, ...]] = dict.fromkeys(top(), ())
+    found |= dict.fromkeys(_names("job.py", "Data"), ())
+    found |= {"proposer": ("random", "tpe"), "scheduler": ("asha", "full"), "eta": ()}
+    for head in SECTIONS:
+        kinds = techniques(head)
+        found[head] = tuple(kinds)
+        for name in dict.fromkeys(name for names in kinds.values() for name in names):
+            found[f"{head}.{name}"] = ()
+            found.setdefault(name, ())
+    for head in LISTS:
+        kinds = techniques(head)
+        found[head] = (*kinds, "none")
+        for kind, names in kinds.items():
+            found[f"{head}.{kind}"] = ()
+            found.setdefault(kind, ())
+            found |= {f"{head}.{kind}.{name}": () for name in names}
+    return found
+
+
+@functools.cache
+def top() -> tuple[str, ...]:
+    """The settings of a recipe that belong to no technique."""
+    tree = ast.parse((ROOT / "core" / "recipe.py").read_text(encoding="utf-8"))
+    recipe = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Recipe")
+    return tuple(name for name in _fields(recipe) if name not in (*SECTIONS, *LISTS, "reasons"))
+
+
+def words(incomplete: str) -> list[str]:
+    """What a word that begins like this may become: `key=`, or `key=value` where the values are few. Nothing leaves the shell
+    to offer files."""
+    key, sign, begun = incomplete.partition("=")
+    known = keys()
+    if sign:
+        return [f"{key}={value}" for value in known.get(key, ()) if value.startswith(begun)]
+    offered = [f"{name}=" for name in known if name.startswith(key) and (key or "." not in name)]
+    return [*(["digits"] if "digits".startswith(key) else []), *offered]
+
+
+def _inherited(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> tuple[str, ...]:
+    above = [classes[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in classes]
+    names = [name for parent in above for name in _inherited(parent, classes)]
+    return tuple(name for name in dict.fromkeys([*names, *_fields(node)]) if name != "kind")
+
+
+def _names(file: str, cls: str) -> tuple[str, ...]:
+    tree = ast.parse((ROOT / "pipeline" / file).read_text(encoding="utf-8"))
+    node = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == cls)
+    return _fields(node)
+
+
+def _fields(node: ast.ClassDef) -> tuple[str, ...]:
+    return tuple(
+        item.target.id
+        for item in node.body
+        if isinstance(item, ast.AnnAssign)
+        and isinstance(item.target, ast.Name)
+        and "ClassVar" not in ast.dump(item.annotation)
+    )
+
+
+def _kind(node: ast.ClassDef) -> str:
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and item.target.id == "kind":
+            return item.value.value if isinstance(item.value, ast.Constant) and isinstance(item.value.value, str) else ""
+    return ""

@@ -1,0 +1,41 @@
+"""An example line of every command: in its help, and beside every mistake. The tests run the parser over all of them."""
+
+from __future__ import annotations
+
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "init": ("tuneful init data/houses.csv target=price -o houses.toml",),
+    "check": ("tuneful check data/flowers", "tuneful check digits optimizer=adabound lr=3e-3"),
+    "optimize": ("tuneful optimize digits --budget 60s", "tuneful optimize houses.toml --budget 30min --name houses"),
+    "train": ("tuneful train digits", "tuneful train digits optimizer=adabound lr=3e-3 epochs=20"),
+    "tune": ("tuneful tune digits lr=1e-4..1e-1 width=16,32,64 --budget 5min",),
+    "resume": ("tuneful resume digits", "tuneful resume runs/digits --budget 2h"),
+    "verify-resume": ("tuneful verify-resume runs/digits --kills 5",),
+    "evaluate": ("tuneful evaluate runs/digits", "tuneful evaluate runs/houses/artifact data/houses-2026.csv"),
+    "predict": (
+        "tuneful predict runs/digits/artifact digits",
+        "tuneful predict runs/houses/artifact new.csv -o predicted.csv",
+    ),
+    "report": ("tuneful report runs/digits",),
+    "show": ("tuneful show", "tuneful show digits", "tuneful show runs/digits/artifact --json"),
+    "list": ("tuneful list", "tuneful list optimizer", "tuneful list adabound"),
+    "env": ("tuneful env", "tuneful env --json"),
+    "schema": ("tuneful schema -o tuneful.schema.json",),
+}
+
+VALUES: dict[str, str] = {
+    "--budget": "30min", "--name": "first", "--home": "runs", "--runs": "runs", "--device": "cpu", "--output": "out.csv",
+    "-o": "out.csv", "--schema": "tuneful.schema.json", "--kills": "3", "--trial": "0", "--steps": "200",
+}  # fmt: skip
+"""A value for every option that wants one."""
+
+
+def first(command: str) -> str:
+    """The first example of a command; `tuneful optimize digits` where there is none."""
+    return EXAMPLES.get(command, ("tuneful optimize digits --budget 60s",))[0]
+
+
+def epilog(command: str) -> str:
+    """The examples as they stand at the end of a command's help."""
+    found = EXAMPLES[command]
+    lines = "\n".join(f"  {line}" for line in found)
+    return f"\b\n{'Example' if len(found) == 1 else 'Examples'}:\n{lines}"  # \b: these lines stay as they are

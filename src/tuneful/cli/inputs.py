@@ -1,0 +1,82 @@
+"""Unlabelled input for a loaded model: tables, images and arrays from files. numpy, and a reader where one is needed; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuneful.core.errors import DataError
+
+if TYPE_CHECKING:
+    from tuneful.runtime.load import Model
+
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+TEXT = (".csv", ".tsv", ".tab", ".csv.gz", ".tsv.gz", ".tab.gz")
+
+
+def read(data: str, model: Model) -> tuple[Any, list[str]]:
+    """(what `Model.predict` takes, a name for each example or []). Raises DataError when it does not suit the model."""
+    path = Path(data)
+    kind = str(model.schema["kind"])
+    if kind == "table" and path.is_file() and path.name.lower().endswith(TEXT):
+        from tuneful.runtime.preprocess import read_rows
+
+        return read_rows(path), []
+    if kind == "image" and (files := images(path)):
+        return files, [_shown(path, file) for file in files]
+    if path.suffix.lower() == ".npy" and path.is_file():
+        return _array(path), []
+    return _from_source(data, kind), []
+
+
+def images(path: Path) -> list[Path]:
+    """The image files at a path: itself, or those of a folder at any depth, by name."""
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGES and file.is_file())
+    return [path] if path.is_file() and path.suffix.lower() in IMAGES else []
+
+
+def example_names(count: int) -> list[str]:
+    """Rows by number, from 1."""
+    return [str(row) for row in range(1, count + 1)]
+
+
+def of_part(part: Any, kind: str, what: str) -> Any:
+    """A split of a source as `Model.predict` takes it. Raises DataError when the model was trained on another kind."""
+    from tuneful.techniques.sources import Arrays, Files, Table
+
+    if isinstance(part, Table) and kind == "table":
+        return {name: part.frame[name].to_list() for name in part.frame.columns}
+    if isinstance(part, Files) and kind == "image":
+        return list(part.paths)
+    if isinstance(part, Arrays) and kind in ("image", "vector"):
+        return part.x
+    met = {Table: "a table", Files: "image files", Arrays: "arrays"}[type(part)]
+    raise DataError(f"{what} is {met}; this model takes {'a table' if kind == 'table' else f'{kind}s'}")
+
+
+def test_part(parts: Any) -> tuple[str, Any]:
+    """Of several splits the one named test, else the only one."""
+    return ("test", parts["test"]) if "test" in parts else next(iter(parts.items()))
+
+
+def _from_source(data: str, kind: str) -> Any:
+    from tuneful.techniques import sources
+
+    _, part = test_part(sources.read(data).parts)
+    return of_part(part, kind, data)
+
+
+def _array(path: Path) -> Any:
+    import numpy as np
+
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"{path} is not a whole .npy file of numbers ({error})") from None
+
+
+def _shown(root: Path, file: Path) -> str:
+    shown: Sequence[str] = (file.relative_to(root) if root.is_dir() else file).parts
+    return "/".join(shown).encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,234 @@
+"""The commands that look before anything is trained: init, check."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tuneful.cli import runs
+from tuneful.cli.work import AsJson, Device, Words
+from tuneful.core.errors import TunefulError
+
+if TYPE_CHECKING:
+    from tuneful.core.recipe import Recipe
+    from tuneful.core.space import Space
+    from tuneful.core.task import Finding, Task
+    from tuneful.pipeline.job import Job
+
+
+def init(
+    words: Words,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="the recipe to write")] = Path(
+        "recipe.toml"
+    ),
+    schema: Annotated[
+        Path | None, typer.Option("--schema", metavar="FILE", help="write the JSON Schema for editors too")
+    ] = None,
+) -> int:
+    """Look at the data and write a commented recipe for it.
+
+    Everything that tuneful would choose is written out with its reason; ranges worth searching stand beside as comments. An
+    existing file is never overwritten.
+    """
+    if output.suffix.lower() != ".toml":
+        raise TunefulError(f"{output} is no name for a recipe; it must end in .toml", "such as -o recipe.toml")
+    if output.exists():
+        raise TunefulError(f"{output} exists and is not overwritten", "give another name with -o, or move it away")
+    job = _job("init", words)
+    from tuneful.pipeline import defaults, files
+    from tuneful.pipeline.codec import decode
+    from tuneful.pipeline.prepare import prepare
+
+    decode(job.entries)
+    task = prepare(job.source, **job.data.options())
+    recipe, space = decode(job.entries, task)
+    recipe = defaults.resolve(recipe, task)
+    heading = _heading(task, output)
+    if schema is not None:
+        runs.write(schema, json.dumps(files.schema(), indent=1) + "\n")
+        heading = f":schema {os.path.relpath(schema, output.parent)}\n{heading}"
+    text = files.write(recipe, space, _told(job), heading).replace("# :schema", "#:schema", 1)
+    searched = {dial.path for dial in space}
+    offered = {path: dial for path, dial in defaults.dials(task, recipe).items() if path not in searched}
+    runs.write(output, _with_ranges(text, offered), new=True)
+    _print_findings(task.findings, sys.stderr)
+    print(output)
+    if schema is None:
+        print("editors complete and check recipes with a schema: `tuneful schema -o tuneful.schema.json`, and as the first "
+              "line of the recipe `#:schema tuneful.schema.json`", file=sys.stderr)  # fmt: skip
+    print(f"next: tuneful check {output}, then tuneful optimize {output}", file=sys.stderr)
+    return 0
+
+
+def check(words: Words, device: Device = None, as_json: AsJson = False) -> int:
+    """Say what is wrong with the data, what would be trained, and whether a batch goes through; train nothing.
+
+    The exit code is 2 when a finding is an error.
+    """
+    job = _job("check", words)
+    from tuneful.pipeline import defaults
+    from tuneful.pipeline.codec import decode
+    from tuneful.pipeline.prepare import prepare
+
+    decode(job.entries)
+    task = prepare(job.source, **job.data.options())
+    recipe, space = decode(job.entries, task)
+    recipe = defaults.resolve(recipe, task)
+    found = _one_batch(task, recipe, device)
+    bad = any(finding.severity == "error" for finding in task.findings)
+    if as_json:
+        data = {
+            "task": task.summary(),
+            "recipe": recipe.as_data(),
+            "space": space.as_data(),
+            "id": recipe.id,
+            "batch": found,
+        }
+        print(json.dumps(data, indent=1))
+    else:
+        _print_task(task)
+        _print_findings(task.findings, sys.stdout)
+        _print_recipe(recipe, space)
+        _print_batch(found)
+    return 2 if bad else 0
+
+
+def _job(command: str, words: list[str]) -> Job:
+    from tuneful.cli.words import sort
+
+    source, settings = sort(command, words)
+    from tuneful.pipeline.job import from_words
+
+    return from_words("tune", source, settings)
+
+
+def _told(job: Job) -> dict[str, Any]:
+    """The [data] table: what was said, and nothing else."""
+    from tuneful.pipeline.job import Data
+
+    usual = Data().as_data()
+    return {"source": str(job.source), **{k: v for k, v in job.data.as_data().items() if v != usual[k]}}
+
+
+def _heading(task: Task, output: Path) -> str:
+    what = f"{task.kind}, {len(task.labels)} classes" if task.labels else f"regression of {task.target.get('name', 'y')}"
+    return (
+        f"A recipe for {task.name}: {what}, {len(task.train)} training examples, objective {task.objective.metric}.\n"
+        f'Any number may be a range ("1e-4..1e-1") or a choice ("16,32,64"): `tuneful tune {output.name}` searches it.\n'
+        f'Put "auto" where tuneful shall choose; leave a line out for the same.'
+    )
+
+
+def _with_ranges(text: str, ranges: Mapping[str, str]) -> str:
+    """The recipe with a commented line below each setting that is worth searching."""
+    left = dict(ranges)
+    out: list[str] = []
+    section = ""
+    for line in text.splitlines():
+        out.append(line)
+        if header := re.match(r"\[(.+)\]", line):
+            section = header[1]
+        elif setting := re.match(r"(\w+) = ", line):
+            key = f"{section}.{setting[1]}" if section else setting[1]
+            # A technique of a list may be named alone: then its first setting is meant.
+            path = key if key in left else section if section in left and "." in section else ""
+            if path:
+                out.append(f"{f'# {setting[1]} = {json.dumps(left.pop(path))}':<34} # a range worth searching")
+    return "\n".join(out) + "\n"
+
+
+def _one_batch(task: Task, recipe: Recipe, device: str | None) -> dict[str, Any]:
+    """What one training step takes: size of the network, seconds, loss, memory."""
+    import resource
+
+    import torch
+
+    from tuneful.cli.work import check_device
+    from tuneful.pipeline.train import Run
+    from tuneful.techniques.models.check import size
+
+    check_device(device)
+    run = Run(task, recipe, device=device)
+    network = size(run.body, task.shape)
+    began = time.monotonic()
+    next(run.walk(beat=0.0), None)
+    seconds = time.monotonic() - began
+    cuda = run.device.type == "cuda"
+    peak = torch.cuda.max_memory_allocated(run.device) if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {
+        "device": str(run.device), "parameters": network.parameters, "multiply_adds": network.multiply_adds,
+        "batch_size": int(recipe.batch_size), "steps": run.steps, "steps_per_epoch": run.batches.per_epoch,
+        "first_step_seconds": round(seconds, 4), "data_bytes": int(task.train.x.nbytes), "peak_bytes": int(peak),
+        "ended": run.ended,
+    }  # fmt: skip
+
+
+def _print_task(task: Task) -> None:
+    what = f"{task.kind} with {len(task.labels)} classes" if task.labels else f"regression of {task.target.get('name', 'y')}"
+    print(f"data:      {task.name}: {what}; examples of shape {'x'.join(map(str, task.shape))}")
+    print(f"splits:    {len(task.train)} train, {len(task.valid)} valid, {len(task.test)} test (sealed)")
+    print(f"objective: {task.objective.metric}, {'larger' if task.objective.direction == 'max' else 'smaller'} is better")
+
+
+def _print_findings(findings: tuple[Finding, ...], file: Any) -> None:
+    for finding in findings:
+        whole = finding.severity == "note" and finding.count == finding.of
+        print(f"{finding.severity}: {finding.what}" if whole else str(finding), file=file)
+        if finding.hint:
+            print(f"  hint: {finding.hint}", file=file)
+
+
+def _print_recipe(recipe: Recipe, space: Space) -> None:
+    from tuneful.core.recipe import LISTS
+    from tuneful.report.words import setting
+
+    dials = {dial.path: str(dial.range) for dial in space}
+    lines: list[tuple[str, str, str]] = []
+    for name in (n for n in type(recipe).model_fields if n != "reasons"):
+        value: Any = getattr(recipe, name)
+        several: list[Any] = list(value) if name in LISTS else [value]
+        for one in several:
+            fields = getattr(type(one), "model_fields", {})
+            path = f"{name}.{getattr(one, 'kind', '')}" if name in LISTS else name
+            told = " ".join(
+                f"{key}={dials.get(f'{path}.{key}', setting(getattr(one, key)))}" for key in fields if key != "kind"
+            )
+            shown = f"{getattr(one, 'kind', '')} {told}".strip() if fields else dials.get(name, setting(one))
+            lines.append((name, dials.get(name, shown), recipe.reasons.get(name, "")))
+        if name in LISTS and not value:
+            lines.append((name, "none", recipe.reasons.get(name, "")))
+    print(f"recipe {recipe.id}:")
+    for name, shown, reason in lines:
+        print(f"  {name + ':':<15} {shown}" + (f"  (auto: {reason})" if reason else ""))
+
+
+def _print_batch(found: Mapping[str, Any]) -> None:
+    from tuneful.cli.progress import ascii_signs
+    from tuneful.report.words import size
+
+    print(f"network:   {found['parameters']:,} parameters, {found['multiply_adds']:,} multiply-adds an example")
+    print(f"one batch: {found['batch_size']} examples went forward and back on {found['device']} in {found['first_step_seconds']:.3g} s "
+          f"(the first, so slower than the rest); {found['steps']} steps in all, {found['steps_per_epoch']} an epoch")  # fmt: skip
+    free = _free()
+    print(f"memory:    {ascii_signs(size(found['peak_bytes']))} at most so far, {ascii_signs(size(found['data_bytes']))} of it "
+          f"training data{f'; {ascii_signs(size(free))} are free' if free else ''}")  # fmt: skip
+    if found["ended"]:
+        print(f"the run ended in its first step: {found['ended']}")
+
+
+def _free() -> float:
+    from tuneful.techniques.sources.raw import allowed
+
+    half = allowed()
+    return 0.0 if half == float("inf") else 2 * half
+
+
+__all__ = ["check", "init"]

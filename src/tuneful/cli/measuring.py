@@ -1,0 +1,115 @@
+"""What `evaluate` measures: a run's network on its own test split, or an artifact on new labelled data."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuneful.core.errors import DataError, StudyError
+
+if TYPE_CHECKING:
+    from tuneful.core.measure import Measure
+
+Found = tuple[dict[str, "Measure"], dict[str, Any]]
+
+
+def on_test_split(folder: Path) -> Found:
+    """(measures, {"what", "openings", "notes"}) of a run's best trial. The opening is counted before anything is measured."""
+    from tuneful.core import storage
+    from tuneful.core.study import Study
+    from tuneful.pipeline import judge
+    from tuneful.pipeline.job import Job
+    from tuneful.pipeline.prepare import prepare
+    from tuneful.pipeline.train import Run
+    from tuneful.pipeline.tune import STATE
+
+    job = Job.read(folder)
+    task = prepare(job.source, **job.data.options())
+    with storage.held(folder):
+        study = Study.open(folder)
+        if study.about["fingerprint"] != task.fingerprint:
+            raise StudyError(f"the data of {folder} has changed since; its test split is another one",
+                             "bring back the data, or give the new one: `tuneful evaluate RUN DATA`")  # fmt: skip
+        best = study.best()
+        if best is None:
+            raise StudyError(
+                f"{folder} has no trial with a value yet", f"`tuneful resume {shlex.quote(str(folder))}` goes on"
+            )
+        task = task.logged_in(folder)
+        candidate = Run.resume(task, study.trial_folder(best.number) / STATE, device="cpu").candidate()
+        split = task.test.open(f"tuneful evaluate, trial {best.number}")
+    names = [name for name, metric in judge.METRICS.items() if task.kind in metric.kinds]
+    found = judge.measures(names, judge.predict(candidate.network, split.x), split.y)
+    count = len(task.test.openings)
+    notes = [f"the test split has now been opened {count} times; each opening is in {folder / 'openings.jsonl'}"]
+    return found, {"what": f"trial {best.number} of {folder.name} on its test split of {len(split)} examples",
+                   "openings": count, "notes": notes}  # fmt: skip
+
+
+def on_new_data(artifact: Path, data: str) -> Found:
+    """(measures, {"what", "notes"}) of an artifact on labelled data. Raises DataError for labels that it does not know."""
+    import numpy as np
+
+    from tuneful.cli.inputs import of_part, test_part
+    from tuneful.pipeline import judge
+    from tuneful.runtime.load import load
+    from tuneful.techniques import sources
+
+    model = load(artifact)
+    raw = sources.read(data)
+    name, part = test_part(raw.parts)
+    y = _labels(part, str(model.artifact.read("preprocessing.json")["target"].get("name", "y")), data)
+    p: Any = model.predict if model.kind == "regression" else model.probabilities
+    p = np.asarray(p(of_part(part, str(model.schema["kind"]), data)), dtype=np.float64)
+    targets = _values(y, data) if model.kind == "regression" else _classes(y, model.labels, data)
+    names = [metric for metric, its in judge.METRICS.items() if model.kind in its.kinds]
+    found = judge.measures(names, p, targets)
+    which = f" (its {name} split)" if len(raw.parts) > 1 else ""
+    return found, {"what": f"{artifact} on {len(targets)} examples of {data}{which}", "notes": []}
+
+
+def _labels(part: Any, target: str, data: str) -> list[Any]:
+    from tuneful.core.config import nearest
+    from tuneful.techniques.sources import Files, Table
+
+    if isinstance(part, Table):
+        if target not in part.frame.columns:
+            guess = nearest(target, part.frame.columns)
+            raise DataError(f'{data} has no column "{target}", the target of this model',
+                            f"is it {guess}? rename it" if guess else "labelled data is wanted; `tuneful predict` needs no labels")  # fmt: skip
+        return part.frame[target].to_list()
+    return list(part.labels if isinstance(part, Files) else part.y)
+
+
+def _classes(y: list[Any], labels: tuple[str, ...], data: str) -> Any:
+    """Class numbers [N] int64."""
+    import numpy as np
+
+    from tuneful.core.config import nearest
+    from tuneful.runtime.preprocess import cell, level
+
+    number = {label: at for at, label in enumerate(labels)} | {level(label, True): at for at, label in enumerate(labels)}
+    told = [cell(value) for value in y]
+    strange = [text for text in told if text not in number and level(text, True) not in number]
+    if strange:
+        guess = nearest(strange[0], labels)
+        raise DataError(
+            f'{data} has the label "{strange[0]}" ({len(strange)} of {len(told)} labels are unknown); the model knows '
+            f"{', '.join(labels[:12])}", f"did you mean {guess}?" if guess else "take these examples out",
+        )  # fmt: skip
+    return np.array([number[text] if text in number else number[level(text, True)] for text in told], dtype=np.int64)
+
+
+def _values(y: list[Any], data: str) -> Any:
+    """Targets [N] float64."""
+    import numpy as np
+
+    try:
+        values = np.array([float("nan" if value in (None, "") else value) for value in y])
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{data} has a target that is not a number ({error})") from None
+    bad = int((~np.isfinite(values)).sum())
+    if bad:
+        raise DataError(f"{data} has {bad} of {len(values)} targets that are missing or not finite", "take these rows out")
+    return values

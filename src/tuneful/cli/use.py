@@ -1,0 +1,180 @@
+"""The commands for what was found: show, report, predict, evaluate. None but `evaluate RUN` needs torch."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tuneful.cli import runs
+from tuneful.cli.work import AsJson, Home
+from tuneful.core.errors import ArtifactError, TunefulError
+
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="write there instead of to standard output")
+]
+
+
+def show(
+    what: Annotated[str | None, typer.Argument(metavar="[RUN|ARTIFACT]", help="a run or an artifact; all runs when left out",
+                                               show_default=False)] = None,
+    home: Home = None, as_json: AsJson = False,
+) -> int:  # fmt: skip
+    """Say what is known of a run or an artifact, each number with its interval; without one, list the runs."""
+    root = runs.home(home)
+    if what is None:
+        return _all(root, as_json)
+    from tuneful.cli import summary
+
+    if runs.is_artifact(what):
+        from tuneful.core.artifact import unseal
+
+        opened = unseal(Path(what))
+        told = opened.read("evidence.json")
+        lines = summary.artifact(told, opened.manifest, Path(what))
+    else:
+        folder = runs.run(what, root)
+        told = runs.evidence(folder)
+        if told is None:
+            told, lines = _unfinished(folder)
+        else:
+            lines = summary.result(told, folder)
+    print(json.dumps(told, indent=1) if as_json else "\n".join(lines))
+    return 0
+
+
+def _all(root: Path, as_json: bool) -> int:
+    """The runs below a folder, newest first, without opening their studies."""
+    from tuneful.cli.summary import grid
+
+    found: list[dict[str, Any]] = []
+    for name in runs.names(root):
+        folder = root / name
+        job, told = runs.read(folder / "job.json"), runs.evidence(folder) or {}
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime((folder / "job.json").stat().st_mtime))
+        found.append({"run": str(folder), "begun": when, "mode": job["mode"], "source": job["source"], "finished": bool(told),
+                      "headline": str(told.get("headline", "not finished"))})  # fmt: skip
+    if as_json:
+        print(json.dumps(found, indent=1))
+    elif found:
+        print("\n".join(grid([("run", "begun", "by", "what it reached"),
+                              *((one["run"], one["begun"], one["mode"], one["headline"]) for one in found)])))  # fmt: skip
+    else:
+        print(f"{root} holds no runs; `tuneful optimize digits --budget 60s` makes one", file=sys.stderr)
+    return 0
+
+
+def _unfinished(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    from tuneful.cli import summary
+    from tuneful.core.study import Study
+
+    study = Study.open(folder)
+    trials = study.trials()
+    last = [{"number": t.number, "state": t.state, "last": t.last.as_data() if t.last else None} for t in trials]
+    return {"finished": False, "about": study.about, "trials": last}, summary.progress(study.about, trials, folder)
+
+
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="the folder or the name of a run", show_default=False)],
+    home: Home = None,
+) -> int:
+    """Write the report of a run again, also while it is not finished, and print its path."""
+    folder = runs.run(run, runs.home(home))
+    from tuneful.core.study import Study
+    from tuneful.report import Story, write
+
+    study = Study.open(folder)
+    told = runs.evidence(folder)
+    task = dict(runs.read(folder / "task.json"))
+    openings = folder / "openings.jsonl"
+    if openings.is_file():
+        task["openings"] = [json.loads(line) for line in openings.read_text(encoding="utf-8").splitlines() if line.strip()]
+    story = Story(
+        title=study.name, evidence=told or {}, trials=study.trials(), task=task, seconds=(told or {}).get("seconds", {}),
+        command=str(runs.read(folder / "job.json").get("command", "")), condition="done" if told else "interrupted",
+        made_at=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    )  # fmt: skip
+    print(write(folder / "report.html", story))
+    return 0
+
+
+def predict(
+    artifact: Annotated[str, typer.Argument(metavar="ARTIFACT", help="an artifact, or a run that has one", show_default=False)],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="a table, an image, a folder of images, .npy, .npz or idx files",
+                                        show_default=False)],
+    output: Output = None, home: Home = None, as_json: AsJson = False,
+) -> int:  # fmt: skip
+    """Predict with an artifact: one line an example, as CSV. The labels of the data, if it has any, are not looked at.
+
+    Needs no torch. Probabilities of the classes stand in columns of their own.
+    """
+    folder = runs.artifact(artifact, runs.home(home))
+    if output is not None and Path(data).exists() and output.exists() and output.samefile(data):
+        raise TunefulError(f"{output} is the data itself, which is not overwritten", "give another name with -o")
+    from tuneful.cli.inputs import example_names, read
+    from tuneful.runtime.load import load
+
+    model = load(folder)
+    x, names = read(data, model)
+    classes = model.kind != "regression"
+    p = model.probabilities(x) if classes else model.predict(x)
+    names = names or example_names(len(p))
+    found: list[Any] = [model.labels[k] for k in p.argmax(axis=1)] if classes else [float(value) for value in p]
+    head = ["file" if names and not names[0].isdigit() else "row", "prediction", *(f"p({label})" for label in model.labels)]
+    rows = [[name, value, *(float(f"{q:.6g}") for q in (p[at] if classes else ()))]
+            for at, (name, value) in enumerate(zip(names, found, strict=True))]  # fmt: skip
+    text = json.dumps([dict(zip(head, row)) for row in rows], indent=1) + "\n" if as_json else _csv([head, *rows])
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        runs.write(output, text)
+        print(f"{len(rows)} predictions are in {output}", file=sys.stderr)
+    return 0
+
+
+def _csv(rows: list[list[Any]]) -> str:
+    import csv
+    import io
+
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue()
+
+
+def evaluate(
+    what: Annotated[str, typer.Argument(metavar="RUN|ARTIFACT", help="a run or an artifact", show_default=False)],
+    data: Annotated[str | None, typer.Argument(metavar="[DATA]", help="labelled data that the model has not seen",
+                                               show_default=False)] = None,
+    home: Home = None, as_json: AsJson = False,
+) -> int:  # fmt: skip
+    """Measure a model again: a run on its own test split, or an artifact on new labelled data.
+
+    Opening the test split is counted and written down each time: whoever picks a model by it has no unseen data left.
+    """
+    root = runs.home(home)
+    if data is None and runs.is_artifact(what):
+        raise ArtifactError(f"{what} is an artifact, which holds no data", f"such as `tuneful evaluate {what} DATA`")
+    if data is None:
+        from tuneful.cli.measuring import on_test_split
+
+        folder = runs.run(what, root)
+        found, told = on_test_split(folder)
+    else:
+        from tuneful.cli.measuring import on_new_data
+
+        found, told = on_new_data(runs.artifact(what, root), data)
+    from tuneful.cli.progress import shown
+    from tuneful.cli.summary import grid
+
+    if as_json:
+        print(json.dumps({**told, "measures": {name: measure.as_data() for name, measure in found.items()}}, indent=1))
+        return 0
+    print(told["what"])
+    print("\n".join(grid([(name, shown(measure)) for name, measure in found.items()])))
+    for note in told.get("notes", ()):
+        print(note, file=sys.stderr)
+    return 0

@@ -1,0 +1,173 @@
+"""The commands that train: optimize, train, tune, resume."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from tuneful.cli import complete, runs
+from tuneful.cli.call import Call
+from tuneful.core.errors import TunefulError
+
+if TYPE_CHECKING:
+    from tuneful.pipeline.job import Job
+    from tuneful.pipeline.optimize import Work
+
+Words = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="DATA [KEY=VALUE]...",
+        help="a folder, a table, an .npz archive, idx files, digits, or a recipe file; and settings, in any order",
+        autocompletion=complete.words,
+        show_default=False,
+    ),
+]
+Spend = Annotated[
+    str | None, typer.Option("--budget", metavar="TIME", help='90s, 30min, 2h, "40 trials", or both with a comma')
+]
+Name = Annotated[str | None, typer.Option("--name", metavar="NAME", help="of the run's folder")]
+Home = Annotated[
+    Path | None, typer.Option("--home", "--runs", metavar="FOLDER", help="where runs lie [$TUNEFUL_HOME, or runs/]")
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="begin anew; an old run of that name is set aside, not deleted")]
+Device = Annotated[str | None, typer.Option("--device", metavar="NAME", help="cpu or cuda [a GPU where there is one]")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON, and no progress")]
+
+
+def optimize(
+    ctx: typer.Context, words: Words, budget: Spend = None, name: Name = None, home: Home = None, fresh: Fresh = False,
+    device: Device = None, as_json: AsJson = False,
+) -> int:  # fmt: skip
+    """Find, prove and ship the best model that the budget can buy.
+
+    Needs nothing but data; 10min is the budget when none is given. Fix what you like (model=mlp), give a range where you like
+    (lr=1e-4..1e-1). The same command goes on where it was interrupted.
+    """
+    return _begin(ctx.obj, "optimize", words, budget, name, home, fresh, device, as_json)
+
+
+def train(
+    ctx: typer.Context, words: Words, budget: Spend = None, name: Name = None, home: Home = None, fresh: Fresh = False,
+    device: Device = None, as_json: AsJson = False,
+) -> int:  # fmt: skip
+    """Train one recipe, prove it and ship it.
+
+    What you do not set is chosen for the data, and the choice is told with its reason. The same command goes on where it was
+    interrupted.
+    """
+    return _begin(ctx.obj, "train", words, budget, name, home, fresh, device, as_json)
+
+
+def tune(
+    ctx: typer.Context, words: Words, budget: Spend = None, name: Name = None, home: Home = None, fresh: Fresh = False,
+    device: Device = None, as_json: AsJson = False,
+) -> int:  # fmt: skip
+    """Search the ranges that you give, and no others.
+
+    lr=1e-4..1e-1 is a range, width=16,32,64 a choice, epochs=20 is fixed; log(1..5) and lin(1e-4..1e-1) say the scale.
+    """
+    return _begin(ctx.obj, "tune", words, budget, name, home, fresh, device, as_json)
+
+
+def resume(
+    ctx: typer.Context,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="the folder or the name of a run", show_default=False)],
+    budget: Spend = None, home: Home = None, device: Device = None, as_json: AsJson = False,
+) -> int:  # fmt: skip
+    """Go on with a run that was interrupted, or give a finished one a larger budget.
+
+    Nothing is trained twice: each trial goes on from its saved state, bit for bit on the CPU. Time that was spent before counts.
+    """
+    folder = runs.run(run, runs.home(home))
+    from dataclasses import replace
+
+    from tuneful.pipeline.job import Job
+
+    job = Job.read(folder)
+    if budget is not None:
+        from tuneful.core.budget import Budget
+
+        Budget.parse(budget)
+        job = replace(job, how=job.how.replace(budget=budget))
+        job.write(folder)
+    return _do(ctx.obj, job, device, as_json, folder=folder)
+
+
+def _begin(
+    call: Call, mode: Literal["train", "tune", "optimize"], words: list[str], budget: str | None, name: str | None,
+    home: Path | None, fresh: bool, device: str | None, as_json: bool,
+) -> int:  # fmt: skip
+    from tuneful.cli.words import sort
+
+    source, settings = sort(mode, words)
+    if name is not None and (not name or Path(name).name != name or name.startswith(".")):
+        raise TunefulError(f'the name is "{name}"; it must be the name of one folder', "such as --name first")
+    from tuneful.pipeline.job import from_words
+
+    job = from_words(mode, source, settings, name=name, budget=budget, command=call.line)
+    return _do(call, job, device, as_json, root=home, fresh=fresh)
+
+
+def _do(
+    call: Call, job: Job, device: str | None, as_json: bool, folder: Path | None = None, root: Path | None = None,
+    fresh: bool = False,
+) -> int:  # fmt: skip
+    """Do a job, show it, print what came of it. The exit code: 0, or 130 after Ctrl-C."""
+    check_device(device)
+    from tuneful.cli.progress import Progress
+    from tuneful.pipeline.limits import Halt, stopping_on_signals
+    from tuneful.pipeline.optimize import Work
+
+    halt = Halt()
+    work = Work(job, folder=folder, root=root, fresh=fresh, halt=halt, device=device, began=call.began)
+    with stopping_on_signals(halt), Progress(work, halt, quiet=as_json) as progress:
+        for beat in work:
+            progress.show(beat)
+    if as_json:
+        print(json.dumps(_data(work), indent=1))
+    elif work.result is not None:
+        _print(work)
+    if work.result is None:
+        print(work.ended, file=sys.stderr)
+        return 130 if halt.by == signal.SIGINT else 0
+    return 0
+
+
+def _print(work: Work) -> None:
+    from tuneful.cli import summary
+
+    if work.result is not None:
+        print("\n".join(summary.result(work.result.evidence, work.result.folder, work.result.report)))
+        print(f"ended: {work.ended}", file=sys.stderr)
+
+
+def _data(work: Work) -> dict[str, Any]:
+    """What came of it, for machines."""
+    out: dict[str, Any] = {"folder": str(work.folder), "ended": work.ended, "finished": work.result is not None}
+    if work.result is None:
+        return out
+    told = work.result.evidence
+    kept = ("headline", "test", "valid", "baselines", "against_baseline", "recipe", "steps", "search", "seconds", "notes")
+    return {
+        **out,
+        "trial": work.result.trial.number,
+        "report": str(work.result.report),
+        "artifact": str(work.result.artifact.folder) if work.result.artifact is not None else None,
+        **{key: told[key] for key in kept if key in told},
+    }
+
+
+def check_device(device: str | None) -> None:
+    """Raises TunefulError for a device that is not there."""
+    if device is None:
+        return
+    import torch
+
+    known = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+    if device not in known and not (device == "cuda" and len(known) > 1):
+        raise TunefulError(f"the device is {device}; this machine has {', '.join(known)}", "such as --device cpu")

@@ -1,0 +1,142 @@
+"""What every source must do: name itself, accept its own, read it whole, and be the one that is asked."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import Dataset, TensorDataset
+
+from tuneful.core.errors import DataError
+from tuneful.techniques.sources import TABLE, Arrays, Files, Table, read
+
+X = np.arange(24 * 4 * 4, dtype=np.uint8).reshape(24, 4, 4)
+Y = np.arange(24, dtype=np.uint8) % 3
+
+
+def idx(array: np.ndarray) -> bytes:
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+class Pairs(Dataset):
+    def __len__(self) -> int:
+        return 24
+
+    def __getitem__(self, i: int):
+        return torch.from_numpy(X[i]).float(), int(Y[i])
+
+
+def made(kind: str, folder: Path) -> object:
+    """The same 24 small examples in each source's own form."""
+    if kind == "digits":
+        return "digits"
+    if kind == "idx":
+        (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(X)))
+        (folder / "train-labels-idx1-ubyte").write_bytes(idx(Y))
+    elif kind == "npz":
+        np.savez_compressed(folder / "odd.npz", images=X, labels=Y)
+        return folder / "odd.npz"
+    elif kind == "table":
+        rows = "\n".join(f"{i},{i % 5},{y}" for i, y in enumerate(Y))
+        (folder / "some.csv").write_text("a,b,target\n" + rows + "\n")
+    elif kind == "image_folder":
+        for i, (x, y) in enumerate(zip(X, Y)):
+            (folder / f"c{y}").mkdir(exist_ok=True)
+            Image.fromarray(x).save(folder / f"c{y}" / f"{i:02}.png")
+    elif kind == "torch":
+        return Pairs()
+    else:
+        return X, Y
+    return folder
+
+
+@pytest.mark.parametrize("kind", TABLE)
+def test_a_source_names_itself_its_origin_and_its_cost(kind):
+    assert TABLE[kind]().kind == kind
+    assert TABLE[kind].source
+    assert TABLE[kind].cost
+    assert (TABLE[kind].__module__ and __import__(TABLE[kind].__module__, fromlist=["x"])).__doc__
+
+
+@pytest.mark.parametrize("kind", TABLE)
+def test_a_source_accepts_its_own_and_is_the_first_that_does(kind, tmp_path):
+    given = made(kind, tmp_path)
+    assert next(name for name, source in TABLE.items() if source().accepts(given)) == kind
+
+
+@pytest.mark.parametrize("kind", TABLE)
+def test_a_source_reads_every_example_in_order(kind, tmp_path):
+    raw = read(made(kind, tmp_path))
+    part = raw.parts["train"]
+    assert raw.what
+    assert raw.name
+    if isinstance(part, Arrays) and kind != "digits":
+        np.testing.assert_array_equal(part.x, X)
+        np.testing.assert_array_equal(part.y, Y)
+    elif isinstance(part, Files):
+        assert sorted(part.labels) == sorted(f"c{y}" for y in Y)
+        for path, label in zip(part.paths, part.labels):
+            assert path.decode().split("/")[-2] == label
+    elif isinstance(part, Table):
+        assert part.frame["target"].to_list() == [str(y) for y in Y]
+    else:
+        assert part.x.shape == (1797, 1, 8, 8)
+        assert int(part.x.max()) == 16
+
+
+def test_content_counts_and_not_the_name(tmp_path):
+    np.savez(tmp_path / "a.npz", x=X, y=Y)
+    (tmp_path / "a.npz").rename(tmp_path / "data.bin")
+    assert read(tmp_path / "data.bin").what.startswith("an .npz")
+    pl.DataFrame({"a": [1, 2], "y": [0, 1]}).write_parquet(tmp_path / "table.data")
+    assert read(tmp_path / "table.data").what.startswith("a table")
+    (tmp_path / "noname").write_text("a\ty\n1\t2\n")
+    assert read(tmp_path / "noname").what.startswith("a table")
+
+
+def test_tables_named_train_and_test_are_official_splits(tmp_path):
+    for name in ("x_train.csv", "x_test.csv", "x_val.csv"):
+        (tmp_path / name).write_text("a,y\n1,2\n")
+    (tmp_path / "README.md").write_text("what it is")
+    assert set(read(tmp_path).parts) == {"train", "valid", "test"}
+
+
+def test_keys_of_archives_are_understood(tmp_path):
+    for names in (("x_train", "y_train", "x_test", "y_test"), ("train_images", "train_labels", "test_images", "test_labels"),
+                  ("Xtrain", "ytrain", "Xtest", "ytest"), ("trainX", "trainY", "testX", "testY")):  # fmt: skip
+        np.savez(tmp_path / "a.npz", **dict(zip(names, (X, Y, X[:5], Y[:5]))))
+        raw = read(tmp_path / "a.npz")
+        assert {split: len(part.y) for split, part in raw.parts.items()} == {"train": 24, "test": 5}, names
+
+
+def test_a_tensor_dataset_a_pair_and_a_triple_are_splits():
+    data = TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
+    assert set(read((data, data)).parts) == {"train", "test"}
+    assert set(read(((X, Y), (X, Y), (X, Y))).parts) == {"train", "valid", "test"}
+    assert set(read({"train": (X, Y), "val": (X, Y)}).parts) == {"train", "valid"}
+
+
+def test_a_data_frame_is_a_table():
+    assert read(pl.DataFrame({"a": [1, 2], "y": ["u", "v"]})).parts["train"].frame["y"].to_list() == ["u", "v"]
+
+
+def test_links_in_a_circle_and_deep_folders_end(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.new("L", (4, 4)).save(tmp_path / name / "1.png")
+    (tmp_path / "a" / "again").symlink_to(tmp_path / "a", target_is_directory=True)
+    (tmp_path / "a" / "self").symlink_to("self")
+    (tmp_path / "b" / "/".join("d" * 30)).mkdir(parents=True)
+    assert len(read(tmp_path).parts["train"].paths) == 2
+
+
+def test_objects_in_an_archive_are_never_unpickled(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.array([{}, {}], dtype=object), y=Y[:2], allow_pickle=True)
+    with pytest.raises(DataError, match='array "x" holds Python objects'):
+        read(tmp_path / "a.npz")
