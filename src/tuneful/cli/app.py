@@ -10,6 +10,7 @@ import typer
 
 from tuneful.cli import about, look, use, verify, work
 from tuneful.cli.examples import epilog
+from tuneful.cli.help import Plain
 
 app = typer.Typer(
     name="tuneful",
@@ -41,8 +42,7 @@ def tuneful(
 
 
 def _add(name: str, function: Callable[..., int], said: str) -> None:
-    form = "DATA [KEY=VALUE]... [OPTIONS]" if "words" in function.__annotations__ else "[OPTIONS]"
-    app.command(name, short_help=said, epilog=epilog(name), options_metavar=form)(function)
+    app.command(name, cls=Plain, short_help=said, epilog=epilog(name))(function)
 
 
 _add("optimize", work.optimize, "find, prove and ship the best model for a budget")

@@ -22,6 +22,13 @@ OTHER_WORDS = {
     "info": "show", "doctor": "env", "validate": "check", "help": "--help", "version": "--version",
 }  # fmt: skip
 
+NEEDS = {
+    "DATA": "data (a folder, a table, an .npz archive, idx files, or digits), or a recipe file",
+    "INPUT": "data to predict (a table, images, or arrays)", "RUN": "a run", "ARTIFACT": "an artifact",
+    "RUN|ARTIFACT": "a run or an artifact",
+}  # fmt: skip
+"""What stands for a word that is missing."""
+
 
 def look(call: Call) -> None:
     """Raises TunefulError when the first word is no command."""
@@ -47,11 +54,9 @@ def sentence(message: str, call: Call) -> TunefulError:
         return _option(found[1], call)
     if found := re.match(r"Missing (?:argument|option) '?([^'.]*)'?", message):
         wanted = found[1].split()[0].strip("[]") or "word"
-        what = {"DATA": "data (a folder, a table, an .npz archive, idx files, or digits), or a recipe file", "RUN": "a run"}
-        return TunefulError(
-            f"{command} needs {what.get(wanted, 'an ' + wanted.lower() if wanted[0] in 'AEIOU' else 'a ' + wanted.lower())}",
-            f"such as `{first(command)}`",
-        )
+        if wanted == "DATA" and command == "predict":
+            wanted = "INPUT"
+        return TunefulError(f"{command} needs {NEEDS.get(wanted, wanted)}", f"such as `{first(command)}`")
     if found := re.match(r"Option '?(-[\w-]+)'? requires an argument", message):
         value = VALUES.get(found[1], "...")
         return TunefulError(f"{found[1]} needs a value", f"such as {found[1]} {value}")
@@ -61,6 +66,10 @@ def sentence(message: str, call: Call) -> TunefulError:
         return TunefulError(f"{command} does not know what to do with {found[1]}", f"such as `{first(command)}`")
     if found := re.match(r"Invalid value for '?(-[\w-]+)[^:]*: (.*)", message, re.DOTALL):
         name = found[1].split(" /")[0]
+        if "integer" in found[2]:
+            met = next((after for word, after in zip(call.words, [*call.words[1:], ""]) if word == name), "no number")
+            met = next((word.partition("=")[2] for word in call.words if word.startswith(f"{name}=")), met)
+            return TunefulError(f"{name} is {met}; it must be a whole number", f"such as {name} {VALUES.get(name, '3')}")
         return TunefulError(
             f"{name} cannot be used: {found[2].rstrip('.')}", f"such as {name} {VALUES.get(name, '')}".strip()
         )

@@ -10,15 +10,19 @@ from tuneful.cli.progress import ascii_signs, shown
 from tuneful.report.words import duration, measured, rows, size, table
 
 
-def result(evidence: Mapping[str, Any], folder: Path, report: Path | None = None) -> list[str]:
-    """A finished run: the headline, the test measures beside the best baseline, where things lie, how to go on."""
+def result(evidence: Mapping[str, Any], folder: Path, mode: str) -> list[str]:
+    """A finished run: the headline, the test measures beside the best baseline, where things lie, how to go on.
+
+    mode: train, tune or optimize; a search can go on with a larger budget, a training is at its end.
+    """
     lines = [str(evidence.get("headline", "")), "", *measures(evidence), ""]
     lines += [f"note: {note}" for note in rows(evidence.get("notes"))]
     artifact = folder / "artifact"
-    lines += places([("folder", folder), ("report", report or folder / "report.html"), ("artifact", artifact)])
+    lines += places([("folder", folder), ("report", folder / "report.html"), ("artifact", artifact)])
     if (artifact / "manifest.json").exists():
         lines += ["", f"to predict:  tuneful predict {artifact} DATA"]
-    lines.append(f"to go on:    tuneful resume {folder} --budget LARGER")
+    if mode != "train":
+        lines.append(f"to go on:    tuneful resume {folder} --budget LARGER")
     return lines
 
 

@@ -42,7 +42,7 @@ def show(
         if told is None:
             told, lines = _unfinished(folder)
         else:
-            lines = summary.result(told, folder)
+            lines = summary.result(told, folder, str(runs.read(folder / "job.json").get("mode", "")))
     print(json.dumps(told, indent=1) if as_json else "\n".join(lines))
     return 0
 

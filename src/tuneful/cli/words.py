@@ -43,7 +43,7 @@ def _spaced(words: Sequence[str]) -> tuple[str, tuple[list[str], str]] | None:
             continue
         if word.endswith("=") and SETTING.fullmatch(word[:-1]) and "=" not in two[1]:
             return " ".join(two), (two, "".join(two))
-        if two[1].startswith("=") and len(two[1]) > 1 and SETTING.fullmatch(word):
+        if two[1].startswith("=") and len(two[1]) > 1 and word != "digits" and SETTING.fullmatch(word):
             return " ".join(two), (two, "".join(two))
     return None
 

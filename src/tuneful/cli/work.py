@@ -142,8 +142,9 @@ def _print(work: Work) -> None:
     from tuneful.cli import summary
 
     if work.result is not None:
-        print("\n".join(summary.result(work.result.evidence, work.result.folder, work.result.report)))
-        print(f"ended: {work.ended}", file=sys.stderr)
+        print("\n".join(summary.result(work.result.evidence, work.result.folder, work.job.mode)))
+        if work.job.mode != "train":
+            print(f"ended: {work.ended}", file=sys.stderr)
 
 
 def _data(work: Work) -> dict[str, Any]:

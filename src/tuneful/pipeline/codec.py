@@ -72,6 +72,8 @@ def decode(entries: Iterable[Entry], task: Task | None = None, base: Recipe | No
             continue
         work.where[full] = entry.where
         head, _, rest = full.partition(".")
+        if rest == "kind":
+            work.where.setdefault(head, entry.where)
         sections.setdefault(head, {})[rest] = entry.value
     changes: dict[str, Any] = {}
     for head, fields in sections.items():
@@ -116,7 +118,7 @@ def flatten(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     for name, value in data.items():
         key = f"{prefix}{name}"
         if isinstance(value, Mapping) and not key.endswith(".arguments"):
-            found.extend(flatten(value, f"{key}.") if value else [(key, True)])
+            found.extend(flatten(value, f"{key}.") if value else [(key, "none" if key in LISTS else True)])
         elif key in LISTS and isinstance(value, list | tuple):
             found.extend(_members(key, value))
         else:
@@ -163,6 +165,7 @@ def _section(work: _Work, head: str, fields: dict[str, Any], task: Task | None, 
             started: dict[str, Any] = {name: getattr(base, name) for name in type(base).model_fields if name != "kind"}
             return _made(work, head, str(getattr(base, "kind", "")), fields, started)
         if task is None:
+            _possible(work, head, fields)
             return None
         default, reason = defaults.choose(head, task, work.base)
         work.reasons[head] = reason
@@ -220,9 +223,7 @@ def _list(work: _Work, head: str, fields: dict[str, Any], task: Task | None, bas
         names = told if isinstance(told, list | tuple) else str(told).split(",")
         fields = {str(name).strip(): True for name in names} | fields
     elif told != "none":
-        if task is None and base == "auto":
-            return None
-        chosen = base
+        chosen = () if base == "auto" else base
         if base == "auto" and task is not None:
             chosen, work.reasons[head] = defaults.choose(head, task, work.base)
         members = {str(getattr(one, "kind", "")): one for one in chosen}
@@ -267,7 +268,19 @@ def _list(work: _Work, head: str, fields: dict[str, Any], task: Task | None, bas
         )
         if made is not None:
             members[kind] = made
-    return tuple(members.values())
+    return None if task is None and base == "auto" and told != "none" else tuple(members.values())
+
+
+def _possible(work: _Work, head: str, fields: Mapping[str, Any]) -> None:
+    """While the technique is not known: a value that no technique with such a field would take is a problem already."""
+    for name, raw in fields.items():
+        trials = []
+        for kind, cls in FAMILIES[head].items():
+            if name in cls.model_fields:
+                trials.append(_Work(where=work.where, base=work.base))
+                _made(trials[-1], head, kind, {name: raw}, {})
+        if trials and all(one.problems for one in trials):
+            work.problems += trials[0].problems
 
 
 def _known(work: _Work, prefix: str, name: str, fields: Iterable[str], kind: str) -> bool:

@@ -15,7 +15,7 @@ import torch
 from tuneful.core.recipe import LISTS, SECTIONS, Recipe
 from tuneful.core.task import Task
 from tuneful.techniques.augments import Crop, Flip
-from tuneful.techniques.inits import He
+from tuneful.techniques.inits import AsBuilt, He
 from tuneful.techniques.models import MLP, ConvNet
 from tuneful.techniques.models.check import size
 from tuneful.techniques.optimizers import AdamW
@@ -34,6 +34,8 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
                 return ConvNet(), f"the examples are images of {'x'.join(map(str, task.shape))}"
             return MLP(), f"the examples are vectors of {math.prod(task.shape)} numbers"
         case "init":
+            if getattr(recipe.model, "kind", "") == "own":
+                return AsBuilt(), "your own network keeps the weights that it is built with"
             return He(), "the activations are rectified"
         case "optimizer":
             return AdamW(lr=2e-3, decay=0.05), "it needs the least tuning of its rate"

@@ -111,7 +111,7 @@ def write(recipe: Recipe, space: Space | None = None, data: Mapping[str, Any] | 
         if isinstance(value, Settings):
             kind = ranges.get(head, getattr(value, "kind", ""))
             out += ["", f"[{head}]", _setting("kind", kind, _why(recipe, head) or _first_line(type(value)))]
-            out += _fields(value, head, ranges)
+            out += _of_variants(value, head, ranges, space) if space and head in space.variants else _fields(value, head, ranges)
     for head in LISTS:
         value = getattr(recipe, head)
         if value == ():
@@ -131,6 +131,19 @@ def _fields(value: Settings, prefix: str, ranges: Mapping[str, str]) -> list[str
         for name in type(value).model_fields
         if name != "kind"
     ]
+
+
+def _of_variants(first: Settings, head: str, ranges: Mapping[str, str], space: Space) -> list[str]:
+    """The fields of a section whose technique is a choice: those that are searched, or set to something for one of them."""
+    out: list[str] = []
+    told: set[str] = set()
+    for variant in (first, *space.variants[head].values()):
+        for name, field in type(variant).model_fields.items():
+            value = ranges.get(f"{head}.{name}", getattr(variant, name))
+            if name != "kind" and name not in told and value != field.default:
+                told.add(name)
+                out.append(_setting(name, value, comments(type(variant)).get(name, "")))
+    return out
 
 
 def _why(recipe: Recipe, path: str) -> str:

@@ -162,9 +162,10 @@ class Run:
         with torch.no_grad():
             x = self.network.front(x)
             x, target = self._augmented(x, y)
-        rate = self.plan.optimizer.lr * self.plan.schedule.factor(self.step, self.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        factor = self.plan.schedule.factor(self.step, self.steps)
+        for name in self.plan.optimizer.rates:
+            for group in self.optimizer.param_groups:
+                group[name] = getattr(self.plan.optimizer, name) * factor
         loss = self._gradients(x, target)
         if loss is None:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tuneful.techniques.inits.apply import apply_
+from tuneful.techniques.inits.as_built import AsBuilt
 from tuneful.techniques.inits.he import He
 from tuneful.techniques.inits.lecun import LeCun
 from tuneful.techniques.inits.normal import Normal
@@ -16,6 +17,7 @@ TABLE: dict[str, type[Init]] = {
     "lecun": LeCun,
     "normal": Normal,
     "orthogonal": Orthogonal,
+    "as_built": AsBuilt,
 }
 
-__all__ = ["TABLE", "He", "LeCun", "Normal", "Orthogonal", "Xavier", "apply_"]
+__all__ = ["TABLE", "AsBuilt", "He", "LeCun", "Normal", "Orthogonal", "Xavier", "apply_"]

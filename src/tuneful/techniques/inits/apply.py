@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
+from tuneful.techniques.inits.as_built import AsBuilt
 from tuneful.techniques.interfaces import Init
 
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -32,6 +33,8 @@ def apply_(net: nn.Module, init: Init, seed: int) -> None:
     name. Parameters of other modules keep what they have (they were drawn by torch's global generator when the network was
     built), as do embeddings' padding rows, which stay zero.
     """
+    if isinstance(init, AsBuilt):
+        return
     layers = [(name, m) for name, m in net.named_modules() if isinstance(m, (nn.Linear, nn.Embedding, _ConvNd, *NORMS))]
     weighted = [m for _, m in layers if isinstance(m, nn.Linear | _ConvNd)]
     last = weighted[-1] if weighted else None
