@@ -11,9 +11,14 @@ Importing this is light: what a name stands for, torch included, is loaded when 
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+# Threads of a parallel region wait for one another by spinning. On a machine that has anything else to do, the default length
+# of the spin makes a training of two threads an order of magnitude slower than one of one (decision 0004).
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 if TYPE_CHECKING:
     from tuneful.core.artifact import Artifact

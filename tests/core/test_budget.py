@@ -41,6 +41,8 @@ def test_the_clock_counts_earlier_sessions_and_keeps_its_reserve():
     assert Clock(Budget(trials=1)).left == float("inf")
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.25, "0.25s"), (45, "45s"), (750, "12min 30s"), (7500, "2h 5min"), (3600, "1h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.25, "0.25s"), (45, "45s"), (750, "12min 30s"), (7500, "2h 5min"), (3600, "1h")]
+)
 def test_spans_in_words(seconds, text):
     assert span(seconds) == text

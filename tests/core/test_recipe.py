@@ -64,5 +64,7 @@ def test_the_id_is_of_the_choices_alone_and_the_same_in_every_process():
     assert RECIPE.replace(seed=1).id != RECIPE.id
     assert RECIPE.replace("optimizer.lr", 1e-3).id == RECIPE.id
     code = "from tuneful.core.recipe import Recipe; print(Recipe(epochs=3).id)"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"})
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}
+    )
     assert found.stdout.strip() == Recipe(epochs=3).id == "1214f6750a34"

@@ -127,7 +127,9 @@ def test_a_study_made_for_something_else_is_refused_with_the_difference(tmp_path
         Study.create(tmp_path, "s", other, space)
 
 
-@pytest.mark.parametrize("damage", [lambda b: b"no database at all", lambda b: b[: len(b) // 2], lambda b: b[:5000] + b"\xff" * 9000 + b[14000:]])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b"no database at all", lambda b: b[: len(b) // 2], lambda b: b[:5000] + b"\xff" * 9000 + b[14000:]]
+)
 def test_a_damaged_study_file_is_told(tmp_path, damage):
     study = Study.create(tmp_path, "s", task(), SPACE)
     for number in range(3):

@@ -21,7 +21,13 @@ from tuneful.techniques.regularizers import Dropout
 def test_short_and_full_keys_mean_the_same(stripes):
     short, _ = from_mapping({"lr": 0.5, "dropout": 0.3, "weight_decay": 0.1, "batch": 8, "width": 4}, stripes)
     full, _ = from_mapping(
-        {"optimizer": {"lr": 0.5, "decay": 0.1}, "regularizers": {"dropout": {"rate": 0.3}}, "batch_size": 8, "model.width": 4}, stripes
+        {
+            "optimizer": {"lr": 0.5, "decay": 0.1},
+            "regularizers": {"dropout": {"rate": 0.3}},
+            "batch_size": 8,
+            "model.width": 4,
+        },
+        stripes,
     )
     assert short == full
     assert short.get("regularizers.dropout") == Dropout(rate=0.3)
@@ -74,11 +80,17 @@ def test_lists_change_what_auto_chose_and_none_empties_them(stripes):
         ({"learnin_rate": 1}, ["learnin_rate is not a setting; did you mean learning_rate?"]),
         ({"optimizer": "adm"}, ["optimizer is 'adm'; did you mean adam?"]),
         ({"optimizer": "sgd", "beta1": 0.5}, ["optimizer.beta1 is not a setting of sgd"]),
-        ({"lr": -1, "epochs": 0, "dropout": 2}, ["optimizer.lr is -1; it must be > 0", "epochs is 0", "regularizers.dropout.rate is 2"]),
+        (
+            {"lr": -1, "epochs": 0, "dropout": 2},
+            ["optimizer.lr is -1; it must be > 0", "epochs is 0", "regularizers.dropout.rate is 2"],
+        ),
         ({"lr": "-1..1"}, ["optimizer.lr is -1.0; it must be > 0"]),
         ({"lr": "1..0.1"}, ["the range 1..0.1 is empty; its low end must come first"]),
         ({"width": "1.5..3"}, ["the range 1.5..3 has an end that is not a whole number"]),
-        ({"regularizers.dropuot.rate": 1}, ["regularizers.dropuot.rate is not a setting; did you mean regularizers.dropout.rate?"]),
+        (
+            {"regularizers.dropuot.rate": 1},
+            ["regularizers.dropuot.rate is not a setting; did you mean regularizers.dropout.rate?"],
+        ),
         ({"precision": "fp23"}, ["precision is 'fp23'; it must be 'fp32' or 'bf16' or 'auto'; did you mean fp32?"]),
     ],
 )

@@ -48,7 +48,9 @@ augments:
 """
 
 
-@pytest.mark.parametrize(("name", "text", "lines"), [("r.toml", TOML, (2, 5, 9, 10, 13)), ("r.yaml", YAML, (2, 4, 7, 8, 11))])
+@pytest.mark.parametrize(
+    ("name", "text", "lines"), [("r.toml", TOML, (2, 5, 9, 10, 13)), ("r.yaml", YAML, (2, 4, 7, 8, 11))]
+)
 def test_all_errors_of_a_file_with_their_lines(tmp_path, stripes, name, text, lines):
     path = tmp_path / name
     path.write_text(text)
@@ -77,7 +79,14 @@ def test_a_resolved_recipe_written_with_its_reasons_reads_back_equal(tmp_path, s
 
 
 def test_ranges_survive_a_file(tmp_path, stripes):
-    words = {"optimizer": "sgd,adam", "lr": "1e-4..1e-1", "beta1": "0.8..0.99", "width": "8,16", "batch_size": "16..64", "crop": "1..3"}
+    words = {
+        "optimizer": "sgd,adam",
+        "lr": "1e-4..1e-1",
+        "beta1": "0.8..0.99",
+        "width": "8,16",
+        "batch_size": "16..64",
+        "crop": "1..3",
+    }
     from tuneful.pipeline.codec import from_mapping
 
     recipe, space = from_mapping(words, stripes)

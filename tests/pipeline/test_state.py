@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from tuneful.core.errors import StateError, StorageError
 from tuneful.pipeline import state
 
-TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "empty": torch.zeros(0, 4), "n": torch.tensor(3), "b": torch.ones(2, dtype=torch.bfloat16)}
+TENSORS = {
+    "a": torch.arange(6.0).reshape(2, 3),
+    "empty": torch.zeros(0, 4),
+    "n": torch.tensor(3),
+    "b": torch.ones(2, dtype=torch.bfloat16),
+}
 
 
 def test_gives_back_what_was_saved(tmp_path):

@@ -74,7 +74,7 @@ def test_goes_on_bit_by_bit_after_a_stop_at_any_step(stripes, tmp_path, optimize
         while run.step < stop:
             run._one_step()
             if run.step % run.every == 0:
-                run._validate()
+                run.look()
         run.save(path)
         torch.manual_seed(stop)  # whatever else draws numbers in between
         again = Run.resume(stripes, path)
@@ -146,7 +146,9 @@ class Greedy(nn.Module):
 
     def forward(self, x):
         if self.training and len(x) > 4:
-            raise RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+            raise RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"
+            )
         return self.layer(x)
 
 
@@ -183,7 +185,9 @@ def never(inputs, outputs):
 
 
 def test_memory_that_does_not_hold_one_example_ends_the_run(flowers):
-    recipe, _ = from_mapping({"batch_size": 4, "epochs": 1, "dropout": "off", "threads": 1}, flowers, Recipe(model=Own.of(never)))
+    recipe, _ = from_mapping(
+        {"batch_size": 4, "epochs": 1, "dropout": "off", "threads": 1}, flowers, Recipe(model=Own.of(never))
+    )
     run = Run(flowers, recipe)
     assert list(run) == []
     assert run.ended == "failed: memory ran out in step 0 with one example at a time"
@@ -206,7 +210,10 @@ def test_a_network_that_fails_is_named_with_its_error(flowers):
 
 
 def test_ranges_and_augments_that_do_not_fit_are_refused(flowers):
-    with pytest.raises(RecipeError, match=r"train takes one value for each setting, and optimizer.lr=0.0001..0.1 is a range\n  hint: use tune"):
+    with pytest.raises(
+        RecipeError,
+        match=r"train takes one value for each setting, and optimizer.lr=0.0001..0.1 is a range\n  hint: use tune",
+    ):
         train.train(flowers, lr="1e-4..1e-1")
     with pytest.raises(RecipeError, match=r"augments.flip works on images; the examples have shape \(5,\)"):
         train.train(flowers, flip=0.5)

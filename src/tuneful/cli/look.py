@@ -188,6 +188,7 @@ def _print_findings(findings: tuple[Finding, ...], file: Any) -> None:
 
 def _print_recipe(recipe: Recipe, space: Space) -> None:
     from tuneful.core.recipe import LISTS
+    from tuneful.cli.progress import ascii_signs
     from tuneful.report.words import setting
 
     dials = {dial.path: str(dial.range) for dial in space}
@@ -207,7 +208,7 @@ def _print_recipe(recipe: Recipe, space: Space) -> None:
             lines.append((name, "none", recipe.reasons.get(name, "")))
     print(f"recipe {recipe.id}:")
     for name, shown, reason in lines:
-        print(f"  {name + ':':<15} {shown}" + (f"  (auto: {reason})" if reason else ""))
+        print(f"  {name + ':':<15} {ascii_signs(shown)}" + (f"  (auto: {reason})" if reason else ""))
 
 
 def _print_batch(found: Mapping[str, Any]) -> None:

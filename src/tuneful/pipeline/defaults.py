@@ -58,6 +58,8 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
             epochs = 60 if n < 2_000 else 40 if n < 10_000 else 20 if n < 60_000 else 12
             return float(epochs), f"there are {n} training examples"
         case "validate_every":
+            if recipe.epochs != "auto" and float(recipe.epochs) <= 20:
+                return 1.0, "the run has few epochs"
             return 1.0 if n >= 2_000 else 2.0, "a validation costs little beside that many steps"
         case "precision":
             return "fp32", "it is exact everywhere"

@@ -111,7 +111,11 @@ def write(recipe: Recipe, space: Space | None = None, data: Mapping[str, Any] | 
         if isinstance(value, Settings):
             kind = ranges.get(head, getattr(value, "kind", ""))
             out += ["", f"[{head}]", _setting("kind", kind, _why(recipe, head) or _first_line(type(value)))]
-            out += _of_variants(value, head, ranges, space) if space and head in space.variants else _fields(value, head, ranges)
+            out += (
+                _of_variants(value, head, ranges, space)
+                if space and head in space.variants
+                else _fields(value, head, ranges)
+            )
     for head in LISTS:
         value = getattr(recipe, head)
         if value == ():

@@ -196,10 +196,17 @@ class Work:
         if recipe.epochs != "auto" or not limited:
             return resolved, f"{resolved.epochs:g} epochs at most"
         pace = _pace(task, resolved, 0.02 * clock.left, self.device)
+        if recipe.threads == "auto" and int(resolved.threads) > 1:
+            alone = resolved.replace("threads", 1)
+            if (slower := _pace(task, alone, 0.02 * clock.left, self.device)) < pace:
+                why = f"an epoch takes {span(slower)} with one thread and {span(pace)} with {resolved.threads}"
+                resolved, pace = alone.because("threads", why), slower
         fit = max(2, int(clock.left_for_search / (FULL_RUNS * pace)))
         if fit < float(resolved.epochs):
             why = f"{FULL_RUNS} full trainings fit into the time, at {span(pace)} an epoch"
-            resolved = defaults.resolve(recipe.replace(epochs=float(fit)), task).because("epochs", why)
+            threads, said = resolved.threads, resolved.reasons.get("threads", "as given")
+            resolved = defaults.resolve(recipe.replace(epochs=float(fit), threads=threads), task)
+            resolved = resolved.because("epochs", why).because("threads", said)
         return resolved, f"{resolved.epochs:g} epochs at most"
 
     # ------------------------------------------------------------------------------------------------ finish
@@ -279,7 +286,13 @@ class Work:
 
 def _load_ahead() -> None:
     """Import beside the search what proving and shipping need, some seconds of work. Imports alone: they draw no numbers."""
-    for name in ("sklearn.linear_model", "sklearn.ensemble", "onnxscript", "onnxruntime", "torch.onnx._internal.exporter._core"):
+    for name in (
+        "sklearn.linear_model",
+        "sklearn.ensemble",
+        "onnxscript",
+        "onnxruntime",
+        "torch.onnx._internal.exporter._core",
+    ):
         with contextlib.suppress(ImportError):  # whoever needs it says so
             importlib.import_module(name)
 

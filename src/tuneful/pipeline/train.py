@@ -139,7 +139,7 @@ class Run:
             began = now
             due = self.step % self.every == 0 or self.step == self.steps
             if not self.ended and due:
-                yield self._validate()
+                yield self.look()
                 began = beaten = time.monotonic()
             elif now - beaten > beat:
                 yield None
@@ -255,7 +255,8 @@ class Run:
 
     # ------------------------------------------------------------------------------------------------ a point
 
-    def _validate(self) -> Point:
+    def look(self) -> Point:
+        """Validate now, whether or not a point is due; the weights stay as they are."""
         began = time.monotonic()
         p = judge.predict(self.readout, self.task.valid.x)
         finite = bool(torch.isfinite(torch.from_numpy(p)).all())

@@ -78,7 +78,7 @@ class Search:
         self.study, self.task, self.recipe, self.space, self.clock = study, task, recipe, space, clock
         self.proposer = proposer or TPE()
         self.scheduler = scheduler or ASHA()
-        self.halt = halt or Halt()
+        self.halt = halt if halt is not None else Halt()
         self.device, self.model = device, model
         self.epochs = float(recipe.epochs)
         self.ended = ""
@@ -188,6 +188,8 @@ class Search:
                 yield self._beat(trial.number, run, point)
                 if point is not None and point.epoch >= until * (1 - 1e-6) and run.step < run.steps and not run.ended:
                     break
+            if self.halt.due and run.step and not (run.curve or run.ended) and self.study.best() is None:
+                self.study.report(trial.number, run.look())  # time is up, and this is all that there is
         except (ModelError, RecipeError) as error:
             self._failed(trial, str(error).splitlines()[0], sum(p.seconds for p in trial.curve[-1:]))
             if len(self.failures) >= SAME_FAILURES and len(set(self.failures)) == 1 and self.study.best() is None:

@@ -26,12 +26,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from tuneful.core.errors import StudyError, TunefulError
 from tuneful.core.recipe import Recipe
 from tuneful.core.study import Study
-from tuneful.core.task import Task
+from tuneful.core.task import Objective, Sealed, Split, Task
 from tuneful.pipeline import state
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.job import Job
@@ -40,6 +41,7 @@ from tuneful.pipeline.train import Run
 from tuneful.pipeline.tune import STATE
 
 SAVE_EVERY = 0.05  # seconds between two states of a child that will be killed: most kills then fall between or into savings
+PACE = 0.01  # seconds a step of a child that will be killed takes at least: a faster one would be over before the kill
 PATIENCE = 120.0  # seconds without any step after which a child is given up
 
 
@@ -86,7 +88,7 @@ class Verification:
 
     kills: how often; steps: the training is shortened to so many; trial: its number, the best when None; seed: of the moments.
     Raises: StudyError for a folder without trials, data that has changed; TunefulError when a child fails.
-    Cost: kills + 2 processes that load the data anew, of which two run at a time.
+    Cost: kills + 2 processes, one after the other but for the undisturbed one, each with the seconds that importing torch takes.
     """
 
     folder: Path
@@ -109,9 +111,7 @@ class Verification:
             kept = study.trial_folder(found.number) / STATE
             if kept.exists():
                 shutil.copy2(kept, place / "kept.safetensors")
-            shutil.copy2(self.folder / "job.json", place)
-            order = {"recipe": dict(found.recipe), "fingerprint": study.about["fingerprint"], "steps": self.steps}
-            (place / "order.json").write_text(json.dumps(order), encoding="utf-8")
+            _write_order(place, Job.read(self.folder), study.about["fingerprint"], found.recipe, self.steps)
             yield f"training trial {found.number} undisturbed, and beside it a copy that is killed {self.kills} times"
             alone = _Child(place, "undisturbed")
             try:
@@ -140,7 +140,11 @@ class Verification:
                 alone.wait_for_end()
             finally:
                 alone.end()
-            self.verdict = _compared(place, found.number, total, tuple(killed_at), time.monotonic() - began)
+            if not killed_at:
+                raise TunefulError(
+                    f"the training of {total} steps ended before it could be killed", "take a longer one, or --steps 1000"
+                )
+            self.verdict = compared(place, found.number, total, tuple(killed_at), time.monotonic() - began)
 
 
 class _Child:
@@ -223,7 +227,7 @@ class _Child:
             time.sleep(0.005)
 
 
-def _compared(place: Path, trial: int, steps: int, killed_at: tuple[int, ...], seconds: float) -> Verdict:
+def compared(place: Path, trial: int, steps: int, killed_at: tuple[int, ...], seconds: float) -> Verdict:
     """The two trainings side by side: every step, every tensor, the curve."""
     parted = _first_step(_digests(place / "undisturbed.trace"), _digests(place / "killed.trace"))
     ours, theirs = (state.load(place / f"{name}.safetensors") for name in ("undisturbed", "killed"))
@@ -284,16 +288,42 @@ def _points(plain: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{key: value for key, value in point.items() if key != "seconds"} for point in plain["curve"]]
 
 
+def _write_order(place: Path, job: Job, fingerprint: str, recipe: Mapping[str, Any], steps: int) -> None:
+    """What a child needs: the recipe and the prepared data, so that it is prepared once."""
+    task = prepare(job.source, **job.data.options())
+    if task.fingerprint != fingerprint:
+        raise StudyError(f"the data of the run ({job.source}) has changed since", "bring back the data")
+    plain = {
+        "name": task.name, "kind": task.kind, "shape": task.shape, "labels": task.labels, "fingerprint": fingerprint,
+        "normalize": dict(task.normalize), "target": dict(task.target), "metric": task.objective.metric,
+        "direction": task.objective.direction,
+    }  # fmt: skip
+    order = {"recipe": dict(recipe), "steps": steps, "task": plain}
+    (place / "order.json").write_text(json.dumps(order), encoding="utf-8")
+    np.savez(
+        place / "data.npz", x_train=task.train.x, y_train=task.train.y, x_valid=task.valid.x, y_valid=task.valid.y
+    )
+
+
 # The child
+
+
+def _task(place: Path, told: Mapping[str, Any]) -> Task:
+    """The task again, without its test split."""
+    with np.load(place / "data.npz", allow_pickle=False) as data:
+        train, valid = (Split(data[f"x_{part}"], data[f"y_{part}"]) for part in ("train", "valid"))
+    return Task(
+        name=told["name"], kind=told["kind"], shape=tuple(told["shape"]), labels=tuple(told["labels"]), train=train, valid=valid,
+        test=Sealed(Split(valid.x[:0], valid.y[:0])), objective=Objective(told["metric"], told["direction"]),
+        fingerprint=told["fingerprint"], schema={}, normalize=told["normalize"], target=told["target"],
+    )  # fmt: skip
 
 
 def main(place: Path, name: str) -> None:
     """Train, or go on training, until all steps are done; write the state, and a line after every step."""
     order = json.loads((place / "order.json").read_text(encoding="utf-8"))
-    job = Job.read(place)
-    task = prepare(job.source, **job.data.options())
-    if task.fingerprint != order["fingerprint"]:
-        raise SystemExit(f"the data of {job.source} has changed since the run")
+    task = _task(place, order["task"])
+    pace = 0.0 if name == "undisturbed" else PACE
     path = place / f"{name}.safetensors"
     if path.exists():
         run = Run.resume(task, path, device="cpu", save_to=path, save_every=SAVE_EVERY)
@@ -304,11 +334,13 @@ def main(place: Path, name: str) -> None:
         if trace.tell() and not _ends_line(place / f"{name}.trace"):
             trace.write("\n")
         print("begin", run.step, run.steps, file=trace, flush=True)
-        told = run.step
+        told, began = run.step, time.monotonic()
         for _ in run.walk(beat=0.0):
             if run.step > told:
                 told = run.step
                 print(told, _digest(run.body), file=trace, flush=True)
+                time.sleep(max(0.0, began + pace - time.monotonic()))
+                began = time.monotonic()
     run.save(path)
 
 

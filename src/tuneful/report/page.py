@@ -53,7 +53,7 @@ def render(story: Story) -> str:
         tag("p", CONDITIONS[story.condition], class_=f"condition {story.condition}")
         if story.condition in CONDITIONS
         else None,
-        tag("h1", _unbroken(first)),
+        tag("h1", _unbroken(first), class_="long" if len(first) > 100 else None),
         *(tag("p", line, class_="lede") for line in rest),
         tag("p", _about(story), class_="about") if story.facts else None,
         _notes(story),
@@ -138,7 +138,8 @@ def _notes(story: Story) -> Html | None:
 
 
 def _unbroken(sentence: str) -> str:
-    """The sentence with intervals that no line breaks."""
+    """The sentence with intervals and comparisons that no line breaks."""
+    sentence = re.sub(r" ([<=]) ", "\u00a0\\1\u00a0", sentence)
     return re.sub(r"(\S) (\[[^\[\],]{1,24}), ([^\[\]]{1,24}\])", "\\1\u00a0\\2,\u00a0\\3", sentence)
 
 

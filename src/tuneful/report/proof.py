@@ -145,7 +145,7 @@ def baselines(story: Story) -> list[Html]:
         verdict = {"better": "is better than", "worse": "is worse than", "tie": "cannot be told apart from"}
         sentence = (
             f"The result {verdict.get(str(against.get('verdict')), 'stands against')} {against.get('baseline', 'the best baseline')}: the paired "
-            f"difference is {whole(gap, True)}, {p_value(_float(against.get('p')))} ({against.get('test', 'paired test')}, n = {gap.n:,})."
+            f"difference is {whole(gap, True)}, {p_value(_float(against.get('p')))} ({against.get('test', 'paired test')}, n\u00a0=\u00a0{gap.n:,})."
         )
     smaller = " Smaller is better." if story.smaller else ""
     chart = grid(("", metric(name), "value [interval]", "time"), lines, sentence, "rows fixed", (2, 3))
@@ -174,7 +174,7 @@ def measures(story: Story) -> Html | None:
         told = tag("b", metric(name)) if name == story.metric else metric(name)
         lines.append((told, figures(on_test), figures(on_valid), either.how if either else ""))
     n_test, n_valid = (story.facts.get(key) for key in ("n_test", "n_valid"))
-    counts = f" (n = {number(n_test)} on test, {number(n_valid)} on valid)" if n_test else ""
+    counts = f" (n\u00a0=\u00a0{number(n_test)} on test, {number(n_valid)} on valid)" if n_test else ""
     first, chosen = measured(test.get(story.metric)), measured(valid.get(story.metric))
     sentence = f"Every measure with its interval{counts}."
     if first and chosen:
@@ -199,7 +199,7 @@ def calibration(story: Story) -> Html | None:
     )
     gap = f" by {share(abs(lean), 1)} on average" if abs(lean) > 0.01 else ""
     sentence = f"The model {kind}{gap}" + (f"; calibration error {whole(error)}." if error else ".")
-    x = Axis(0.0, 1.0, ticks=tuple((k / 5, f"{k / 5:.1f}") for k in range(6)))
+    x = Axis(-0.02, 1.02, ticks=tuple((k / 5, f"{k / 5:.1f}") for k in range(6)))
     ends = [(c, *wilson(a, n)) for c, a, n in known]
     marks = [
         line([(0, 0), (1, 1)], x, x, "ideal"),

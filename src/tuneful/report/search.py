@@ -148,6 +148,7 @@ def losses(story: Story) -> Html | None:
     marks = [
         line(thin(train, 500), x, y, "curve train"),
         line(thin(valid, 500), x, y, "curve valid"),
+        dots(train if len(train) == 1 else [], x, y, "train"),
         dots([lowest], x, y, "valid"),
     ]
     keys = [("line train", "train"), ("line valid", "valid")]

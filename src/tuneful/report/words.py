@@ -170,7 +170,7 @@ def p_value(p: float) -> str:
     """`p = 0.03`, `p < 0.001`."""
     if not math.isfinite(p):
         return "p unknown"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+    return "p\u00a0<\u00a00.001" if p < 0.001 else f"p\u00a0=\u00a0{p:.2g}"
 
 
 def many(count: int, one: str, more: str = "") -> str:
