@@ -62,7 +62,9 @@ def houses(home: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamesp
         lines.append(f"{rooms},{town},{1000.5 * rooms + (500 if town == 'Ulm' else 0) + dice.gauss(0, 100):.2f}")
     table = tmp_path_factory.mktemp("data") / "houses.csv"
     table.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    said = _called("train", table, "target=price", "model=linear", "epochs=3", "--name", "houses", "--budget", "60s", "--json")
+    said = _called(
+        "train", table, "target=price", "model=linear", "epochs=3", "--name", "houses", "--budget", "60s", "--json"
+    )
     assert said.code == 0, said.err
     return SimpleNamespace(folder=home / "houses", table=table, said=said)
 

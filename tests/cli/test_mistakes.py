@@ -69,7 +69,7 @@ def test_an_error_in_a_file_names_the_line(tmp_path, tuneful):
     recipe.write_text('epochs = 2\n[data]\nsource = "digits"\n[optimizer]\nkind = "adam"\nbeta3 = 0.5\n', encoding="utf-8")
     said = tuneful("check", recipe)
     assert said.code == 2
-    assert f"{recipe}:6: optimizer.beta3 is not a setting of adam; did you mean optimizer.beta" in said.err
+    assert f"{recipe}:6: optimizer.beta3 is not a setting; did you mean optimizer.beta2?" in said.err
 
 
 def test_a_bug_keeps_its_traceback_and_is_no_fault_of_the_user(monkeypatch, tuneful, home):

@@ -164,10 +164,10 @@ def test_a_trial_whose_process_died_while_ending_it_is_ended_when_the_study_is_o
     study = Study.create(tmp_path, "s", task(), SPACE)
     ask(study, 0)
     study.report(0, point(1, 0.5))
-    study._set(study._trial_id(0), {"now": {"state": "done", "cost": 1.0, "ended_because": "all epochs are done"}})
-    study._optuna.ask()  # and another died before its recipe was written
-    states = [trial.state.name for trial in Study.open(tmp_path)._optuna.get_trials()]
-    assert states == ["COMPLETE", "FAIL"]
+    study._write(0, "set_trial_user_attr", "now", {"state": "done", "cost": 1.0, "ended_because": "all epochs are done"})
+    Study.open(tmp_path)
+    plain = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    assert [(trial.state.name, trial.value) for trial in plain.trials] == [("COMPLETE", 0.5)]
 
 
 def test_opens_as_an_ordinary_optuna_study(tmp_path):

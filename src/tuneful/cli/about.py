@@ -56,7 +56,10 @@ def techniques(
         return 0
     print(f"{family} ({name}): {data['what']}\nsource: {cls.source}\ncost:   {cls.cost}")
     for field, told in data["settings"].items():
-        print(f"  {field} = {json.dumps(told['default'])}".ljust(28) + f"  {told['wanted']}: {told['comment']}")
+        print(
+            f"  {field} = {'...' if told['default'] is None else json.dumps(told['default'])}".ljust(28)
+            + f"  {told['wanted']}: {told['comment']}"
+        )
     return 0
 
 
@@ -75,7 +78,11 @@ def _data(cls: type[Technique]) -> dict[str, Any]:
     owner: Any = cls
     said = comments(owner)
     settings = {
-        name: {"default": plain(field.default), "wanted": wanted(field), "comment": said.get(name, "")}
+        name: {
+            "default": None if field.is_required() else plain(field.default),
+            "wanted": wanted(field),
+            "comment": said.get(name, ""),
+        }
         for name, field in cls.model_fields.items()
         if name != "kind"
     }

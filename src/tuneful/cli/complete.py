@@ -34,6 +34,7 @@ def keys() -> dict[str, tuple[str, ...]]:
     """{key: values to offer}: the short and the full names of every setting."""
     found: dict[str, tuple[str, ...]] = dict.fromkeys(top(), ())
     found |= dict.fromkeys(_names("job.py", "Data"), ())
+    found |= dict.fromkeys(aliases(), ())
     found |= {"proposer": ("random", "tpe"), "scheduler": ("asha", "full"), "eta": ()}
     for head in SECTIONS:
         kinds = techniques(head)
@@ -57,6 +58,14 @@ def top() -> tuple[str, ...]:
     tree = ast.parse((ROOT / "core" / "recipe.py").read_text(encoding="utf-8"))
     recipe = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Recipe")
     return tuple(name for name in _fields(recipe) if name not in (*SECTIONS, *LISTS, "reasons"))
+
+
+@functools.cache
+def aliases() -> tuple[str, ...]:
+    """Other names of settings, from the table in pipeline/keys.py."""
+    tree = ast.parse((ROOT / "pipeline" / "keys.py").read_text(encoding="utf-8"))
+    tables = [node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ALIASES"]
+    return tuple(str(name) for table in tables for name in ast.literal_eval(table))
 
 
 def words(incomplete: str) -> list[str]:
@@ -88,6 +97,7 @@ def _fields(node: ast.ClassDef) -> tuple[str, ...]:
         for item in node.body
         if isinstance(item, ast.AnnAssign)
         and isinstance(item.target, ast.Name)
+        and item.target.id[0] != "_"
         and "ClassVar" not in ast.dump(item.annotation)
     )
 

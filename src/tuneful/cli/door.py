@@ -14,6 +14,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 
@@ -60,10 +61,16 @@ def _run(call: Call) -> int:
         with command.make_context("tuneful", list(call.words), obj=call) as context:
             code = command.invoke(context)
     except typer.TyperException as error:
-        raise mistakes.sentence(error.format_message(), call) from None
+        raise mistakes.sentence(error.format_message(), call, _options(command, call.command)) from None
     except typer.Exit as asked:
         return asked.exit_code
     return code if isinstance(code, int) else 0
+
+
+def _options(command: Any, name: str) -> list[str]:
+    """The options of one command, or of the program where the name is no command's."""
+    found = command.commands.get(name, command)
+    return [option for param in found.params for option in param.opts if option.startswith("-")] + ["--help"]
 
 
 def said(error: TunefulError) -> str:

@@ -187,8 +187,9 @@ def _print_findings(findings: tuple[Finding, ...], file: Any) -> None:
 
 
 def _print_recipe(recipe: Recipe, space: Space) -> None:
-    from tuneful.core.recipe import LISTS
     from tuneful.cli.progress import ascii_signs
+    from tuneful.core.config import Settings
+    from tuneful.core.recipe import LISTS
     from tuneful.report.words import setting
 
     dials = {dial.path: str(dial.range) for dial in space}
@@ -197,7 +198,7 @@ def _print_recipe(recipe: Recipe, space: Space) -> None:
         value: Any = getattr(recipe, name)
         several: list[Any] = list(value) if name in LISTS else [value]
         for one in several:
-            fields = getattr(type(one), "model_fields", {})
+            fields: Mapping[str, Any] = one.as_data() if isinstance(one, Settings) else {}
             path = f"{name}.{getattr(one, 'kind', '')}" if name in LISTS else name
             told = " ".join(
                 f"{key}={dials.get(f'{path}.{key}', setting(getattr(one, key)))}" for key in fields if key != "kind"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tuneful.cli.call import Call
@@ -47,11 +48,11 @@ def look(call: Call) -> None:
     raise TunefulError(f'there is no command "{word}"; did you mean {guess}?', f"such as `{example}`")
 
 
-def sentence(message: str, call: Call) -> TunefulError:
-    """A complaint of the parser as one of our errors."""
+def sentence(message: str, call: Call, options: Sequence[str]) -> TunefulError:
+    """A complaint of the parser as one of our errors. options: those that the command knows."""
     command = call.command
     if found := re.match(r"No such option: (\S+)", message):
-        return _option(found[1], call)
+        return _option(found[1], call, options)
     if found := re.match(r"Missing (?:argument|option) '?([^'.]*)'?", message):
         wanted = found[1].split()[0].strip("[]") or "word"
         if wanted == "DATA" and command == "predict":
@@ -76,7 +77,7 @@ def sentence(message: str, call: Call) -> TunefulError:
     return TunefulError(message.strip().rstrip(".").lower(), f"such as `{first(command)}`")
 
 
-def _option(option: str, call: Call) -> TunefulError:
+def _option(option: str, call: Call, known: Sequence[str]) -> TunefulError:
     """An unknown option: a setting of the recipe with dashes before it, or a misspelt one."""
     at = next((i for i, word in enumerate(call.words) if word.startswith(option[:2]) and word.startswith("-")
                and (word.split("=")[0] == option or not option.startswith("--"))), None)  # fmt: skip
@@ -94,7 +95,6 @@ def _option(option: str, call: Call) -> TunefulError:
             f"{shown} is not an option; settings of the recipe are written key=value, without dashes",
             f"such as `{shlex.join(['tuneful', *kept, setting])}`",
         )
-    known = options(call.command)
     guess = nearest(word.split("=")[0], known)
     if guess:
         example = f"{guess} {VALUES[guess]}" if guess in VALUES else guess
@@ -103,17 +103,6 @@ def _option(option: str, call: Call) -> TunefulError:
         f"there is no option {shown}; {call.command or 'tuneful'} knows {', '.join(known)}",
         f"such as `{first(call.command)}`",
     )
-
-
-def options(command: str) -> list[str]:
-    """The options of a command."""
-    import typer
-
-    from tuneful.cli.app import app
-
-    group = typer.main.get_command(app)
-    found = getattr(group, "commands", {}).get(command, group)
-    return [name for param in found.params for name in param.opts if name.startswith("-")] + ["--help"]
 
 
 def _means_setting(name: str) -> bool:
@@ -129,9 +118,9 @@ def is_setting(word: str) -> bool:
     return bool(sign) and bool(SETTING.fullmatch(key.strip()))
 
 
-def nearest(word: str, known: object, cutoff: float = 0.6) -> str:
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """The known word that was probably meant, or ""."""
-    found = difflib.get_close_matches(word.lower(), [str(item) for item in known], n=1, cutoff=cutoff)  # type: ignore[union-attr]
+    found = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=cutoff)
     return found[0] if found else ""
 
 

@@ -21,6 +21,10 @@ def sort(command: str, words: Sequence[str]) -> tuple[str, list[str]]:
         (settings if is_setting(word) and not Path(word).exists() else data).append(word)
     if spaced := _spaced(words):
         raise _wrong(command, spaced[0], "a setting is one word, without spaces", words, spaced[1])
+    for word in settings:
+        key, _, value = word.partition("=")
+        if not value.strip():
+            raise TunefulError(f"{key} has no value", f"settings look like key=value, such as {key}={_value(key)}")
     for word in data:
         found = re.fullmatch(r"([A-Za-z][\w.]*):(.+)", word)
         if found and not Path(word).exists() and not re.match(r"[A-Za-z]:[\\/]|\w+://", word):
@@ -30,6 +34,13 @@ def sort(command: str, words: Sequence[str]) -> tuple[str, list[str]]:
     if len(data) > 1:
         raise _too_many(command, data, words)
     return (data[0] if data else "", settings)
+
+
+def _value(key: str) -> str:
+    """A value for an example: a technique where the key names a family."""
+    from tuneful.cli.complete import keys
+
+    return next(iter(keys().get(key, ())), "1")
 
 
 def _spaced(words: Sequence[str]) -> tuple[str, tuple[list[str], str]] | None:

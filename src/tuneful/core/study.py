@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,6 @@ class Study:
         self._path = folder / storage.FILE
         self._storage = storage.connect(url)
         self._id = self._storage.get_study_id_from_name(name)
-        self._optuna = optuna.study.Study(name, storage.paused_as_pruned(self._storage))
         about = self._storage.get_study_user_attrs(self._id)
         if about.get("format") != FORMAT:
             raise StudyError(
@@ -47,7 +47,17 @@ class Study:
             )
         self.about: dict[str, Any] = about
         self.objective = Objective(**about["objective"])
-        self._finish_endings()
+        # This process alone holds the study, so nothing changes behind its back: what it knows is kept twice in memory,
+        # as trials, and as a study of Optuna's for samplers, which read all of it at every proposal.
+        stored = self._storage.get_all_trials(self._id, deepcopy=False)
+        self._trials = {one.number: _trial(one) for one in stored if "begun" in one.user_attrs}
+        self._memory = optuna.storages.InMemoryStorage()
+        self._memory_id = self._memory.create_new_study(self._storage.get_study_directions(self._id), name)
+        for one in stored:
+            self._memory.create_new_trial(self._memory_id, one)
+        self._proposing = optuna.study.Study(name, storage.paused_as_pruned(self._memory))
+        for one in stored:
+            self._finish_ending(one)
 
     @staticmethod
     def create(folder: Path, name: str, task: Task, space: Space, url: str | None = None) -> Study:
@@ -116,42 +126,53 @@ class Study:
         Returns None when the sampler offers nothing but recipes that the study has already.
         """
         with storage.told(self.folder), storage.quiet():
-            self._optuna.sampler = sampler
+            self._proposing.sampler = sampler
             known = {trial.tags.get("id"): trial.number for trial in self.trials()}
             for _ in range(1 if given is not None else TRIES):
                 if given is not None:
-                    self._optuna.enqueue_trial(dict(given), user_attrs={"now": {"state": "proposed"}})
-                asked = self._optuna.ask()
+                    self._proposing.enqueue_trial(dict(given))
+                asked = self._proposing.ask()
                 dials = space.suggest(asked)
                 made = space.apply(recipe, dials)
                 if made.id in known:
-                    self._set(asked._trial_id, {"hidden": f"the same recipe as trial {known[made.id]}"})
-                    self._optuna.tell(asked.number, state=_state("failed"))
+                    self._memory.set_trial_user_attr(asked._trial_id, "hidden", f"the same recipe as trial {known[made.id]}")
+                    self._proposing.tell(asked.number, state=_state("failed"))
+                    self._storage.create_new_trial(self._id, self._memory.get_trial(asked._trial_id))
                     continue
                 begun = {"id": made.id, "recipe": json.dumps(made.as_data()), "dials": dials, "because": because}
-                self._set(asked._trial_id, {"begun": begun, "now": {"state": "running", "until": until}})
-                return self.trial(asked.number)
+                self._memory.set_trial_user_attr(asked._trial_id, "begun", begun)
+                self._memory.set_trial_user_attr(asked._trial_id, "now", {"state": "running", "until": until})
+                # One transaction: the trial is in the study whole, or not at all.
+                self._storage.create_new_trial(self._id, self._memory.get_trial(asked._trial_id))
+                tags = {"id": made.id, "until": until}
+                self._trials[asked.number] = Trial(asked.number, json.loads(begun["recipe"]), dials, because, tags=tags)
+                return self._trials[asked.number]
         return None
 
     def report(self, number: int, point: Point) -> None:
         """Keep one point of a trial's curve; the same step again replaces it."""
         with storage.told(self.folder):
-            trial_id = self._trial_id(number)
-            self._storage.set_trial_user_attr(trial_id, f"point:{point.step:012d}", json.dumps(point.as_data()))
-            self._storage.set_trial_intermediate_value(trial_id, point.step, point.value.value)
+            self._write(number, "set_trial_user_attr", f"point:{point.step:012d}", json.dumps(point.as_data()))
+            self._write(number, "set_trial_intermediate_value", point.step, point.value.value)
+        trial = self.trial(number)
+        earlier = tuple(old for old in trial.curve if old.step < point.step)
+        self._trials[number] = replace(trial, curve=(*earlier, point))
 
     def pause(self, number: int, cost: float) -> None:
         """The trial waits; its state lies in its folder. cost: seconds spent on it so far."""
         with storage.told(self.folder):
-            self._set(self._trial_id(number), {"now": {"state": "paused", "cost": cost}})
+            self._write(number, "set_trial_user_attr", "now", {"state": "paused", "cost": cost})
+        self._trials[number] = replace(self.trial(number), state="paused", cost=cost)
 
     def claim(self, number: int, because: str, until: float) -> Trial:
         """Take up a paused or orphaned trial: it is running again, until it has so many epochs."""
         with storage.told(self.folder):
             trial = self.trial(number)
             now = {"state": "running", "cost": trial.cost, "resumed": because, "until": until}
-            self._set(self._trial_id(number), {"now": now})
-        return self.trial(number)
+            self._write(number, "set_trial_user_attr", "now", now)
+        tags = {"id": trial.tags["id"], "resumed": because, "until": until}
+        self._trials[number] = replace(trial, state="running", tags=tags)
+        return self._trials[number]
 
     def tell(self, number: int, state: State, because: str, cost: float) -> None:
         """The trial has ended: done, stopped or failed, and why. A done one without a finite value has failed."""
@@ -160,18 +181,17 @@ class Study:
         if state == "done" and not finite:
             state, because = "failed", f"{because}; its last value is not a finite number"
         with storage.told(self.folder):
-            self._set(self._trial_id(number), {"now": {"state": state, "cost": cost, "ended_because": because}})
-            value = [last.value.value] if last is not None and state == "done" else None
-            self._optuna.tell(number, values=value, state=_state(state))
+            self._write(number, "set_trial_user_attr", "now", {"state": state, "cost": cost, "ended_because": because})
+            self._write(number, "set_trial_state_values", _state(state), _values(last, state))
+        self._trials[number] = replace(self.trial(number), state=state, cost=cost, ended_because=because)
 
     def trial(self, number: int) -> Trial:
         """One trial as it stands."""
-        return _trial(self._storage.get_trial(self._trial_id(number)))
+        return self._trials[number]
 
     def trials(self) -> tuple[Trial, ...]:
         """All trials in the order in which they began."""
-        found = self._storage.get_all_trials(self._id, deepcopy=False)
-        return tuple(_trial(one) for one in found if "begun" in one.user_attrs)
+        return tuple(self._trials[number] for number in sorted(self._trials))
 
     def best(self) -> Trial | None:
         """The trial with the best last value among those that have one and have not failed."""
@@ -189,25 +209,21 @@ class Study:
         """Where a trial's recipe and state lie."""
         return self.folder / "trials" / f"{number:04d}"
 
-    def _finish_endings(self) -> None:
+    def _finish_ending(self, found: FrozenTrial) -> None:
         """A process may have died between writing why a trial ended and ending it."""
-        for found in self._storage.get_all_trials(self._id, deepcopy=False):
-            marks = found.user_attrs
-            if found.state.is_finished():
-                continue
-            if "begun" not in marks:  # died between asking and writing: nothing was trained
-                self._optuna.tell(found.number, state=_state("failed"), skip_if_finished=True)
-            elif marks["now"]["state"] in ("done", "stopped", "failed"):
-                last = _trial(found).last
-                values = [last.value.value] if last and marks["now"]["state"] == "done" else None
-                self._optuna.tell(found.number, values=values, state=_state(marks["now"]["state"]))
+        state = found.user_attrs.get("now", {}).get("state")
+        if not found.state.is_finished() and state in ("done", "stopped", "failed"):
+            last = self._trials[found.number].last
+            self._write(found.number, "set_trial_state_values", _state(state), _values(last, state))
 
-    def _trial_id(self, number: int) -> int:
-        return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+    def _write(self, number: int, method: str, *values: Any) -> None:
+        """The same change in the storage, and then in memory."""
+        for store, study in ((self._storage, self._id), (self._memory, self._memory_id)):
+            getattr(store, method)(store.get_trial_id_from_study_id_trial_number(study, number), *values)
 
-    def _set(self, trial_id: int, values: Mapping[str, Any]) -> None:
-        for key, value in values.items():
-            self._storage.set_trial_user_attr(trial_id, key, value)
+
+def _values(last: Point | None, state: State) -> list[float] | None:
+    return [last.value.value] if last is not None and state == "done" else None
 
 
 def _state(state: State) -> Any:

@@ -36,16 +36,17 @@ from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.codec import Entry, decode, from_data
 from tuneful.pipeline.job import Job, from_settings
 from tuneful.pipeline.limits import Halt
+from tuneful.pipeline.pace import measure_pace
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.prove import prove
 from tuneful.pipeline.ship import ship
-from tuneful.pipeline.train import Run
 from tuneful.pipeline.tune import Beat, Search
 from tuneful.report import Story, write
 
-FULL_RUNS = 8  # so many full trainings should fit into the time for searching
+FULL_RUNS = 8  # so many full trainings should fit into the time for searching,
+FEW_RUNS = 2.5  # or so many, where a training would have fewer than ten epochs
 SHIPPING = 9.0  # seconds kept for export, parity and report: measured, LOG.md
-PROVING = 0.08  # share of the budget for the baselines, at least 2 and at most 60 seconds
+PROVING = 0.12  # share of the budget for the baselines, at least 2 and at most 60 seconds
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Work:
     def __init__(self, job: Job, *, folder: Path | None = None, root: Path | None = None, fresh: bool = False,
                  halt: Halt | None = None, device: str | None = None, began: float | None = None,
                  model: Settings | None = None) -> None:  # fmt: skip
-        self.job, self.halt, self.device, self.model = job, halt or Halt(), device, model
+        self.job, self.halt, self.device, self.model = job, halt if halt is not None else Halt(), device, model
         self.folder, self.root, self.fresh = folder, root, fresh
         self.clock: Clock | None = None
         self.task: Task | None = None
@@ -195,18 +196,22 @@ class Work:
         limited = clock.budget.seconds is not None and self.job.mode != "train"
         if recipe.epochs != "auto" or not limited:
             return resolved, f"{resolved.epochs:g} epochs at most"
-        pace = _pace(task, resolved, 0.02 * clock.left, self.device)
+        share = 0.01 * clock.left
+        pace = measure_pace(task, resolved, share, self.device)
         if recipe.threads == "auto" and int(resolved.threads) > 1:
             alone = resolved.replace("threads", 1)
-            if (slower := _pace(task, alone, 0.02 * clock.left, self.device)) < pace:
-                why = f"an epoch takes {span(slower)} with one thread and {span(pace)} with {resolved.threads}"
-                resolved, pace = alone.because("threads", why), slower
-        fit = max(2, int(clock.left_for_search / (FULL_RUNS * pace)))
+            if (one := measure_pace(task, alone, share, self.device)).epoch < pace.epoch:
+                why = f"an epoch takes {span(one.epoch)} with one thread and {span(pace.epoch)} with {resolved.threads}"
+                resolved, pace = alone.because("threads", why), one
+        # Proving looks at every example of valid and test once, and shipping at some of valid.
+        clock.reserve += 1.2 * pace.example * (len(task.valid) + len(task.test) + 1024)
+        fit = _length(clock.left_for_search / pace.epoch)
         if fit < float(resolved.epochs):
-            why = f"{FULL_RUNS} full trainings fit into the time, at {span(pace)} an epoch"
-            threads, said = resolved.threads, resolved.reasons.get("threads", "as given")
-            resolved = defaults.resolve(recipe.replace(epochs=float(fit), threads=threads), task)
-            resolved = resolved.because("epochs", why).because("threads", said)
+            why = f"of the time for searching an epoch takes {span(pace.epoch)}; several trainings have to fit"
+            shorter = recipe.replace(epochs=fit, threads=resolved.threads).because("epochs", why)
+            if "threads" in resolved.reasons:
+                shorter = shorter.because("threads", resolved.reasons["threads"])
+            resolved = defaults.resolve(shorter, task)
         return resolved, f"{resolved.epochs:g} epochs at most"
 
     # ------------------------------------------------------------------------------------------------ finish
@@ -297,29 +302,17 @@ def _load_ahead() -> None:
             importlib.import_module(name)
 
 
+def _length(affordable: float) -> float:
+    """Epochs of a full training when so many epochs are affordable in all: an eighth, or up to ten where that were fewer."""
+    return float(max(1, int(max(affordable / FULL_RUNS, min(10.0, affordable / FEW_RUNS)))))
+
+
 def _described(task: Task) -> str:
     what = f"{task.kind} with {len(task.labels)} classes" if task.labels else f"regression of {task.target.get('name', 'y')}"
     split = f"{len(task.train)} train, {len(task.valid)} valid, {len(task.test)} test (sealed)"
     return (
         f"{task.name}: {what}; {split}; examples of shape {'x'.join(map(str, task.shape))}; metric {task.objective.metric}"
     )
-
-
-def _pace(task: Task, recipe: Recipe, seconds: float, device: str | None) -> float:
-    """Seconds that one epoch takes, validation included, from a few steps that are thrown away."""
-    run = Run(task, recipe, device=device, halt=Halt())
-    run.steps = min(run.steps, 3)
-    for _ in run:  # the first steps of a process are slow
-        pass
-    began, before = time.monotonic(), run.step
-    run.ended, run.steps = "", 10**9
-    run.halt.deadline = began + min(max(seconds, 0.2), 10.0)
-    run.every = 10**9
-    for _ in run:
-        pass
-    step = (time.monotonic() - began) / max(1, run.step - before)
-    validated = run.seconds["validate"] / max(1, len(run.curve)) / float(recipe.validate_every)
-    return step * run.batches.per_epoch + validated
 
 
 def _finished(study: Study, folder: Path, budget: Budget) -> dict[str, Any] | None:

@@ -176,12 +176,12 @@ def _residuals(p: Floats, y: np.ndarray, seed: int) -> dict[str, list[float]]:
 
 
 def _environment() -> dict[str, Any]:
+    from importlib.metadata import version
+
     import sklearn
 
-    from tuneful import __version__
-
     return {
-        "tuneful": __version__,
+        "tuneful": version("tuneful"),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "numpy": np.__version__,

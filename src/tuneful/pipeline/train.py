@@ -68,7 +68,7 @@ class Run:
         self.task = task
         self.recipe = recipe = resolve(recipe, task)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.halt = halt or Halt()
+        self.halt = halt if halt is not None else Halt()
         self.save_to, self.save_every = save_to, save_every
         self.plan: Any = recipe  # the same recipe; its sections are techniques here
 
@@ -149,6 +149,16 @@ class Run:
                 began = time.monotonic()
         if self.step >= self.steps and not self.ended:
             self.ended = f"all {self.recipe.epochs:g} epochs are done"
+
+    def timed(self, least: int, seconds: float) -> float:
+        """Do at least so many steps, until the time is over, and return seconds a step. For measuring; the run goes on from there."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(int(self.recipe.threads))
+        began, before = time.perf_counter(), self.step
+        while self.step - before < least or time.perf_counter() - began < seconds:
+            self._one_step()
+        torch.set_num_threads(threads)
+        return (time.perf_counter() - began) / (self.step - before)
 
     @property
     def epoch(self) -> float:

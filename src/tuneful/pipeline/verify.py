@@ -300,9 +300,7 @@ def _write_order(place: Path, job: Job, fingerprint: str, recipe: Mapping[str, A
     }  # fmt: skip
     order = {"recipe": dict(recipe), "steps": steps, "task": plain}
     (place / "order.json").write_text(json.dumps(order), encoding="utf-8")
-    np.savez(
-        place / "data.npz", x_train=task.train.x, y_train=task.train.y, x_valid=task.valid.x, y_valid=task.valid.y
-    )
+    np.savez(place / "data.npz", x_train=task.train.x, y_train=task.train.y, x_valid=task.valid.x, y_valid=task.valid.y)
 
 
 # The child
