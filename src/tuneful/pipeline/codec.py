@@ -171,18 +171,19 @@ def _section(work: _Work, head: str, fields: dict[str, Any], task: Task | None, 
         work.reasons[head] = reason
         started = {name: getattr(default, name) for name in type(default).model_fields if name != "kind"}
         return _made(work, head, str(default.kind), fields, started)
-    kinds = list(chosen.values) if isinstance(chosen, Choice) else [chosen]
-    for kind in kinds:
-        if kind not in table:
-            guess = nearest(str(kind), table)
-            work.wrong(head, f"{head} is {show(kind)}" + ("" if guess else f"; known are {', '.join(table)}"), guess)
+    named: tuple[Any, ...] = chosen.values if isinstance(chosen, Choice) else (chosen,)
+    for name in named:
+        if name not in table:
+            guess = nearest(str(name), table)
+            work.wrong(head, f"{head} is {show(name)}" + ("" if guess else f"; known are {', '.join(table)}"), guess)
             return None
+    kinds = [str(name) for name in named]
     known = [field for kind in kinds for field in table[kind].model_fields]
     for name in fields:  # no short cut: every unknown name is told
-        _known(work, f"{head}.", name, known, " or ".join(map(str, kinds)))
+        _known(work, f"{head}.", name, known, " or ".join(kinds))
     fields = {name: value for name, value in fields.items() if name in known}
     if len(kinds) == 1:
-        return _made(work, head, str(kinds[0]), fields, {})
+        return _made(work, head, kinds[0], fields, {})
     made = {
         kind: _made(work, head, kind, {n: v for n, v in fields.items() if n in table[kind].model_fields}, {}, kinds)
         for kind in kinds
@@ -281,6 +282,8 @@ def _possible(work: _Work, head: str, fields: Mapping[str, Any]) -> None:
                 _made(trials[-1], head, kind, {name: raw}, {})
         if trials and all(one.problems for one in trials):
             work.problems += trials[0].problems
+        else:
+            work.dials += next((one.dials for one in trials if not one.problems), [])
 
 
 def _known(work: _Work, prefix: str, name: str, fields: Iterable[str], kind: str) -> bool:

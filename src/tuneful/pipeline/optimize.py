@@ -45,8 +45,8 @@ from tuneful.report import Story, write
 
 FULL_RUNS = 8  # so many full trainings should fit into the time for searching,
 FEW_RUNS = 2.5  # or so many, where a training would have fewer than ten epochs
-SHIPPING = 9.0  # seconds kept for export, parity and report: measured, LOG.md
-PROVING = 0.12  # share of the budget for the baselines, at least 2 and at most 60 seconds
+SHIPPING = 8.0  # seconds kept for export, parity and report: measured, LOG.md
+PROVING = 0.1  # share of the budget for the baselines, at least 2 and at most 60 seconds
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Work:
         job = self.job
         self.seconds["start"] = time.monotonic() - self.began
         # What needs no data is checked before the data is read, which may take long.
-        decode(job.entries, base=self._base())
+        _suits(job.mode, decode(job.entries, base=self._base())[1])
         yield Stage("prepare", f"reading {job.source if isinstance(job.source, str) else 'the data'}")
         with self._timed("prepare"):
             task = prepare(job.source, **job.data.options())
@@ -162,15 +162,6 @@ class Work:
     def _asked(self, task: Task) -> tuple[Recipe, Space]:
         """The user's recipe and space; what `optimize` varies by itself when no range is given."""
         recipe, space = decode(self.job.entries, task, self._base())
-        if self.job.mode == "train" and len(space):
-            ranged = ", ".join(f"{dial.path}={dial.range}" for dial in space)
-            raise RecipeError(
-                f"train takes one value for each setting; {ranged} is a range", "use `tuneful tune` with the same words"
-            )
-        if self.job.mode == "tune" and not len(space):
-            raise RecipeError(
-                "tune needs a range; every setting has one value", "write lr=1e-4..1e-1, or use `tuneful optimize`"
-            )
         if self.job.mode == "optimize" and not len(space):
             told = {entry.key for entry in self.job.entries}
             resolved = defaults.resolve(recipe, task)
@@ -203,8 +194,8 @@ class Work:
             if (one := measure_pace(task, alone, share, self.device)).epoch < pace.epoch:
                 why = f"an epoch takes {span(one.epoch)} with one thread and {span(pace.epoch)} with {resolved.threads}"
                 resolved, pace = alone.because("threads", why), one
-        # Proving looks at every example of valid and test once, and shipping at some of valid.
-        clock.reserve += 1.2 * pace.example * (len(task.valid) + len(task.test) + 1024)
+        # Proving looks at every example of valid and test, shipping at some of valid; a last validation may begin at the end.
+        clock.reserve += 1.1 * pace.example * (2 * len(task.valid) + len(task.test) + 1024)
         fit = _length(clock.left_for_search / pace.epoch)
         if fit < float(resolved.epochs):
             why = f"of the time for searching an epoch takes {span(pace.epoch)}; several trainings have to fit"
@@ -220,7 +211,7 @@ class Work:
         trial, candidate = search.candidate()
         yield Stage("prove", f"opening the test split for trial {trial.number}")
         with self._timed("prove"):
-            left = max(1.0, min(self._proving(clock.budget), clock.left - SHIPPING / 2))
+            left = max(1.0, min(max(60.0, self._proving(clock.budget)), clock.left - SHIPPING))
             evidence = prove(task, candidate, seconds=left, reason=f"to prove trial {trial.number} of {study.name}")
         evidence["command"] = self.job.command
         evidence["search"] = {
@@ -305,6 +296,15 @@ def _load_ahead() -> None:
 def _length(affordable: float) -> float:
     """Epochs of a full training when so many epochs are affordable in all: an eighth, or up to ten where that were fewer."""
     return float(max(1, int(max(affordable / FULL_RUNS, min(10.0, affordable / FEW_RUNS)))))
+
+
+def _suits(mode: str, space: Space) -> None:
+    """Raises RecipeError for a range given to `train`, or none to `tune`."""
+    if mode == "train" and len(space):
+        ranged = ", ".join(f"{dial.path}={dial.range}" for dial in space)
+        raise RecipeError(f"train takes one value for each setting; {ranged} is a range", "use `tuneful tune` with the same words")
+    if mode == "tune" and not len(space):
+        raise RecipeError("tune needs a range; every setting has one value", "write lr=1e-4..1e-1, or use `tuneful optimize`")
 
 
 def _described(task: Task) -> str:

@@ -39,6 +39,7 @@ from tuneful.techniques.search import ASHA, TPE
 
 STATE = "state.safetensors"
 SAME_FAILURES = 3  # first trials that may fail alike before the search gives up
+SPENT_EVERY = 2.0  # seconds between two notes of the time spent, so much may be lost count of by a kill
 KEPT = 5  # done trials whose weights are kept
 
 
@@ -184,7 +185,8 @@ class Search:
             for point in run.walk():
                 if point is not None:
                     self.study.report(trial.number, point)
-                    self.study.remember("spent", self.clock.spent)
+                    if self.clock.spent > float(self.study.about.get("spent", 0.0)) + SPENT_EVERY:
+                        self.study.remember("spent", self.clock.spent)
                 yield self._beat(trial.number, run, point)
                 if point is not None and point.epoch >= until * (1 - 1e-6) and run.step < run.steps and not run.ended:
                     break
