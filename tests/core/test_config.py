@@ -42,7 +42,7 @@ def test_tells_every_wrong_value_at_once_with_bounds_and_defaults():
         ({"shape": "lime"}, "schedule.shape is 'lime'; it must be 'line' or 'curve'; did you mean line?"),
         ({"lr": float("nan")}, "schedule.lr is nan; it must be > 0"),
         ({"lr": float("inf")}, "schedule.lr is inf; it must be > 0"),
-        ({"lr": "fast"}, "schedule.lr is 'fast'; it must be > 0"),
+        ({"lr": "fast"}, "schedule.lr is 'fast'; it must be a number > 0"),
         ({"width": True}, "schedule.width is True; it must be a whole number >= 1 or 'auto'"),
         ({"width": 2.5}, "schedule.width is 2.5; it must be a whole number"),
     ],

@@ -5,11 +5,15 @@ from __future__ import annotations
 import ast
 import re
 import stat
+import sys
 import tomllib
 from collections import Counter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+
+from tuneful.cli import probe
 
 GRAB_BAGS = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
 PICKLERS = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
@@ -145,6 +149,26 @@ def test_all_that_make_installs_is_pinned(root):
     pinned = pins(root)
     assert [name for name in map(normal, wanted) if name != "tuneful" and name not in pinned] == []
     assert pinned["torch"] == "2.13.0"
+
+
+def test_what_is_imported_is_asked_for_and_the_reverse(root, sources):
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    asked = {normal(name) for name in project["dependencies"]}
+    owners = {module: {normal(name) for name in names} for module, names in packages_distributions().items()}
+    own = {*sys.stdlib_module_names, "tuneful"}
+    imported = {module for source in sources for module in modules_of(source.tree)} - own
+    assert {module for module in imported if not owners.get(module, set()) & asked} == set(), "imported, not asked for"
+    # torch's exporter loads onnxscript by itself
+    used = {name for module in imported for name in owners.get(module, set())} | {"onnxscript"}
+    assert asked - used == set(), "asked for, imported nowhere"
+    assert {normal(name) for name in probe.NEEDED} == asked, "`tuneful env` looks at others"
+
+
+def modules_of(tree: ast.AST) -> set[str]:
+    """The first names of all modules that this syntax imports from elsewhere."""
+    found = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    found |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level}
+    return {name.partition(".")[0] for name in found}
 
 
 def test_ci_runs_the_checks_and_the_tests(root):

@@ -78,6 +78,19 @@ def test_a_resolved_recipe_written_with_its_reasons_reads_back_equal(tmp_path, s
         assert "# auto: " in path.read_text()
 
 
+def test_a_recipe_that_travels_leaves_to_each_machine_what_auto_saw_of_this_one(tmp_path, stripes):
+    path = tmp_path / "r.toml"
+    recipe = defaults.resolve(Recipe(), stripes)
+    path.write_text(files.write(recipe, travels=True))
+    (line,) = [line for line in path.read_text().splitlines() if line.startswith("threads")]
+    assert re.fullmatch(rf'threads = "auto" +# auto: {recipe.threads} here, as a step is .*', line)
+    again = decode(files.read(path), stripes)[0]
+    assert again.threads == "auto"
+    assert defaults.resolve(again, stripes).id == recipe.id
+    own = defaults.resolve(Recipe(threads=3), stripes)
+    assert "\nthreads = 3 " in files.write(own, travels=True)
+
+
 def test_ranges_survive_a_file(tmp_path, stripes):
     words = {
         "optimizer": "sgd,adam",

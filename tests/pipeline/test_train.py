@@ -11,7 +11,7 @@ from torch import nn
 
 from tuneful.core.errors import ModelError, RecipeError, StateError
 from tuneful.core.recipe import Recipe
-from tuneful.pipeline import judge, train
+from tuneful.pipeline import judge, optimize
 from tuneful.pipeline.codec import from_mapping
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.train import Run
@@ -22,6 +22,13 @@ def made(task, **settings):
     recipe, space = from_mapping({"epochs": 3, "batch_size": 32, "validate_every": 1, "threads": 1, **settings}, task)
     assert len(space) == 0
     return recipe
+
+
+def trained(task, **settings):
+    run = Run(task, made(task, **settings))
+    for _ in run:
+        pass
+    return run.candidate()
 
 
 def weights(run):
@@ -46,14 +53,14 @@ def test_learns_classes_with_every_optimizer(flowers, optimizer):
 
 
 def test_learns_numbers_and_gives_them_in_their_own_unit(houses):
-    candidate = train.train(houses, epochs=20, batch_size=32, lr=1e-2, width=32, threads=1)
+    candidate = trained(houses, epochs=20, lr=1e-2, width=32)
     predicted = judge.predict(candidate.network, houses.valid.x)
     assert abs(predicted.mean() - 5000) < 300
     assert candidate.value.value < 0.5 * houses.valid.y.std()
 
 
 def test_learns_images_from_bytes(stripes):
-    candidate = train.train(stripes, model="convnet", width=8, epochs=8, batch_size=16, lr=1e-2, threads=1)
+    candidate = trained(stripes, model="convnet", width=8, epochs=8, batch_size=16, lr=1e-2)
     assert candidate.value.value > 0.95
 
 
@@ -210,13 +217,11 @@ def test_a_network_that_fails_is_named_with_its_error(flowers):
 
 
 def test_ranges_and_augments_that_do_not_fit_are_refused(flowers):
-    with pytest.raises(
-        RecipeError,
-        match=r"train takes one value for each setting, and optimizer.lr=0.0001..0.1 is a range\n  hint: use tune",
-    ):
-        train.train(flowers, lr="1e-4..1e-1")
+    said = r"train takes one value for each setting; optimizer.lr=0.0001..0.1 is a range\n  hint: use `tuneful tune`"
+    with pytest.raises(RecipeError, match=said):
+        optimize.train("digits", lr="1e-4..1e-1")
     with pytest.raises(RecipeError, match=r"augments.flip works on images; the examples have shape \(5,\)"):
-        train.train(flowers, flip=0.5)
+        Run(flowers, made(flowers, flip=0.5))
 
 
 def test_the_curve_tells_the_loss_of_the_steps_since_the_last_point(flowers):
@@ -227,3 +232,15 @@ def test_the_curve_tells_the_loss_of_the_steps_since_the_last_point(flowers):
     expected = nn.functional.cross_entropy(logits, torch.from_numpy(flowers.train.y[:288])).item()
     assert math.isclose(second.train_loss, expected, rel_tol=0.1)
     assert np.isclose(first.value.value, second.value.value)
+
+
+def test_leaves_the_arithmetic_of_the_process_as_it_was(flowers):
+    def setting():
+        return torch.get_num_threads(), float(torch.tensor(1e-40) * 1) > 0
+
+    before = setting()
+    run = Run(flowers, made(flowers, threads=before[0] + 1))
+    for _ in run:
+        assert setting() == (before[0] + 1, False)
+    run.timed(1, 0.0)
+    assert setting() == before

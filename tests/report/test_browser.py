@@ -13,7 +13,7 @@ from tuneful import report
 from tuneful.report import Story
 
 if TYPE_CHECKING:
-    Browser = Any  # tests/report/conftest.py
+    Browser = Any  # tests/report/chromium.py
     Stories = dict[str, Callable[[], Story]]
 
 

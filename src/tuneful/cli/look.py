@@ -55,7 +55,7 @@ def init(
     if schema is not None:
         runs.write(schema, json.dumps(files.schema(), indent=1) + "\n")
         heading = f":schema {os.path.relpath(schema, output.parent)}\n{heading}"
-    text = files.write(recipe, space, _told(job), heading).replace("# :schema", "#:schema", 1)
+    text = files.write(recipe, space, _told(job), heading, travels=True).replace("# :schema", "#:schema", 1)
     searched = {dial.path for dial in space}
     offered = {path: dial for path, dial in defaults.dials(task, recipe).items() if path not in searched}
     runs.write(output, _with_ranges(text, offered), new=True)

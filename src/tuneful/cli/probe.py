@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 NEEDED = {
-    "torch": "torch", "numpy": "numpy", "pydantic": "pydantic", "optuna": "optuna", "typer": "typer", "rich": "rich",
-    "scikit-learn": "sklearn", "polars": "polars", "pyarrow": "pyarrow", "pillow": "PIL", "safetensors": "safetensors",
-    "onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime", "plotly": "plotly", "pyyaml": "yaml",
-    "tomli-w": "tomli_w",
+    "torch": "torch", "numpy": "numpy", "pydantic": "pydantic", "optuna": "optuna", "sqlalchemy": "sqlalchemy",
+    "typer": "typer", "rich": "rich", "scikit-learn": "sklearn", "scipy": "scipy", "threadpoolctl": "threadpoolctl",
+    "polars": "polars", "pillow": "PIL", "safetensors": "safetensors", "onnx": "onnx", "onnxscript": "onnxscript",
+    "onnxruntime": "onnxruntime", "pyyaml": "yaml",
 }  # fmt: skip
 """What pyproject.toml asks for: distribution -> module."""
 OPTIONAL = {"torchvision": "torchvision", "transformers": "transformers", "timm": "timm", "ray": "ray", "pandas": "pandas"}

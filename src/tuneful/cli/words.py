@@ -12,6 +12,9 @@ from tuneful.cli.examples import first
 from tuneful.cli.mistakes import SETTING, is_setting
 from tuneful.core.errors import TunefulError
 
+EXAMPLES = {"lr": "1e-3", "width": "64", "depth": "2", "epochs": "20", "dropout": "0.1", "batch_size": "64", "seed": "1"}
+"""Values for settings that are often written without one."""
+
 
 def sort(command: str, words: Sequence[str]) -> tuple[str, list[str]]:
     """(data, settings). data is "" when none is named. Raises TunefulError for words that are neither."""
@@ -40,7 +43,7 @@ def _value(key: str) -> str:
     """A value for an example: a technique where the key names a family."""
     from tuneful.cli.complete import keys
 
-    return next(iter(keys().get(key, ())), "1")
+    return next(iter(keys().get(key, ())), EXAMPLES.get(key.rpartition(".")[2], "VALUE"))
 
 
 def _spaced(words: Sequence[str]) -> tuple[str, tuple[list[str], str]] | None:
@@ -66,6 +69,9 @@ def _too_many(command: str, data: Sequence[str], words: Sequence[str]) -> Tunefu
     for key, value in itertools.pairwise(data):
         if key in known and not Path(key).exists():
             return _wrong(command, f"{key} {value}", "settings are written with =", words, ([key, value], f"{key}={value}"))
+    for key in data:
+        if key in known and not Path(key).exists():
+            return TunefulError(f"{key} has no value", f"settings look like key=value, such as {key}={_value(key)}")
     return TunefulError(
         f"{command} takes one source of data, and {len(data)} words could be one: {', '.join(data)}",
         f"settings are written key=value, such as `{first(command)}`",

@@ -94,7 +94,6 @@ def resume(
 
         Budget.parse(budget)
         job = replace(job, how=job.how.replace(budget=budget))
-        job.write(folder)
     return _do(ctx.obj, job, device, as_json, folder=folder)
 
 

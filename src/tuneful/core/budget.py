@@ -33,7 +33,11 @@ class Budget:
 
     @staticmethod
     def parse(text: str) -> Budget:
-        """Read "90s", "30min", "1h30min", "40 trials", or a time and trials with a comma between."""
+        """Read "90s", "30min", "1h30min", "40 trials", or a time and trials with a comma between.
+
+        >>> Budget.parse("1h30min, 40 trials")
+        Budget(seconds=5400.0, trials=40)
+        """
         seconds: float | None = None
         trials: int | None = None
         for part in (p.strip().lower() for p in text.split(",")):
@@ -62,7 +66,11 @@ def _unreadable(text: str) -> RecipeError:
 
 
 def span(seconds: float) -> str:
-    """Seconds in words: "45s", "12min 30s", "2h 5min"."""
+    """Seconds in words, to about three digits.
+
+    >>> span(4.5), span(750), span(7512)
+    ('4.5s', '12min 30s', '2h 5min')
+    """
     if seconds < 60:
         return f"{seconds:.3g}s"
     whole = round(seconds)

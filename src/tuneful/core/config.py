@@ -11,12 +11,11 @@ field's description in schemas and in the recipes that `tuneful init` writes.
 from __future__ import annotations
 
 import difflib
-import functools
 import inspect
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, Union, cast, get_args, get_origin
 
 import pydantic
 from pydantic import ConfigDict, Field
@@ -93,14 +92,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, Settings):
         return value.as_data()
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in cast("Mapping[object, Any]", value).items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [plain(item) for item in cast("Sequence[Any]", value)]
     return value
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that was probably meant, or "" when none is near."""
+    """The known word that was probably meant, or "" when none is near.
+
+    >>> nearest("adm", ["sgd", "adam"]), nearest("zebra", ["sgd", "adam"])
+    ('adam', '')
+    """
     known = list(known)
     by_case = {item.lower(): item for item in known}
     found = difflib.get_close_matches(word.lower(), list(by_case), n=1, cutoff=0.6)
@@ -133,6 +136,8 @@ def _wanted(annotation: Any, metadata: Iterable[Any] = ()) -> list[str]:
         return ["true or false"]
     if annotation is str:
         return ["text"]
+    if get_origin(annotation) is Mapping:
+        return ["a table of names and values"]
     return [getattr(annotation, "family", "") or getattr(annotation, "__name__", str(annotation))]
 
 
@@ -165,15 +170,16 @@ def _problems(cls: type[Settings], error: pydantic.ValidationError, prefix: str)
             told[key] = Problem(key, text, nearest=f"{prefix}{guess}" if guess else "")
         elif entry["type"] == "missing":
             told[key] = Problem(key, f"{key} is missing; it must be {wanted(cls.model_fields[name])}")
-        elif entry["type"] == "value_error" and "error" in entry.get("ctx", {}):
-            text = str(entry["ctx"]["error"])
+        elif entry["type"] == "value_error" and "error" in (context := entry.get("ctx", {})):
+            text = str(context["error"])
             told[key or text] = Problem(key, f"{key} is {show(entry['input'])}; {text}" if name else prefix + text)
         else:
             value = entry["input"]
             field = cls.model_fields[name]
             choices = [c for c in _choices(field.annotation) if isinstance(c, str)]
             guess = nearest(value, choices) if isinstance(value, str) else ""
-            told[key] = Problem(key, f"{key} is {show(value)}; it must be {wanted(field)}", nearest=guess)
+            number = "a number " if isinstance(value, str) and wanted(field).startswith((">", "<", "in ")) else ""
+            told[key] = Problem(key, f"{key} is {show(value)}; it must be {number}{wanted(field)}", nearest=guess)
     return list(told.values())
 
 
@@ -194,9 +200,17 @@ def _example(cls: type) -> str:
     return next((f"{name}={field.default!r}" for name, field in fields.items() if name != "kind"), "")
 
 
-@functools.cache
+_COMMENTS: dict[type[Settings], dict[str, str]] = {}  # what was read: the sources of a class do not change
+
+
 def comments(cls: type[Settings]) -> dict[str, str]:
     """The comment behind each field, from the source; inherited fields keep theirs."""
+    if cls not in _COMMENTS:
+        _COMMENTS[cls] = _comments(cls)
+    return _COMMENTS[cls]
+
+
+def _comments(cls: type[Settings]) -> dict[str, str]:
     found: dict[str, str] = {}
     for owner in reversed(cls.__mro__):
         if owner is Settings or not issubclass(owner, Settings):

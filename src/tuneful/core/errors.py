@@ -74,6 +74,13 @@ class DataError(TunefulError):
 class ModelError(TunefulError):
     """A network that does not fit the data, or failed while it ran."""
 
+    @classmethod
+    def raised(cls, where: str, error: Exception) -> ModelError:
+        """What a network raised, as a sentence. where: "in step 3"."""
+        said = next(iter(str(error).splitlines()), "")
+        what = f"{type(error).__name__}: {said}" if said else type(error).__name__
+        return cls(f"the network failed {where}: {what}", "run `tuneful check` to see one batch go through it")
+
 
 class StudyError(TunefulError):
     """The memory of trials cannot be used: other data, another space, in use by another process, damaged."""

@@ -32,6 +32,9 @@ class Measure:
 
     n: how many independent things were looked at; unit: "" for shares, else "s", "ms", "bytes", the target's unit;
     how: the method in words, such as "Wilson 95 %" or "bootstrap 95 %, 1000 resamples".
+
+    >>> print(Measure(3.1, 2.9, 3.4, n=200, unit="ms"))
+    3.1000 [2.9000, 3.4000] ms (n=200)
     """
 
     value: float
@@ -70,6 +73,11 @@ def wilson(successes: float, n: float, level: float = 0.95) -> Measure:
 
     successes and n may be fractions (an effective number of examples). n = 0 gives NaN. Raises TunefulError unless
     0 <= successes <= n.
+
+    >>> print(wilson(81, 100))
+    0.8100 [0.7222, 0.8749] (n=100)
+    >>> print(wilson(20, 20))  # all right, and yet not sure
+    1.0000 [0.8389, 1.0000] (n=20)
     """
     if not 0 <= successes <= n:
         raise TunefulError(f"there are {successes:g} successes among {n:g}; they must lie in [0, {n:g}]")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import Field
 
@@ -62,7 +62,13 @@ class Recipe(Settings):
             value = members[kind]
             if not rest:
                 return value
-        if not isinstance(value, Settings) or rest not in type(value).model_fields:
+        rest, _, inner = rest.partition(".")
+        if inner and isinstance(value, Settings) and isinstance(getattr(value, rest, None), Mapping):
+            mapping: Mapping[str, Any] = getattr(value, rest)
+            if inner not in mapping:
+                raise _unknown(path, [f"{head}.{rest}.{name}" for name in mapping])
+            return mapping[inner]
+        if inner or not isinstance(value, Settings) or rest not in type(value).model_fields:
             known = type(value).model_fields if isinstance(value, Settings) else ()
             raise _unknown(path, [f"{head}.{name}" for name in known])
         return getattr(value, rest)
@@ -72,6 +78,14 @@ class Recipe(Settings):
 
         "regularizers.dropout" takes a settings object (added, or put in the place of its kind) or None (taken out).
         Raises RecipeError for an unknown path or a value that cannot be.
+
+        >>> recipe = Recipe(epochs=3.0)
+        >>> recipe.replace(epochs=5.0, seed=1).get("epochs"), recipe.epochs
+        (5.0, 3.0)
+        >>> recipe.replace("epoch", 5.0)
+        Traceback (most recent call last):
+        tuneful.core.errors.RecipeError: epoch is not in this recipe; did you mean epochs?
+          hint: it has ...
         """
         steps = dict(path) if isinstance(path, Mapping) else {path: value} if path else {}
         new = self
@@ -92,7 +106,12 @@ class Recipe(Settings):
                 kept = (*old, item)
             return super().replace(**{head: kept})
         if rest:
-            self.get(path)
+            rest, _, inner = rest.partition(".")
+            old = self.get(f"{head}.{rest}")
+            if inner and not isinstance(old, Mapping):
+                raise _unknown(path, [f"{head}.{rest}"])
+            if inner:
+                value = {**cast("Mapping[str, Any]", old), inner: value}
             return super().replace(**{head: getattr(self, head).replace(**{rest: value})})
         if head not in type(self).model_fields:
             raise _unknown(path, type(self).model_fields)

@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tuneful.core.config import Settings
 from tuneful.core.errors import SpaceError
@@ -87,7 +87,8 @@ class Dial:
     def suggest(self, trial: optuna.Trial) -> Scalar:
         """Ask an Optuna trial for a value."""
         if isinstance(self.range, Choice):
-            return trial.suggest_categorical(self.path, list(self.range.values))
+            # Optuna's type admits None as well; it gives back one of ours.
+            return cast("Scalar", trial.suggest_categorical(self.path, list(self.range.values)))
         if self.range.integer:
             return trial.suggest_int(self.path, int(self.range.low), int(self.range.high), log=self.range.log)
         return trial.suggest_float(self.path, self.range.low, self.range.high, log=self.range.log)
@@ -101,7 +102,7 @@ class Space:
     """
 
     dials: tuple[Dial, ...] = ()
-    variants: Mapping[str, Mapping[str, Settings]] = field(default_factory=dict)
+    variants: Mapping[str, Mapping[str, Settings]] = field(default_factory=dict[str, Mapping[str, Settings]])
 
     def __len__(self) -> int:
         return len(self.dials)
@@ -144,8 +145,15 @@ def parse(text: str, *, integer: bool = False) -> Range | Choice | Scalar:
     """Read a value as the user wrote it: a range, a choice with commas, or one scalar.
 
     integer: the field wants whole numbers. Raises SpaceError for a range that cannot be.
+
+    >>> parse("1e-4..1e-1")
+    Range(low=0.0001, high=0.1, log=True, integer=False)
+    >>> print(parse("lin(1e-4..1e-1)"), parse("16..64", integer=True), parse("sgd,adam"), parse("3e-3"))
+    lin(0.0001..0.1) 16..64 sgd,adam 0.003
     """
     text = text.strip()
+    if "..." in text:  # 1e-4...1e-1 would be a range up to .1e-1, which nobody means
+        raise _unreadable(text)
     if match := RANGE.fullmatch(text):
         form, low, high, closed = match.groups()
         if bool(form) != bool(closed):

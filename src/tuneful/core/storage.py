@@ -7,10 +7,12 @@ not lost while it waits.
 from __future__ import annotations
 
 import contextlib
+import copy
+import errno
 import os
 import sqlite3
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +20,14 @@ from tuneful.core.errors import StorageError, StudyError
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
 
 FILE = "study.db"
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}  # it is full, or locked
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path) -> Generator[None]:
     """Hold a study's folder for this process. The lock ends with the process, however it ends.
 
     Raises StudyError naming the process that holds it.
@@ -66,11 +70,14 @@ def check(path: Path) -> None:
     if not path.exists():
         return
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        # Not read-only: after a kill SQLite may have to undo or finish what was being written.
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True)) as db:
             verdict = db.execute("PRAGMA quick_check(1)").fetchone()
         problem = "" if verdict and verdict[0] == "ok" else str(verdict and verdict[0])
     except sqlite3.DatabaseError as error:
         problem = str(error)
+        if _disk(problem):
+            raise _unwritable(path.parent, problem) from error
     if problem:
         raise StudyError(
             f"the study file {path} is damaged ({problem})",
@@ -79,8 +86,8 @@ def check(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Turn what a storage raises into our errors."""
+def told(path: Path) -> Generator[None]:
+    """Turn what a storage and the disk raise into our errors."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -88,12 +95,26 @@ def told(path: Path) -> Iterator[None]:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
         text = str(error.__cause__ or error).splitlines()[0]
-        if "full" in text or "disk I/O" in text or "readonly" in text:
-            raise StorageError(
-                f"the study at {path} cannot be written ({text})",
-                "free some space or its permissions, then `tuneful resume`",
-            ) from error
+        if _disk(text):
+            raise _unwritable(path, text) from error
         raise StudyError(f"the study at {path} cannot be used ({text})", "see that its storage can be reached") from error
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        place = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
+        raise _unwritable(path, place) from error
+
+
+def _disk(text: str) -> bool:
+    """Does SQLite speak of the disk?"""
+    return any(sign in text for sign in ("is full", "disk I/O", "readonly", "unable to open"))
+
+
+def _unwritable(folder: Path, text: str) -> StorageError:
+    return StorageError(
+        f"the run at {folder} cannot be written ({text}); what was saved before is whole",
+        "free some space, or see to its permissions; then the same command goes on",
+    )
 
 
 def connect(url: str) -> BaseStorage:
@@ -120,24 +141,24 @@ def connect(url: str) -> BaseStorage:
 def paused_as_pruned(inner: BaseStorage) -> BaseStorage:
     """A view for samplers: trials marked as paused are shown as pruned, with the values that they have."""
     from optuna.storages import BaseStorage
-    from optuna.trial import FrozenTrial, TrialState
+    from optuna.trial import TrialState
 
     def shown(trial: FrozenTrial) -> FrozenTrial:
         if trial.state is not TrialState.RUNNING or trial.user_attrs.get("now", {}).get("state") != "paused":
             return trial
-        return FrozenTrial(
-            number=trial.number, state=TrialState.PRUNED, value=None, datetime_start=trial.datetime_start,
-            datetime_complete=trial.datetime_start, params=trial.params, distributions=trial.distributions,
-            user_attrs=trial.user_attrs, system_attrs=trial.system_attrs, intermediate_values=trial.intermediate_values,
-            trial_id=trial._trial_id,
-        )  # fmt: skip
+        pruned = copy.copy(trial)
+        pruned.state, pruned.datetime_complete = TrialState.PRUNED, trial.datetime_start
+        return pruned
 
     def get_all_trials(_: object, study_id: int, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
         trials = [shown(trial) for trial in inner.get_all_trials(study_id, deepcopy=deepcopy)]
         return trials if states is None else [trial for trial in trials if trial.state in states]
 
     def passed_on(name: str) -> Callable[..., Any]:
-        return lambda _, *args, **named: getattr(inner, name)(*args, **named)
+        def passed(_: object, *args: Any, **named: Any) -> Any:
+            return getattr(inner, name)(*args, **named)
+
+        return passed
 
     public = [name for name in vars(BaseStorage) if not name.startswith("_") and callable(getattr(BaseStorage, name))]
     methods = {name: passed_on(name) for name in public} | {"get_all_trials": get_all_trials}
@@ -145,7 +166,7 @@ def paused_as_pruned(inner: BaseStorage) -> BaseStorage:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> Generator[None]:
     """Keep Optuna's notes on experimental parts of its samplers to itself."""
     from optuna.exceptions import ExperimentalWarning
 

@@ -7,8 +7,10 @@ running and paused trials are Optuna's RUNNING, done are COMPLETE, stopped PRUNE
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -95,6 +97,17 @@ class Study:
         return study
 
     @staticmethod
+    def begun(folder: Path) -> bool:
+        """Is there a study in this folder? No, also when a process died while it made one. Raises StudyError for a damaged file."""
+        path = folder / storage.FILE
+        if not path.exists():
+            return False
+        storage.check(path)
+        with contextlib.closing(sqlite3.connect(path)) as db, contextlib.suppress(sqlite3.OperationalError):  # no such table
+            return db.execute("SELECT 1 FROM study_user_attributes WHERE key = 'format'").fetchone() is not None
+        return False
+
+    @staticmethod
     def open(folder: Path, name: str | None = None, url: str | None = None) -> Study:
         """Open an existing study. Raises StudyError when there is none, or it is damaged."""
         path = folder / storage.FILE
@@ -107,6 +120,8 @@ class Study:
         with storage.told(folder):
             if name is None:
                 names = [found.study_name for found in storage.connect(url).get_all_studies()]
+                if not names:
+                    raise StudyError(f"the study at {folder} was never begun", "run the command that began it again")
                 if len(names) != 1:
                     raise StudyError(f"{folder} holds {len(names)} studies ({', '.join(names)})", "say which with --name")
                 name = names[0]
@@ -135,17 +150,17 @@ class Study:
                 dials = space.suggest(asked)
                 made = space.apply(recipe, dials)
                 if made.id in known:
-                    self._memory.set_trial_user_attr(asked._trial_id, "hidden", f"the same recipe as trial {known[made.id]}")
+                    asked.set_user_attr("hidden", f"the same recipe as trial {known[made.id]}")
                     self._proposing.tell(asked.number, state=_state("failed"))
-                    self._storage.create_new_trial(self._id, self._memory.get_trial(asked._trial_id))
                     continue
-                begun = {"id": made.id, "recipe": json.dumps(made.as_data()), "dials": dials, "because": because}
-                self._memory.set_trial_user_attr(asked._trial_id, "begun", begun)
-                self._memory.set_trial_user_attr(asked._trial_id, "now", {"state": "running", "until": until})
-                # One transaction: the trial is in the study whole, or not at all.
-                self._storage.create_new_trial(self._id, self._memory.get_trial(asked._trial_id))
+                text = json.dumps(made.as_data())
+                asked.set_user_attr("begun", {"id": made.id, "recipe": text, "dials": dials, "because": because})
+                asked.set_user_attr("now", {"state": "running", "until": until})
+                # Hidden ones take numbers too; they are written only now, so that asking in vain leaves no trace.
+                for number in range(self._storage.get_n_trials(self._id), asked.number + 1):
+                    self._store(number)
                 tags = {"id": made.id, "until": until}
-                self._trials[asked.number] = Trial(asked.number, json.loads(begun["recipe"]), dials, because, tags=tags)
+                self._trials[asked.number] = Trial(asked.number, json.loads(text), dials, because, tags=tags)
                 return self._trials[asked.number]
         return None
 
@@ -159,9 +174,13 @@ class Study:
         self._trials[number] = replace(trial, curve=(*earlier, point))
 
     def pause(self, number: int, cost: float) -> None:
-        """The trial waits; its state lies in its folder. cost: seconds spent on it so far."""
+        """The trial waits; its state lies in its folder. cost: seconds spent on it so far.
+
+        Its tag "until" stays: one that waits before it has so many epochs was interrupted.
+        """
+        kept = {key: value for key, value in self.trial(number).tags.items() if key != "id"}
         with storage.told(self.folder):
-            self._write(number, "set_trial_user_attr", "now", {"state": "paused", "cost": cost})
+            self._write(number, "set_trial_user_attr", "now", {"state": "paused", "cost": cost, **kept})
         self._trials[number] = replace(self.trial(number), state="paused", cost=cost)
 
     def claim(self, number: int, because: str, until: float) -> Trial:
@@ -215,6 +234,11 @@ class Study:
         if not found.state.is_finished() and state in ("done", "stopped", "failed"):
             last = self._trials[found.number].last
             self._write(found.number, "set_trial_state_values", _state(state), _values(last, state))
+
+    def _store(self, number: int) -> None:
+        """A trial that is in memory only, into the storage. One transaction: it is there whole, or not at all."""
+        found = self._memory.get_trial_id_from_study_id_trial_number(self._memory_id, number)
+        self._storage.create_new_trial(self._id, self._memory.get_trial(found))
 
     def _write(self, number: int, method: str, *values: Any) -> None:
         """The same change in the storage, and then in memory."""

@@ -104,7 +104,11 @@ class Objective:
     margin: float = 0.0
 
     def better(self, a: float, b: float) -> bool:
-        """Is a strictly better than b? A NaN is never better, and everything is better than a NaN."""
+        """Is a strictly better than b? A NaN is never better, and everything is better than a NaN.
+
+        >>> Objective("rmse", "min").better(0.1, 0.2), Objective("accuracy", "max").better(0.1, float("nan"))
+        (True, True)
+        """
         if a != a:
             return False
         if b != b:
@@ -135,10 +139,10 @@ class Task:
     objective: Objective
     fingerprint: str
     schema: Mapping[str, Any]
-    normalize: Mapping[str, Any] = field(default_factory=dict)
-    target: Mapping[str, Any] = field(default_factory=dict)
+    normalize: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    target: Mapping[str, Any] = field(default_factory=dict[str, Any])
     findings: tuple[Finding, ...] = ()
-    limits: Mapping[str, float] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict[str, float])
     source: str = ""
 
     @property

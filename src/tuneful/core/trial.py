@@ -60,7 +60,7 @@ class Trial:
     state: State = "running"
     ended_because: str = ""
     cost: float = 0.0
-    tags: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def last(self) -> Point | None:

@@ -21,6 +21,9 @@ from tuneful.core.task import Task
 class Normalize(nn.Module):
     """(x - mean) / std per channel of [B, C, H, W], or per feature of [B, D]."""
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, mean: Tensor, std: Tensor) -> None:
         super().__init__()
         self.register_buffer("mean", mean)
@@ -32,6 +35,9 @@ class Normalize(nn.Module):
 
 class Rescale(nn.Module):
     """z * std + mean: a standardized target [B, 1] back in its own unit."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, mean: float, std: float) -> None:
         super().__init__()

@@ -7,12 +7,13 @@ nearest thing that is known. Only here do strings become techniques.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin
 
 from tuneful.core.config import Settings, nearest, show
-from tuneful.core.errors import Problem, RecipeError
+from tuneful.core.errors import Problem, RecipeError, SpaceError
 from tuneful.core.recipe import LISTS, SECTIONS, Recipe
 from tuneful.core.space import Choice, Dial, Range, Space, parse
 from tuneful.core.task import Task
@@ -39,6 +40,7 @@ class _Work:
     reasons: dict[str, str] = field(default_factory=dict)
     where: dict[str, str] = field(default_factory=dict)
     base: Recipe = field(default_factory=Recipe)
+    hint: str = ""  # how to write a range that could not be read
 
     def wrong(self, key: str, sentence: str, guess: str = "") -> None:
         self.problems.append(Problem(key, sentence, self.where.get(key, ""), guess))
@@ -48,6 +50,7 @@ class _Work:
         try:
             return make()
         except RecipeError as error:
+            self.hint = error.hint if isinstance(error, SpaceError) else self.hint
             for problem in error.problems:
                 at = problem.key or key
                 place = self.where.get(at) or self.where.get(key) or problem.where
@@ -87,7 +90,8 @@ def decode(entries: Iterable[Entry], task: Task | None = None, base: Recipe | No
                 changes[head] = value
     made = work.attempt(lambda: base.replace({k: v for k, v in changes.items() if v is not None}))
     if work.problems:
-        raise RecipeError(work.problems, "`tuneful list` names every technique and its settings")
+        alone = work.hint if len(work.problems) == 1 else ""
+        raise RecipeError(work.problems, alone or "`tuneful list` names every technique and its settings")
     for path, reason in work.reasons.items():
         made = made.because(path, reason)
     choices = {dial.path for dial in work.dials if dial.path in work.variants}
@@ -153,6 +157,7 @@ def _section(work: _Work, head: str, fields: dict[str, Any], task: Task | None, 
     """One settings object, or "auto" while the data that decides its kind is unknown."""
     table = FAMILIES[head]
     told = fields.pop("", fields.pop("kind", None))
+    fields = _gathered(fields)
     if told == "auto":
         told = None
     if isinstance(told, Settings):
@@ -163,7 +168,10 @@ def _section(work: _Work, head: str, fields: dict[str, Any], task: Task | None, 
     if chosen is None:
         if isinstance(base, Settings):
             started: dict[str, Any] = {name: getattr(base, name) for name in type(base).model_fields if name != "kind"}
-            return _made(work, head, str(getattr(base, "kind", "")), fields, started)
+            made = _made(work, head, str(getattr(base, "kind", "")), fields, started)
+            # The user's own object may hold a callable, which no data tells.
+            changed = {name: getattr(made, name) for name in fields if name in started}
+            return base.replace(**changed) if made is not None else None
         if task is None:
             _possible(work, head, fields)
             return None
@@ -202,6 +210,10 @@ def _made(
     for name, raw in fields.items():
         if not _known(work, f"{head}.", name, cls.model_fields, kind):
             continue
+        if isinstance(raw, Mapping):
+            told = _arguments(work, f"{head}.{name}", raw, (head, kind) if kinds else ())
+            constants[name] = {**constants.get(name, {}), **told}
+            continue
         value = _value(work, cls, name, raw, f"{head}.{name}")
         if isinstance(value, Range | Choice):
             holders = tuple(k for k in kinds if name in FAMILIES[head][k].model_fields)
@@ -213,6 +225,36 @@ def _made(
         elif value is not None:
             constants[name] = value
     return work.attempt(lambda: cls.parse(constants, f"{head}."), head)
+
+
+def _gathered(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields with "arguments.width" and the like as one mapping, the user's own names in it."""
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        field, inner, own = name.partition(".")
+        if inner and field == "arguments":
+            found[field] = {**found.get(field, {}), own: value}
+        else:
+            found[name] = {**found.get(name, {}), **value} if isinstance(value, Mapping) else value
+    return found
+
+
+def _arguments(work: _Work, key: str, given: Mapping[str, Any], when: tuple[str, ...]) -> dict[str, Any]:
+    """Arguments of the user's own factory: no type says which numbers are whole, so those are that are written so."""
+    constants: dict[str, Any] = {}
+    for name, raw in given.items():
+        value = raw
+        if isinstance(raw, str):
+            whole = re.fullmatch(r"(?:(?:log|lin)\()?\s*\d+\s*\.\.\s*\d+\s*\)?", raw.strip()) is not None
+            value = work.attempt(lambda raw=raw, whole=whole: parse(raw, integer=whole), f"{key}.{name}")
+        elif isinstance(raw, list | tuple):
+            value = work.attempt(lambda raw=raw: Choice(tuple(raw)), f"{key}.{name}")
+        if isinstance(value, Range | Choice):
+            work.dials.append(Dial(f"{key}.{name}", value, (when[0], when[1:]) if when else None))
+            value = _middle(value)
+        if value is not None:
+            constants[name] = value
+    return constants
 
 
 def _list(work: _Work, head: str, fields: dict[str, Any], task: Task | None, base: Any) -> Any:
@@ -282,6 +324,7 @@ def _possible(work: _Work, head: str, fields: Mapping[str, Any]) -> None:
                 _made(trials[-1], head, kind, {name: raw}, {})
         if trials and all(one.problems for one in trials):
             work.problems += trials[0].problems
+            work.hint = work.hint or trials[0].hint
         else:
             work.dials += next((one.dials for one in trials if not one.problems), [])
 
@@ -292,6 +335,14 @@ def _known(work: _Work, prefix: str, name: str, fields: Iterable[str], kind: str
     if name in known:
         return True
     guess = nearest(name, known)
+    head = prefix.rstrip(".")
+    holders = [other for other, cls in FAMILIES.get(head, {}).items() if name in cls.model_fields]
+    if holders:
+        work.wrong(
+            f"{prefix}{name}",
+            f"{prefix}{name} is not a setting of {kind} but of {' or '.join(holders)}; write {head}={holders[0]} beside it",
+        )
+        return False
     rest = "" if guess else f"; known are {', '.join(known) or 'none'}"
     work.wrong(f"{prefix}{name}", f"{prefix}{name} is not a setting of {kind}{rest}", f"{prefix}{guess}" if guess else "")
     return False

@@ -19,7 +19,7 @@ from tuneful.techniques.inits import AsBuilt, He
 from tuneful.techniques.models import MLP, ConvNet
 from tuneful.techniques.models.check import size
 from tuneful.techniques.optimizers import AdamW
-from tuneful.techniques.regularizers import Averaging, Dropout, Smoothing
+from tuneful.techniques.regularizers import Averaging, Dropout, EarlyStopping, Smoothing
 from tuneful.techniques.schedules import Linear
 
 ONE_THREAD = 3e7  # multiply-adds a step below which a second thread costs more than it brings (LOG.md)
@@ -44,11 +44,12 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
         case "regularizers":
             average = Averaging(decay=_memory(task, recipe))
             said = "the average over the last twentieth of the steps is read out"
-            if task.kind == "regression":
+            if images and task.kind == "regression":
                 return (average,), said
             if images:
                 return (average, Smoothing()), f"{said}; soft labels help on images"
-            return (average, Dropout(rate=0.1)), f"{said}; networks overfit tables early"
+            drops = () if task.kind == "regression" else (Dropout(rate=0.1),)
+            return (average, *drops, EarlyStopping(patience=8)), f"{said}; networks overfit tables early"
         case "augments":
             return _augments(task)
         case "batch_size":
@@ -115,11 +116,11 @@ def dials(task: Task, recipe: Recipe) -> dict[str, str]:
     found = {"optimizer.lr": "3e-4..3e-2", "optimizer.decay": "1e-3..0.3"}
     kind = getattr(recipe.model, "kind", "")
     if kind == "convnet":
-        found |= {"model.width": "16..64", "model.dropout": ""}
+        found["model.width"] = "16..64"
     if kind == "mlp":
         found |= {"model.width": "32..512", "model.depth": "1..4", "regularizers.dropout.rate": "0..0.5"}
     if len(task.train) >= 2_000:
         found["batch_size"] = ",".join(str(b) for b in (64, 128, 256) if b <= len(task.train) // 8)
     if task.kind != "regression" and len(task.shape) == 3:
         found["regularizers.smoothing"] = "0..0.2"
-    return {path: text for path, text in found.items() if text}
+    return found

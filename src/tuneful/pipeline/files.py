@@ -17,6 +17,7 @@ from tuneful.pipeline.codec import Entry, flatten
 from tuneful.pipeline.keys import FAMILIES, TOP
 
 LIMIT = 1_000_000  # bytes; a recipe has a few hundred
+OF_THE_MACHINE = ("threads",)  # what auto chooses by looking at the machine
 
 
 def read(path: Path) -> list[Entry]:
@@ -94,9 +95,24 @@ def _yaml(path: Path, text: str) -> tuple[Any, dict[str, int]]:
     return data, lines
 
 
-def write(recipe: Recipe, space: Space | None = None, data: Mapping[str, Any] | None = None, heading: str = "") -> str:
-    """A recipe as commented TOML that `read` gives back equal. Ranges of the space stand where the numbers stood."""
+def write(
+    recipe: Recipe,
+    space: Space | None = None,
+    data: Mapping[str, Any] | None = None,
+    heading: str = "",
+    *,
+    travels: bool = False,
+) -> str:
+    """A recipe as commented TOML that `read` gives back equal. Ranges of the space stand where the numbers stood.
+
+    travels: the file is for any machine, so what auto chose by looking at this one stays "auto", with the choice as comment.
+    """
     ranges = {dial.path: str(dial.range) for dial in space} if space else {}
+    if travels:
+        for name in OF_THE_MACHINE:
+            if name in recipe.reasons and name not in ranges:
+                reason = f"{getattr(recipe, name)} here, as {recipe.reasons[name]}"
+                recipe = recipe.replace(name, "auto").because(name, reason)
     out = [f"# {line}" for line in heading.splitlines()]
     if data:
         out += ["", "[data]", *(_setting(name, value) for name, value in data.items() if value not in (None, (), ""))]
@@ -131,10 +147,17 @@ def write(recipe: Recipe, space: Space | None = None, data: Mapping[str, Any] | 
 def _fields(value: Settings, prefix: str, ranges: Mapping[str, str]) -> list[str]:
     said = comments(type(value))
     return [
-        _setting(name, ranges.get(f"{prefix}.{name}", getattr(value, name)), said.get(name, ""))
+        _setting(name, _ranged(getattr(value, name), f"{prefix}.{name}", ranges), said.get(name, ""))
         for name in type(value).model_fields
         if name != "kind"
     ]
+
+
+def _ranged(value: Any, key: str, ranges: Mapping[str, str]) -> Any:
+    """The value, or the range in its place; inside the arguments of the user's own factory too."""
+    if isinstance(value, Mapping):
+        return {name: ranges.get(f"{key}.{name}", inner) for name, inner in value.items()}
+    return ranges.get(key, value)
 
 
 def _of_variants(first: Settings, head: str, ranges: Mapping[str, str], space: Space) -> list[str]:
@@ -143,7 +166,7 @@ def _of_variants(first: Settings, head: str, ranges: Mapping[str, str], space: S
     told: set[str] = set()
     for variant in (first, *space.variants[head].values()):
         for name, field in type(variant).model_fields.items():
-            value = ranges.get(f"{head}.{name}", getattr(variant, name))
+            value = _ranged(getattr(variant, name), f"{head}.{name}", ranges)
             if name != "kind" and name not in told and value != field.default:
                 told.add(name)
                 out.append(_setting(name, value, comments(type(variant)).get(name, "")))

@@ -120,7 +120,9 @@ class Job:
             "name": self.name,
             "command": self.command,
         }
-        (folder / "job.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        aside = folder / "job.part"
+        aside.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        aside.replace(folder / "job.json")
 
     @staticmethod
     def read(folder: Path, source: Any = None) -> Job:

@@ -66,7 +66,7 @@ def predict(network: nn.Module, x: Array | Tensor, batch: int = 1024) -> Floats:
         x: [N, *shape], uint8 or floating, numpy or torch, on any device; converted to float32 batch by batch.
 
     Returns: float64 [N, L], probabilities (softmax of the outputs), or [N], values, when there is one output.
-    Raises:  ModelError when the outputs are not [B, L].
+    Raises:  ModelError when the network fails, or the outputs are not [B, L].
     """
     modes = {part: part.training for part in network.modules()}
     weight = next(network.parameters(), None)
@@ -76,7 +76,10 @@ def predict(network: nn.Module, x: Array | Tensor, batch: int = 1024) -> Floats:
     try:
         with torch.inference_mode():
             for start in range(0, max(1, len(x)), batch):
-                out = network(_tensor(x[start : start + batch]).to(device))
+                try:
+                    out = network(_tensor(x[start : start + batch]).to(device))
+                except Exception as error:  # the user's code may raise anything
+                    raise ModelError.raised(f"on a batch of shape {list(x[start : start + batch].shape)}", error) from error
                 if out.ndim != 2:
                     raise ModelError(f"the network gives outputs of shape {tuple(out.shape)}; they must be [batch, outputs]")
                 out = out.cpu().double()  # in this order: not every device has float64

@@ -25,6 +25,9 @@ FAMILIES: Mapping[str, Mapping[str, type[Settings]]] = {
 
 TOP = tuple(name for name in Recipe.model_fields if name not in (*SECTIONS, *LISTS, "reasons"))
 
+OPEN = "model.arguments."
+"""Below it stand names that only the user's own factory knows."""
+
 ALIASES = {
     "learning_rate": "optimizer.lr",
     "weight_decay": "optimizer.decay",
@@ -66,6 +69,8 @@ class Keys:
         """(full key, "") when the word means one, else ("", the nearest key or "")."""
         if word in self.full:
             return word, ""
+        if word.startswith((OPEN, "arguments.")) and word.rpartition("arguments.")[2].isidentifier():
+            return OPEN + word.rpartition("arguments.")[2], ""
         if word in self.short:
             return self.short[word], ""
         return "", nearest(word, [*self.full, *self.short])

@@ -112,7 +112,7 @@ class Work:
         folder = self.folder or (self.root or home()) / job.name_for(task.name)
         if self.fresh and (folder / storage.FILE).exists():
             yield Stage("aside", f"the run that lay in {folder} is now {storage.set_aside(folder)}")
-        with storage.held(folder):
+        with storage.told(folder), storage.held(folder):
             self.task = task = task.logged_in(folder)
             self.folder = folder
             yield Stage("prepared", _described(task))
@@ -124,7 +124,7 @@ class Work:
         job = self.job
         recipe, space = self._asked(task)
         with self._timed("study"):
-            old = Study.open(folder) if (folder / storage.FILE).exists() else None
+            old = Study.open(folder) if Study.begun(folder) else None
         clock = Clock(job.budget, float(old.about.get("spent", 0.0)) if old else 0.0, self.began)
         clock.reserve = self._reserve(clock.budget)
         self.clock = clock
@@ -132,8 +132,8 @@ class Work:
             recipe, plan = self._planned(task, recipe, clock, old)
         with self._timed("study"):
             study = Study.create(folder, old.name if old else folder.name, task, space)
+        job.write(folder)
         if "recipe" not in study.about:
-            job.write(folder)
             (folder / "task.json").write_text(json.dumps(task.summary(), indent=1) + "\n", encoding="utf-8")
             (folder / "recipe.toml").write_text(
                 files.write(recipe, space, {"source": str(job.source), **job.data.as_data()}, job.command), encoding="utf-8"

@@ -48,7 +48,9 @@ def prove(task: Task, candidate: Candidate, *, seconds: float, reason: str, seed
     spent = time.perf_counter() - begin
     # Each baseline is measured and one compared, at about the cost of measuring ourselves.
     left = seconds - spent - 1.5 * spent - 0.1
-    against = baselines(task.kind, task.outputs, task.train, split.x, left, seed, torch.get_num_threads())
+    # Half of the threads: those of boosting spin while they wait, and on a busy machine all of them are slower than one.
+    threads = max(1, torch.get_num_threads() // 2)
+    against = baselines(task.kind, task.outputs, task.train, split.x, left, seed, threads)
     measured = {b.name: measures(names, b.predictions, split.y, seed, unit) for b in against if b.predictions is not None}
     comparison = _against(task, ours, split.y, against, measured, seed)
 

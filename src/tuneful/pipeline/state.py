@@ -32,7 +32,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) ->
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(plain, sort_keys=True)
     data = to_bytes(whole, {"format": FORMAT, "plain": text, "digest": _digest(whole, text)})
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = path.with_name(f".{path.name}.part")  # one name: what a killed process left here is written over by the next
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("wb") as file:
@@ -77,7 +77,7 @@ def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
         tensor = tensors[name].contiguous()
         hasher.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         if tensor.numel():
-            hasher.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+            hasher.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return hasher.hexdigest()
 
 

@@ -17,15 +17,15 @@ import copy
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from tuneful.core.chance import key
-from tuneful.core.errors import ModelError, RecipeError, StateError, TunefulError
+from tuneful.core.errors import RecipeError, StateError
 from tuneful.core.measure import Measure
 from tuneful.core.recipe import Recipe
 from tuneful.core.task import Task
@@ -33,11 +33,12 @@ from tuneful.core.trial import Point
 from tuneful.pipeline import judge, state
 from tuneful.pipeline.batches import Batches
 from tuneful.pipeline.candidate import Candidate, Network, ends
-from tuneful.pipeline.codec import from_data, from_mapping
+from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.defaults import resolve
-from tuneful.pipeline.limits import Halt, out_of_memory
+from tuneful.pipeline.limits import Halt
+from tuneful.pipeline.step import arithmetic, augmented, gradients_
 from tuneful.techniques.inits import apply_
-from tuneful.techniques.models.check import check
+from tuneful.techniques.models import check, with_callable
 from tuneful.techniques.optimizers.groups import decay_groups
 from tuneful.techniques.regularizers import EarlyStopping
 
@@ -119,13 +120,8 @@ class Run:
 
     def walk(self, beat: float = 0.25) -> Iterator[Point | None]:
         """As iterating, with a None about every `beat` seconds in between, for a progress bar or a look at the clock."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(int(self.recipe.threads))
-        torch.set_flush_denormal(True)
-        try:
+        with arithmetic(int(self.recipe.threads)):
             yield from self._walk(beat)
-        finally:
-            torch.set_num_threads(threads)
 
     def _walk(self, beat: float) -> Iterator[Point | None]:
         beaten = began = time.monotonic()
@@ -152,12 +148,10 @@ class Run:
 
     def timed(self, least: int, seconds: float) -> float:
         """Do at least so many steps, until the time is over, and return seconds a step. For measuring; the run goes on from there."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(int(self.recipe.threads))
-        began, before = time.perf_counter(), self.step
-        while self.step - before < least or time.perf_counter() - began < seconds:
-            self._one_step()
-        torch.set_num_threads(threads)
+        with arithmetic(int(self.recipe.threads)):
+            began, before = time.perf_counter(), self.step
+            while self.step - before < least or time.perf_counter() - began < seconds:
+                self._one_step()
         return (time.perf_counter() - began) / (self.step - before)
 
     @property
@@ -171,7 +165,7 @@ class Run:
         x, y = self.batches.at(self.step)
         with torch.no_grad():
             x = self.network.front(x)
-            x, target = self._augmented(x, y)
+            x, target = augmented(x, y, self.task, self.plan, self.step)
         factor = self.plan.schedule.factor(self.step, self.steps)
         for name in self.plan.optimizer.rates:
             for group in self.optimizer.param_groups:
@@ -193,50 +187,13 @@ class Run:
         if self.step % LOOK == 0 or self.step == self.steps:
             self._look_at_loss()
 
-    def _augmented(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The batch as the network sees it, with class numbers where nothing blends classes, else probabilities."""
-        soft = y
-        if self.task.kind != "regression" and (self.plan.augments or self._smooths):
-            soft = F.one_hot(y, self.task.outputs).to(x.dtype)
-        for one in self.plan.augments:
-            dice = torch.Generator().manual_seed(key(self.recipe.seed, one.kind, self.step))
-            x, soft = one.apply(x, soft, dice)
-        for one in self.plan.regularizers:
-            soft = one.targets(soft) if self.task.kind != "regression" and soft.is_floating_point() else soft
-        return x, soft
-
-    @property
-    def _smooths(self) -> bool:
-        return any(one.kind == "smoothing" for one in self.plan.regularizers)
-
     def _gradients(self, x: Tensor, target: Tensor) -> Tensor | None:
         """Gradients of the mean loss over the batch, in `p.grad`; None when the run has ended in it."""
         while True:
-            torch.default_generator.manual_seed(key(self.recipe.seed, "dropout", self.step))
-            if self.device.type == "cuda":
-                torch.cuda.manual_seed(key(self.recipe.seed, "dropout", self.step))
             self.optimizer.zero_grad(set_to_none=True)
-            try:
-                total = torch.zeros((), device=self.device)
-                for part, goal in zip(x.chunk(self.micro), target.chunk(self.micro), strict=True):
-                    loss = self._loss_of(part, goal) * (len(part) / len(x))
-                    loss.backward()
-                    total = total + loss.detach()
-                return total
-            except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error):
-                    raise ModelError(
-                        f"the network failed in step {self.step}: {type(error).__name__}: {str(error).splitlines()[0]}",
-                        "run `tuneful check` to see one batch go through it",
-                    ) from error
-            if not self._smaller(len(x)):
-                return None
-
-    def _loss_of(self, x: Tensor, target: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
-            z = self.body(x)
-        z = z.float()
-        return F.mse_loss(z, target) if self.task.kind == "regression" else F.cross_entropy(z, target)
+            loss = gradients_(self.body, x, target, self.task, self.plan, self.step, self.micro)
+            if loss is not None or not self._smaller(len(x)):
+                return loss
 
     def _smaller(self, batch: int) -> bool:
         """Memory ran out: halve the micro-batch. False (and the run has ended) when it is one example already."""
@@ -292,7 +249,7 @@ class Run:
             self.ended = f"diverged: the network gives values that are not finite at step {self.step}"
         else:
             self._judge_progress()
-        return point
+        return self.curve[-1]
 
     def _judge_progress(self) -> None:
         values = [point.value.value for point in self.curve]
@@ -302,6 +259,14 @@ class Run:
         for one in self.plan.regularizers:
             if reason := one.ends(values, objective.direction):
                 self.ended = f"stopped early: {reason}"
+        if self.best and (self.ended or self.step >= self.steps):
+            # The run ends with the weights of its best point, so its last point tells of them.
+            best = next(point for point in self.curve if not any(objective.better(v, point.value.value) for v in values))
+            if best is not self.curve[-1]:
+                note = f"the weights of step {best.step} are kept"
+                self.curve[-1] = replace(
+                    self.curve[-1], value=best.value, valid_loss=best.valid_loss, notes=(*self.curve[-1].notes, note)
+                )
 
     def candidate(self) -> Candidate:
         """What the run has made so far, as a copy: the best point's weights under early stopping, else the newest."""
@@ -355,7 +320,7 @@ class Run:
             )
         recipe = from_data(plain["recipe"])
         if model is not None:
-            recipe = recipe.replace(model=model)
+            recipe = recipe.replace(model=with_callable(recipe.model, model))
         run = cls(task, recipe, device=device, halt=halt, save_to=save_to, save_every=save_every)
         run._put(path, tensors, plain)
         return run
@@ -385,21 +350,4 @@ def _nothing(n: int) -> Measure:
     return Measure(math.nan, math.nan, math.nan, n, how="the network gave values that are not finite")
 
 
-def train(task: Task, recipe: Recipe | None = None, **settings: Any) -> Candidate:
-    """Train one recipe to its end and return the candidate.
-
-    settings: keys as on the command line, `train(task, optimizer="adam", lr=3e-3)`; ranges are refused with a hint to tune.
-    """
-    recipe, space = from_mapping(settings, task, recipe)
-    if len(space):
-        ranged = ", ".join(f"{dial.path}={dial.range}" for dial in space)
-        raise RecipeError(f"train takes one value for each setting, and {ranged} is a range", "use tune to search over it")
-    run = Run(task, recipe)
-    for _ in run:
-        pass
-    if run.ended.startswith(("diverged", "failed")):
-        raise TunefulError(f"the training {run.ended}", "try a lower learning rate, such as lr=1e-4")
-    return run.candidate()
-
-
-__all__ = ["Halt", "Run", "train"]
+__all__ = ["Halt", "Run"]

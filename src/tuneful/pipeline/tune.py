@@ -11,7 +11,6 @@ same study, and it goes on. Before the time for searching ends, the best trial i
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import time
@@ -22,7 +21,7 @@ from typing import Any
 
 from tuneful.core.budget import Clock
 from tuneful.core.chance import key
-from tuneful.core.errors import BudgetError, ModelError, RecipeError, StateError
+from tuneful.core.errors import BudgetError, ModelError, RecipeError, StateError, TunefulError
 from tuneful.core.measure import Measure
 from tuneful.core.recipe import Recipe
 from tuneful.core.space import Space
@@ -35,6 +34,7 @@ from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.train import Run
 from tuneful.techniques.interfaces import Proposer, Scheduler, Step
+from tuneful.techniques.models import with_callable
 from tuneful.techniques.search import ASHA, TPE
 
 STATE = "state.safetensors"
@@ -83,9 +83,9 @@ class Search:
         self.device, self.model = device, model
         self.epochs = float(recipe.epochs)
         self.ended = ""
-        self.failures: list[str] = []
 
     def __iter__(self) -> Iterator[Beat]:
+        self._tidy()
         self.halt.deadline = time.monotonic() + self.clock.left_for_search
         while not self.ended:
             if self.halt.requested:
@@ -112,10 +112,13 @@ class Search:
         """What to do next; None (and `ended` is set) when nothing is to be done."""
         for trial in trials:
             if trial.state == "running":
-                return Step(trial.number, float(trial.tags.get("until", self.epochs)), "its process had ended")
+                return Step(trial.number, _goal(trial), "its process had ended")
         if self.clock.left_for_search <= 0:
             self.ended = "the time for searching is over"
             return None
+        for trial in trials:
+            if trial.state == "paused" and not _reached(trial, _goal(trial)):
+                return Step(trial.number, _goal(trial), "it was interrupted")
         step = self.scheduler.next(trials, self.task.objective, self.epochs)
         if self._must_finish(trials):
             step = self._finish_best(trials) or step
@@ -182,7 +185,9 @@ class Search:
         path = folder / STATE
         try:
             run = self._run(trial, path)
-            for point in run.walk():
+            # A process may have died between saving this state and telling the study of it: then there is nothing to train.
+            there = bool(run.curve) and run.curve[-1].epoch >= until * (1 - 1e-6) and run.step < run.steps
+            for point in () if there else run.walk():
                 if point is not None:
                     self.study.report(trial.number, point)
                     if self.clock.spent > float(self.study.about.get("spent", 0.0)) + SPENT_EVERY:
@@ -193,15 +198,15 @@ class Search:
             if self.halt.due and run.step and not (run.curve or run.ended) and self.study.best() is None:
                 self.study.report(trial.number, run.look())  # time is up, and this is all that there is
         except (ModelError, RecipeError) as error:
-            self._failed(trial, str(error).splitlines()[0], sum(p.seconds for p in trial.curve[-1:]))
-            if len(self.failures) >= SAME_FAILURES and len(set(self.failures)) == 1 and self.study.best() is None:
-                raise
-            if len(self.space) == 0:
-                raise
+            reason = str(error).splitlines()[0]
+            alike = [old == reason for old in self._failures()]
+            if len(self.space) == 0 or (self.study.best() is None and len(alike) + 1 >= SAME_FAILURES and all(alike)):
+                raise  # the trial stays as it is: when the cause is mended, the same command takes it up again
+            self.study.tell(trial.number, "failed", reason, sum(p.seconds for p in trial.curve[-1:]))
             return
         cost = sum(run.seconds.values())
         if run.ended.startswith(("diverged", "failed")):
-            self._failed(trial, run.ended, cost)
+            self.study.tell(trial.number, "failed", run.ended, cost)
             path.unlink(missing_ok=True)
             return
         run.save(path)
@@ -215,20 +220,25 @@ class Search:
     def _run(self, trial: Trial, path: Path) -> Run:
         recipe = from_data(trial.recipe)
         if self.model is not None:
-            recipe = recipe.replace(model=self.model)
+            recipe = recipe.replace(model=with_callable(recipe.model, self.model))
+        damage = ""
         if path.exists():
-            # A damaged state costs time but no result: the trial is made anew and takes the same course.
-            with contextlib.suppress(StateError):
+            try:
                 return Run.resume(self.task, path, model=self.model, device=self.device, halt=self.halt, save_to=path)
+            except StateError as error:
+                # It costs time but no result: made anew, the trial takes the same course.
+                damage = error.message
         run = Run(self.task, recipe, device=self.device, halt=self.halt, save_to=path)
+        if damage:
+            run.notes.append(f"{damage}; trial {trial.number} is trained anew")
         path.parent.mkdir(parents=True, exist_ok=True)
         heading = f"trial {trial.number} of {self.study.name}: {trial.because}"
         (path.parent / "recipe.toml").write_text(files.write(run.recipe, heading=heading), encoding="utf-8")
         return run
 
-    def _failed(self, trial: Trial, reason: str, cost: float) -> None:
-        self.study.tell(trial.number, "failed", reason, cost)
-        self.failures.append(reason)
+    def _failures(self) -> list[str]:
+        """Why trials failed, also those of earlier sessions."""
+        return [trial.ended_because for trial in self.study.trials() if trial.state == "failed"]
 
     def _beat(self, number: int, run: Run, point: Point | None) -> Beat:
         best = self.study.best() if point is not None else None
@@ -239,7 +249,8 @@ class Search:
         done = [trial for trial in self.study.trials() if trial.state == "done" and trial.last is not None]
         sign = -1.0 if self.task.objective.direction == "max" else 1.0
         done.sort(key=lambda trial: sign * (trial.last.value.value if trial.last else math.nan))
-        for trial in done[KEPT:]:
+        failed = [trial for trial in self.study.trials() if trial.state == "failed"]
+        for trial in (*done[KEPT:], *failed):
             (self.study.trial_folder(trial.number) / STATE).unlink(missing_ok=True)
 
     # ------------------------------------------------------------------------------------------------ what came of it
@@ -248,14 +259,36 @@ class Search:
         """The best trial and its network. Raises BudgetError when no trial has a value."""
         best = self.study.best()
         if best is None:
-            raised = (
-                f"; {len(self.failures)} trials failed, the last because it {self.failures[-1]}" if self.failures else ""
-            )
+            failures = self._failures()
+            if failures and len(self.space) == 0:
+                raise TunefulError(f"the training {failures[-1]}", "try a lower learning rate, such as lr=1e-4")
+            raised = f"; {len(failures)} trials failed, the last of them: {failures[-1]}" if failures else ""
             raise BudgetError(f"the budget of {self.clock.budget} ended before any trial had a value{raised}",
                               "give a longer budget, or a smaller model")  # fmt: skip
+        return best, self._whole(best).candidate()
+
+    def _whole(self, best: Trial) -> Run:
+        """The run of a trial as the study knows it; trained anew, to the same bits, when its state is damaged or gone."""
         path = self.study.trial_folder(best.number) / STATE
-        made = Run.resume(self.task, path, model=self.model, device=self.device).candidate()
-        return best, made
+        try:
+            return Run.resume(self.task, path, model=self.model, device=self.device)
+        except StateError:
+            self.halt.deadline = math.inf  # a result that was promised is worth its time
+            run = self._run(best, path)
+            for _ in run:
+                if run.epoch >= _epoch(best) * (1 - 1e-6):
+                    break
+            run.save(path)
+            return run
+
+
+def _goal(trial: Trial) -> float:
+    """How many epochs it was last asked to reach."""
+    return float(trial.tags["until"])
+
+
+def _reached(trial: Trial, epochs: float) -> bool:
+    return _epoch(trial) >= epochs * (1 - 1e-6)
 
 
 def _epoch(trial: Trial) -> float:

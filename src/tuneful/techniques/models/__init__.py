@@ -7,7 +7,7 @@ from tuneful.techniques.models.check import Size, check, size
 from tuneful.techniques.models.convnet import ConvNet
 from tuneful.techniques.models.linear import Linear
 from tuneful.techniques.models.mlp import MLP
-from tuneful.techniques.models.own import Own
+from tuneful.techniques.models.own import Own, with_callable
 
 TABLE: dict[str, type[Model]] = {
     "linear": Linear,
@@ -16,4 +16,4 @@ TABLE: dict[str, type[Model]] = {
     "own": Own,
 }
 
-__all__ = ["MLP", "TABLE", "ConvNet", "Linear", "Own", "Size", "check", "size"]
+__all__ = ["MLP", "TABLE", "ConvNet", "Linear", "Own", "Size", "check", "size", "with_callable"]

@@ -1,0 +1,81 @@
+"""What happens to one batch inside a step: it is augmented, goes through the network, and gradients come back.
+
+Functions of what they are given; what a step changes of a run (counters, weights, averages) stands in `pipeline.train`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tuneful.core.chance import key
+from tuneful.core.errors import ModelError
+from tuneful.core.task import Task
+from tuneful.pipeline.limits import out_of_memory
+
+TINY = 1e-40  # below the smallest normal float32
+
+
+@contextlib.contextmanager
+def arithmetic(threads: int) -> Generator[None]:
+    """Inside, torch computes with so many threads, and numbers too small to be stored in full count as zero, since
+    they are slow to compute with. Afterwards both are as before: other code in the process may need such numbers."""
+    before, flushed = torch.get_num_threads(), float(torch.tensor(TINY) * 1) == 0
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        torch.set_flush_denormal(flushed)
+
+
+def augmented(x: Tensor, y: Tensor, task: Task, plan: Any, step: int) -> tuple[Tensor, Tensor]:
+    """The batch as the network sees it, with class numbers where nothing blends classes, else probabilities [B, L].
+
+    x: [B, ...] float32, normalized; y: class numbers [B], or standardized targets [B, 1], which stay as they are; plan: the
+    resolved recipe, whose seed with the step decides every draw.
+    """
+    soft = y
+    if task.kind != "regression" and (plan.augments or any(one.kind == "smoothing" for one in plan.regularizers)):
+        soft = F.one_hot(y, task.outputs).to(x.dtype)
+    for one in plan.augments:
+        dice = torch.Generator().manual_seed(key(plan.seed, one.kind, step))
+        x, soft = one.apply(x, soft, dice)
+    for one in plan.regularizers:
+        soft = one.targets(soft) if task.kind != "regression" and soft.is_floating_point() else soft
+    return x, soft
+
+
+def gradients_(body: nn.Module, x: Tensor, target: Tensor, task: Task, plan: Any, step: int, parts: int) -> Tensor | None:
+    """Add the gradients of the mean loss over the batch to `p.grad`, part after part, and return that loss.
+
+    None when memory ran out on the way; `p.grad` then holds some of the parts. Dropout is keyed by the step. Raises
+    ModelError when the network fails for another reason.
+    """
+    torch.default_generator.manual_seed(key(plan.seed, "dropout", step))
+    if x.device.type == "cuda":
+        torch.cuda.manual_seed(key(plan.seed, "dropout", step))
+    total = torch.zeros((), device=x.device)
+    try:
+        for part, goal in zip(x.chunk(parts), target.chunk(parts), strict=True):
+            loss = _loss(body, part, goal, task, plan) * (len(part) / len(x))
+            loss.backward()
+            total = total + loss.detach()
+    except Exception as error:  # the user's code may raise anything
+        if not out_of_memory(error):
+            raise ModelError.raised(f"in step {step}", error) from error
+        return None
+    return total
+
+
+def _loss(body: nn.Module, x: Tensor, target: Tensor, task: Task, plan: Any) -> Tensor:
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
+        z = body(x)
+    z = z.float()
+    return F.mse_loss(z, target) if task.kind == "regression" else F.cross_entropy(z, target)

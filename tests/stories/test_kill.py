@@ -1,0 +1,149 @@
+"""kill -9 at random moments, and the same thing begun again: nothing is lost, and every bit is as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from safetensors.torch import save as to_bytes
+
+from tuneful.core.study import Study
+from tuneful.pipeline import state
+
+KILLS = 20
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def weights(path: Path) -> bytes:
+    """The network and its average, as bytes of safetensors."""
+    tensors, _ = state.load(path)
+    return to_bytes({name: tensor for name, tensor in tensors.items() if name.startswith(("net.", "avg."))})
+
+
+def curve(path: Path) -> list[dict]:
+    return [{k: v for k, v in point.items() if k != "seconds"} for point in state.load(path)[1]["curve"]]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(nursery, tmp_path_factory):
+    """(state of a training that nothing disturbed, how many signs of life it gave)."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    path, progress = folder / "state.safetensors", folder / "progress"
+    pid = nursery.start("train", path=str(path), progress=str(progress), save_every=1e9)
+    assert nursery.wait(pid) == 0
+    return path, size(progress)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_training_killed_20_times_ends_in_the_same_bits(nursery, until, undisturbed, tmp_path, seed):
+    whole, beats = undisturbed
+    path, progress = tmp_path / "state.safetensors", tmp_path / "progress"
+    dice = random.Random(seed)
+    moments = ["half", "whole", "placed"] * 3 + ["any"] * (KILLS - 9)
+    dice.shuffle(moments)
+    steps = []  # at which step the state on the disk was after each kill
+    for moment in moments:
+        soon = dice.randrange(1, 2 * beats // KILLS - 1)
+        order = {"path": str(path), "progress": str(progress), "save_every": 0.0}
+        if moment != "any":
+            order["die"] = [moment, soon]
+        before = size(progress)
+        pid = nursery.start("train", **order)
+        if moment == "any":
+            until(lambda enough=before + soon: size(progress) >= enough)
+            time.sleep(dice.random() * 0.008)  # a step and a saving take about so long together
+            os.kill(pid, signal.SIGKILL)
+        assert nursery.wait(pid) == -signal.SIGKILL
+        steps.append(state.load(path)[1]["step"] if path.exists() else 0)
+    assert steps == sorted(steps)  # a saved step is never lost
+    assert len(set(steps)) > KILLS // 2  # the kills were spread over the training
+    assert steps[-1] < state.load(whole)[1]["step"]
+
+    pid = nursery.start("train", path=str(path), progress=str(progress), save_every=0.0)
+    assert nursery.wait(pid) == 0
+    assert weights(path) == weights(whole)
+    assert curve(path) == curve(whole)
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")] == []  # nothing half-written stays
+
+
+# A search
+
+
+def told(folder: Path) -> list[dict]:
+    """Everything that a study knows of its trials, without times."""
+    return [
+        {
+            "number": trial.number,
+            "recipe": trial.recipe,
+            "dials": trial.dials,
+            "because": trial.because,
+            "state": trial.state,
+            "ended_because": trial.ended_because,
+            "curve": [{k: v for k, v in point.as_data().items() if k != "seconds"} for point in trial.curve],
+        }
+        for trial in Study.open(folder).trials()
+    ]
+
+
+def kept(folder: Path) -> dict[str, bytes]:
+    """The weights that lie beside a study."""
+    return {str(path.parent.name): weights(path) for path in sorted(folder.glob("trials/*/state.safetensors"))}
+
+
+TRIALS = 16
+
+
+@pytest.fixture(scope="module")
+def whole_search(nursery, tmp_path_factory):
+    """(folder of a search that nothing disturbed, how many signs of life it gave)."""
+    folder = tmp_path_factory.mktemp("whole") / "search"
+    progress = folder.with_name("progress")
+    pid = nursery.start("search", folder=str(folder), progress=str(progress), trials=TRIALS)
+    assert nursery.wait(pid) == 0
+    return folder, size(progress)
+
+
+MOMENTS = [
+    *("before ask", "after ask", "before report", "after report", "before claim", "after claim"),
+    *("before pause", "after pause", "before tell", "half", "whole", "placed"),
+]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_search_killed_20_times_is_the_same_search(nursery, until, whole_search, tmp_path, seed):
+    whole, beats = whole_search
+    folder, progress = tmp_path / "search", tmp_path / "progress"
+    dice = random.Random(seed)
+    moments = [*MOMENTS, *["any"] * (KILLS - len(MOMENTS))]
+    dice.shuffle(moments)
+    moments.sort(key=lambda moment: moment == "before tell")  # trials are told late
+    order = {"folder": str(folder), "progress": str(progress), "trials": TRIALS}
+    for moment in moments:
+        before = size(progress)
+        soon = 1 if moment != "any" else dice.randrange(1, 2 * beats // KILLS)
+        pid = nursery.start("search", **order, **({"die": [moment, soon]} if moment != "any" else {}))
+        if moment == "any":
+            until(lambda enough=before + soon: size(progress) >= enough)
+            time.sleep(dice.random() * 0.06)  # the study is opened, a trial is asked for, trained, reported, saved
+            os.kill(pid, signal.SIGKILL)
+        assert nursery.wait(pid) == -signal.SIGKILL, f"it ended before it could be killed {moment}"
+    pid = nursery.start("search", **order)
+    assert nursery.wait(pid) == 0
+
+    ours, theirs = told(folder), told(whole)
+    assert len(theirs) == TRIALS
+    assert {trial["state"] for trial in theirs} == {"done", "paused"}
+    assert ours == theirs
+    assert kept(folder) == kept(whole)
+    assert (folder / "ended").read_text() == (whole / "ended").read_text() == f"all {TRIALS} trials of the budget have begun"
+    plain = optuna.load_study(study_name="search", storage=f"sqlite:///{folder / 'study.db'}")
+    assert len(plain.trials) == TRIALS
