@@ -23,6 +23,7 @@ from tuneful.techniques.regularizers import Averaging, Dropout, EarlyStopping, S
 from tuneful.techniques.schedules import Linear
 
 ONE_THREAD = 3e7  # multiply-adds a step below which a second thread costs more than it brings (LOG.md)
+SOFT_FROM = 10_000  # images from which labels are smoothed: with few it costs log loss and calibration for nothing (LOG.md)
 
 
 def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
@@ -44,11 +45,13 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
         case "regularizers":
             average = Averaging(decay=_memory(task, recipe))
             said = "the average over the last twentieth of the steps is read out"
-            if images and task.kind == "regression":
+            if images and (task.kind == "regression" or n < SOFT_FROM):
                 return (average,), said
             if images:
                 return (average, Smoothing()), f"{said}; soft labels help on images"
-            drops = () if task.kind == "regression" else (Dropout(rate=0.1),)
+            # Your own network keeps its own dropout, if it has any: there may be no place for ours.
+            own = getattr(recipe.model, "kind", "") == "own"
+            drops = () if own or task.kind == "regression" else (Dropout(rate=0.1),)
             return (average, *drops, EarlyStopping(patience=8)), f"{said}; networks overfit tables early"
         case "augments":
             return _augments(task)
@@ -121,6 +124,6 @@ def dials(task: Task, recipe: Recipe) -> dict[str, str]:
         found |= {"model.width": "32..512", "model.depth": "1..4", "regularizers.dropout.rate": "0..0.5"}
     if len(task.train) >= 2_000:
         found["batch_size"] = ",".join(str(b) for b in (64, 128, 256) if b <= len(task.train) // 8)
-    if task.kind != "regression" and len(task.shape) == 3:
+    if task.kind != "regression" and len(task.shape) == 3 and len(task.train) >= SOFT_FROM:
         found["regularizers.smoothing"] = "0..0.2"
     return found
