@@ -57,7 +57,12 @@ def kills(count: int) -> None:
     """One training of digits, and the verdict of verify-resume."""
     with tempfile.TemporaryDirectory() as home:
         env = {**os.environ, "TUNEFUL_HOME": home}
-        subprocess.run([str(TUNEFUL), "train", "digits", "epochs=6", "mixup=0.2", "--name", "k"], env=env, check=True, capture_output=True)
+        subprocess.run(
+            [str(TUNEFUL), "train", "digits", "epochs=6", "mixup=0.2", "--name", "k"],
+            env=env,
+            check=True,
+            capture_output=True,
+        )
         began = time.perf_counter()
         done = subprocess.run([str(TUNEFUL), "verify-resume", str(Path(home) / "k"), "--kills", str(count)], env=env,
                               capture_output=True, text=True, check=False)  # fmt: skip
@@ -66,5 +71,5 @@ def kills(count: int) -> None:
 
 
 if __name__ == "__main__":
-    what, amount = (sys.argv[1:] + ["budget"])[0], int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    what, amount = [*sys.argv[1:], "budget"][0], int(sys.argv[2]) if len(sys.argv) > 2 else 0
     {"budget": lambda: budget(amount or 60), "kills": lambda: kills(amount or 20)}[what]()

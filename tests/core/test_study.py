@@ -170,6 +170,17 @@ def test_a_trial_whose_process_died_while_ending_it_is_ended_when_the_study_is_o
     assert [(trial.state.name, trial.value) for trial in plain.trials] == [("COMPLETE", 0.5)]
 
 
+def test_lies_at_any_address_that_sqlalchemy_knows(tmp_path):
+    url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+    study = Study.create(tmp_path / "run", "s", task(), SPACE, url)
+    ask(study)
+    study.pause(0, 2.0)
+    assert not (tmp_path / "run" / storage.FILE).exists()
+    assert Study.open(tmp_path / "run", url=url).trial(0).cost == 2.0
+    with pytest.raises(StudyError, match="there is no study at"):
+        Study.open(tmp_path / "run")
+
+
 def test_opens_as_an_ordinary_optuna_study(tmp_path):
     study = Study.create(tmp_path, "s", task(), SPACE)
     ask(study)

@@ -7,7 +7,8 @@ Started by the fixture `nursery`. It reads orders from stdin, one JSON object a 
 
 A child with an order {"die": [moment, n]} kills itself with SIGKILL at a moment that no clock would hit: in its nth saving
 "half" (half of the state is in its file), "whole" (all of it is, and it is not yet in its place), "placed" (it just is); or
-"before ask", "after ask" and so on: around its nth call of that method of the study.
+"before ask", "after ask" and so on: around its nth call of that method of the study. {"largest": bytes} limits the size of files,
+{"user": number} gives up the rights of root.
 Polars, pyarrow and onnxruntime start threads when they are imported, so only children import them: a fork takes no thread along.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -23,17 +25,15 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-warnings.simplefilter("ignore")
-
 import numpy as np
 import onnxscript  # noqa: F401
 import sklearn.datasets
 import sklearn.ensemble
-import sklearn.linear_model  # noqa: F401
+import sklearn.linear_model
 import sqlalchemy.dialects.sqlite  # noqa: F401
 import torch
 import torch._dynamo  # the first optimizer of a process imports it, in two seconds
-import torch.onnx._internal.exporter._core  # noqa: F401
+import torch.onnx._internal.exporter._core
 
 import tuneful.cli.door
 import tuneful.cli.progress
@@ -117,8 +117,7 @@ def search(order: dict[str, Any]) -> int:
         progress.write(b".")
         study = Study.create(folder, "search", task, space)
         work = Search(study, task, recipe, space, Clock(Budget(trials=order["trials"])), device="cpu")
-        for _ in work:
-            progress.write(b".")
+        progress.writelines(b"." for _ in work)
     (folder / "ended").write_text(work.ended)
     return 0
 
@@ -179,6 +178,10 @@ def born(order: dict[str, Any]) -> int:
     try:
         os.dup2(os.open(os.devnull, os.O_RDWR), 0)
         os.dup2(2, 1)  # answers are the parent's alone
+        if "largest" in order:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest"], order["largest"]))
+        if "user" in order:
+            os.setuid(order["user"])
         if "die" in order:
             die(*order["die"])
         code = {"train": train, "search": search, "cli": cli}[order["do"]](order)
@@ -216,6 +219,7 @@ def warm_up() -> None:
 
 
 def main() -> None:
+    warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     sklearn.datasets.load_digits()
     warm_up()

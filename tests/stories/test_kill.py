@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -43,7 +46,7 @@ def undisturbed(nursery, tmp_path_factory):
     return path, size(progress)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_training_killed_20_times_ends_in_the_same_bits(nursery, until, undisturbed, tmp_path, seed):
     whole, beats = undisturbed
     path, progress = tmp_path / "state.safetensors", tmp_path / "progress"
@@ -118,7 +121,7 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_search_killed_20_times_is_the_same_search(nursery, until, whole_search, tmp_path, seed):
     whole, beats = whole_search
     folder, progress = tmp_path / "search", tmp_path / "progress"
@@ -147,3 +150,79 @@ def test_a_search_killed_20_times_is_the_same_search(nursery, until, whole_searc
     assert (folder / "ended").read_text() == (whole / "ended").read_text() == f"all {TRIALS} trials of the budget have begun"
     plain = optuna.load_study(study_name="search", storage=f"sqlite:///{folder / 'study.db'}")
     assert len(plain.trials) == TRIALS
+
+
+# A command
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A table whose target is a sum, and noise."""
+    dice = random.Random(0)
+    lines = ["rooms,town,price"]
+    for _ in range(160):
+        rooms, town = dice.randint(1, 9), dice.choice(["Ulm", "Jena"])
+        lines.append(f"{rooms},{town},{1000.5 * rooms + (500 if town == 'Ulm' else 0) + dice.gauss(0, 100):.2f}")
+    path = tmp_path_factory.mktemp("data") / "houses.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def command(table: Path, home: Path) -> list[str]:
+    settings = ["target=price", "model=mlp", "lr=1e-4..1e-1", "width=4..32", "epochs=6", "threads=1"]
+    return ["tune", str(table), *settings, "--budget", "5 trials", "--home", str(home), "--name", "h"]
+
+
+def outcome(run: Path) -> dict:
+    """What a finished run leaves behind, without times and places."""
+    evidence = json.loads((run / "evidence.json").read_text())
+    return {
+        "trials": told(run),
+        "weights": kept(run),
+        "evidence": {key: evidence[key] for key in ("headline", "recipe", "steps", "valid", "test", "search")},
+        "network": (run / "artifact" / "weights.safetensors").read_bytes(),
+        "model": (run / "artifact" / "model.onnx").read_bytes(),
+    }
+
+
+def test_a_command_killed_in_each_of_its_stages_comes_to_the_same_end(nursery, until, table, tmp_path):
+    said = tmp_path / "said"
+    words = command(table, tmp_path / "runs")
+    assert nursery.wait(nursery.cli(*words, said=said)) == 0, (said / "err").read_text()
+    run, whole = tmp_path / "runs" / "h", tmp_path / "runs" / "whole"
+    run.rename(whole)
+    dice = random.Random(0)
+    for stage in (*["prepared:"] * 4, "search:", "prove:", "ship:"):
+        if stage == "prepared:" and run.exists():
+            shutil.rmtree(run)  # the study is made once only, so to be killed in it takes a new one
+        pid = nursery.cli(*words, said=said)
+        until(lambda stage=stage: stage in (said / "err").read_text())
+        time.sleep(dice.random() * 0.25)
+        os.kill(pid, signal.SIGKILL)
+        assert nursery.wait(pid) == -signal.SIGKILL
+    assert nursery.wait(nursery.cli(*words, said=said)) == 0, (said / "err").read_text()
+    assert outcome(run) == outcome(whole)
+    assert not [path for path in run.rglob("*") if path.name.endswith(".part")]
+    openings = [json.loads(line) for line in (run / "openings.jsonl").read_text().splitlines()]
+    assert 1 <= len(openings) <= 4  # each time that the test split was opened is told, also before a kill
+
+
+@pytest.mark.slow
+def test_the_real_command_killed_20_times_comes_to_the_same_end(until, table, tmp_path):
+    words = command(table, tmp_path / "runs")
+    words[words.index("5 trials")] = "24 trials"
+    line = [sys.executable, "-m", "tuneful.cli", *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(line, check=True, capture_output=True, env=environment)
+    run, whole = tmp_path / "runs" / "h", tmp_path / "runs" / "whole"
+    run.rename(whole)
+    dice = random.Random(0)
+    for kill in range(KILLS):
+        with (tmp_path / "err").open("w") as err, subprocess.Popen(line, stdout=err, stderr=err, env=environment) as child:
+            stage = dice.choice(["prepared:", "search:", "search:"]) if kill < KILLS - 3 else "ship:"
+            until(lambda stage=stage: stage in (tmp_path / "err").read_text())
+            time.sleep(dice.random() * 0.4)
+            child.kill()
+        assert child.returncode == -signal.SIGKILL, (tmp_path / "err").read_text()
+    subprocess.run(line, check=True, capture_output=True, env=environment)
+    assert outcome(run) == outcome(whole)

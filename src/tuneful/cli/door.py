@@ -46,10 +46,22 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except Exception as error:  # the one place where a bug meets the user
+        if missing := _missing(error):
+            print(said(TunefulError(f"{call.command} needs {missing}, which is not installed",
+                                    "pip install tuneful; without it `tuneful predict` works")), file=sys.stderr)  # fmt: skip
+            return 2
         traceback.print_exc()
         print(f"\nthis is a bug of tuneful ({type(error).__name__}), not a mistake of yours; the line was: {call.line}",
               file=sys.stderr)  # fmt: skip
         return 1
+
+
+def _missing(error: Exception) -> str:
+    """The package that is not installed, when that is what went wrong: artifacts are used where most are left out."""
+    from tuneful.cli.probe import NEEDED
+
+    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    return next((package for package, module in NEEDED.items() if module == name), "")
 
 
 def _run(call: Call) -> int:

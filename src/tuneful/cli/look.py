@@ -64,7 +64,8 @@ def init(
     if schema is None:
         print("editors complete and check recipes with a schema: `tuneful schema -o tuneful.schema.json`, and as the first "
               "line of the recipe `#:schema tuneful.schema.json`", file=sys.stderr)  # fmt: skip
-    print(f"next: tuneful check {output}, then tuneful optimize {output}", file=sys.stderr)
+    print(f"next: tuneful check {output}; then tuneful train {output}, or with a range in place of a number tuneful tune {output}",
+          file=sys.stderr)  # fmt: skip
     return 0
 
 
@@ -141,7 +142,7 @@ def _with_ranges(text: str, ranges: Mapping[str, str]) -> str:
             # A technique of a list may be named alone: then its first setting is meant.
             path = key if key in left else section if section in left and "." in section else ""
             if path:
-                out.append(f"{f'# {setting[1]} = {json.dumps(left.pop(path))}':<34} # a range worth searching")
+                out.append(f"{f'# {setting[1]} = {json.dumps(left.pop(path))}':<34} # worth searching, in place of the line above")
     return "\n".join(out) + "\n"
 
 

@@ -183,7 +183,7 @@ def _section(work: _Work, head: str, fields: dict[str, Any], task: Task | None, 
     for name in named:
         if name not in table:
             guess = nearest(str(name), table)
-            work.wrong(head, f"{head} is {show(name)}" + ("" if guess else f"; known are {', '.join(table)}"), guess)
+            work.wrong(head, f"{head} is {show(name)}; it must be one of {', '.join(table)}", guess)
             return None
     kinds = [str(name) for name in named]
     known = [field for kind in kinds for field in table[kind].model_fields]

@@ -56,9 +56,11 @@ def _toml(path: Path, text: str) -> tuple[Any, dict[str, int]]:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"line (\d+)", str(error))
+        twice = "overwrite" in str(error)
         place = f"{path}:{found[1]}" if found else str(path)
         raise RecipeError(
-            [Problem("", f"it cannot be read as TOML ({error})", place)], 'text values need quotes: lr = "1e-4..1e-1"'
+            [Problem("", f"it cannot be read as TOML ({error})", place)],
+            "a key stands twice; leave one line" if twice else 'text values need quotes: lr = "1e-4..1e-1"',
         ) from None
     lines: dict[str, int] = {}
     table = ""

@@ -302,9 +302,13 @@ def _suits(mode: str, space: Space) -> None:
     """Raises RecipeError for a range given to `train`, or none to `tune`."""
     if mode == "train" and len(space):
         ranged = ", ".join(f"{dial.path}={dial.range}" for dial in space)
-        raise RecipeError(f"train takes one value for each setting; {ranged} is a range", "use `tuneful tune` with the same words")
+        raise RecipeError(
+            f"train takes one value for each setting; {ranged} is a range", "use `tuneful tune` with the same words"
+        )
     if mode == "tune" and not len(space):
-        raise RecipeError("tune needs a range; every setting has one value", "write lr=1e-4..1e-1, or use `tuneful optimize`")
+        raise RecipeError(
+            "tune needs a range; every setting has one value", "write lr=1e-4..1e-1, or use `tuneful optimize`"
+        )
 
 
 def _described(task: Task) -> str:

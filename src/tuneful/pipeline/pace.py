@@ -35,7 +35,9 @@ def measure_pace(task: Task, recipe: Recipe, seconds: float, device: str | None 
     shown = task.valid.x[:SAMPLE]
     judge.predict(run.readout, shown[:2])
     warm = time.perf_counter()
-    judge.predict(run.readout, shown)
-    example = (time.perf_counter() - warm) / len(shown) if warm - began < seconds else (warm - began) / 2
+    example = (warm - began) / min(2, len(shown))
+    if warm - began < seconds:  # otherwise two have to be enough
+        judge.predict(run.readout, shown)
+        example = (time.perf_counter() - warm) / len(shown)
     epoch = step * run.batches.per_epoch + example * len(task.valid) / float(recipe.validate_every)
     return Pace(step, example, epoch)

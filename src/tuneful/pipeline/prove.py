@@ -97,11 +97,14 @@ def headline(
     best, verdict = comparison["baseline"], comparison["verdict"]
     theirs = _interval(measured[best][metric])
     chance = f"p {'< 0.001' if comparison['p'] < 0.001 else '= ' + format(comparison['p'], '.2g')}, {comparison['test']}"
+    absent = [b.name for b in against if b.failed]
+    which = "the only baseline that ran" if len(measured) == 1 else "the best baseline" + (" that ran" if absent else "")
+    missing = f"; not run: {', '.join(absent)}" if absent else ""
     if verdict == "worse":
         return f"The baseline wins: {best} reaches {name} of {theirs}, and the model only {_interval(ours)}, on {ours.n} test examples ({chance})."
     if verdict == "tie":
-        return f"The model reaches {reached}, a tie with the best baseline, {best}, which reaches {theirs} ({chance})."
-    return f"The model reaches {reached}, better than the best baseline, {best}, which reaches {theirs} ({chance})."
+        return f"The model reaches {reached}, a tie with {which}, {best}, which reaches {theirs} ({chance}){missing}."
+    return f"The model reaches {reached}, better than {which}, {best}, which reaches {theirs} ({chance}){missing}."
 
 
 def _predicted(task: Task, candidate: Candidate, x: np.ndarray, where: str) -> Floats:

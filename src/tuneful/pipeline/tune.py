@@ -31,6 +31,7 @@ from tuneful.core.trial import Point, Trial
 from tuneful.pipeline import files
 from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.codec import from_data
+from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.train import Run
 from tuneful.techniques.interfaces import Proposer, Scheduler, Step
@@ -83,6 +84,7 @@ class Search:
         self.device, self.model = device, model
         self.epochs = float(recipe.epochs)
         self.ended = ""
+        self._passed, self._trained = 0.0, 0.0  # seconds of this session that trials took, and those in which they trained
 
     def __iter__(self) -> Iterator[Beat]:
         self._tidy()
@@ -103,7 +105,10 @@ class Search:
                 step = last
                 trial = self._taken(step, trials)
             if trial is not None:
+                began, cost = time.monotonic(), trial.cost
                 yield from self._work(trial, step.epochs)
+                self._passed += time.monotonic() - began
+                self._trained += self.study.trial(trial.number).cost - cost
                 self.study.remember("spent", self.clock.spent)
 
     # ------------------------------------------------------------------------------------------------ what next
@@ -120,21 +125,23 @@ class Search:
             if trial.state == "paused" and not _reached(trial, _goal(trial)):
                 return Step(trial.number, _goal(trial), "it was interrupted")
         step = self.scheduler.next(trials, self.task.objective, self.epochs)
-        if self._must_finish(trials):
+        if self._must_finish(trials, step):
             step = self._finish_best(trials) or step
         if step.trial is None and self.clock.trials_left(len(trials)) <= 0:
             step = self._finish_best(trials)
             self.ended = "" if step else f"all {self.clock.budget.trials} trials of the budget have begun"
         return step
 
-    def _must_finish(self, trials: tuple[Trial, ...]) -> bool:
-        """Would the best trial not reach its full length any more if it had to wait for another one?"""
+    def _must_finish(self, trials: tuple[Trial, ...], step: Step) -> bool:
+        """Would the best trial not reach its full length any more if it had to wait for this step?"""
         best = self._best_unfinished(trials)
         if best is None or math.isinf(self.clock.left_for_search):
             return False
         need = _pace(best) * (self.epochs - _epoch(best))
         slowest = max(_pace(trial) for trial in trials if trial.last is not None)
-        return need + slowest * self.epochs / 3 > self.clock.left_for_search
+        more = step.epochs - (0.0 if step.trial is None else _epoch(self.study.trial(step.trial)))
+        around = max(1.0, self._passed / self._trained) if self._trained else 1.0  # storing and showing take time as well
+        return around * (need + slowest * max(more, self.epochs / 3)) > self.clock.left_for_search
 
     def _finish_best(self, trials: tuple[Trial, ...]) -> Step | None:
         """Bring the best trial to its end, unless one that has ended is better."""
@@ -185,6 +192,8 @@ class Search:
         path = folder / STATE
         try:
             run = self._run(trial, path)
+            for point in run.curve[len(trial.curve) :]:  # a study that was lost and is made again learns what its trials know
+                self.study.report(trial.number, point)
             # A process may have died between saving this state and telling the study of it: then there is nothing to train.
             there = bool(run.curve) and run.curve[-1].epoch >= until * (1 - 1e-6) and run.step < run.steps
             for point in () if there else run.walk():
@@ -195,7 +204,8 @@ class Search:
                 yield self._beat(trial.number, run, point)
                 if point is not None and point.epoch >= until * (1 - 1e-6) and run.step < run.steps and not run.ended:
                     break
-            if self.halt.due and run.step and not (run.curve or run.ended) and self.study.best() is None:
+            over = self.halt.due and not self.halt.requested
+            if over and run.step and not (run.curve or run.ended) and self.study.best() is None:
                 self.study.report(trial.number, run.look())  # time is up, and this is all that there is
         except (ModelError, RecipeError) as error:
             reason = str(error).splitlines()[0]
@@ -224,7 +234,10 @@ class Search:
         damage = ""
         if path.exists():
             try:
-                return Run.resume(self.task, path, model=self.model, device=self.device, halt=self.halt, save_to=path)
+                run = Run.resume(self.task, path, model=self.model, device=self.device, halt=self.halt, save_to=path)
+                if run.recipe.id == resolve(recipe, self.task).id:
+                    return run
+                damage = f"the state {path} belongs to another recipe"
             except StateError as error:
                 # It costs time but no result: made anew, the trial takes the same course.
                 damage = error.message

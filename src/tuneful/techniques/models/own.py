@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import PrivateAttr, field_validator
 from torch import nn
 
-from tuneful.core.config import Settings, nearest, show
+from tuneful.core.config import Auto, Settings, nearest, show
 from tuneful.core.errors import ModelError
 from tuneful.techniques.interfaces import Model
 
@@ -87,7 +87,7 @@ class Own(Model):
         return net
 
 
-def with_callable(model: Settings, given: Settings | None) -> Settings:
+def with_callable(model: Settings | Auto, given: Settings | None) -> Settings | Auto:
     """A model as a file tells it, with the callable of the user's own object where both name the same factory."""
     if isinstance(model, Own) and isinstance(given, Own) and model.factory == given.factory:
         return given.replace(arguments=model.arguments)
