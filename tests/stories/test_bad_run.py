@@ -402,12 +402,6 @@ def test_two_processes_do_not_work_on_one_run(nursery, until, tmp_path):
     nursery.wait(pid)
 
 
-def trials(folder: Path) -> list[tuple]:
-    return [
-        (t.number, t.dials, t.because, t.state, [(p.step, p.value) for p in t.curve]) for t in Study.open(folder).trials()
-    ]
-
-
 def test_ctrl_c_and_sigterm_stop_cleanly_and_the_run_goes_on_as_if_nothing_had_been(nursery, until, tmp_path):
     whole, words = tmp_path / "whole", [*LONG, "--home", tmp_path]
     assert nursery.wait(nursery.cli(*LONG, "--home", whole, said=tmp_path / "said")) == 0

@@ -142,7 +142,9 @@ def _with_ranges(text: str, ranges: Mapping[str, str]) -> str:
             # A technique of a list may be named alone: then its first setting is meant.
             path = key if key in left else section if section in left and "." in section else ""
             if path:
-                out.append(f"{f'# {setting[1]} = {json.dumps(left.pop(path))}':<34} # worth searching, in place of the line above")
+                out.append(
+                    f"{f'# {setting[1]} = {json.dumps(left.pop(path))}':<34} # worth searching, in place of the line above"
+                )
     return "\n".join(out) + "\n"
 
 
