@@ -78,7 +78,10 @@ def test_lists_change_what_auto_chose_and_none_empties_them(stripes):
     ("settings", "sentences"),
     [
         ({"learnin_rate": 1}, ["learnin_rate is not a setting; did you mean learning_rate?"]),
-        ({"optimizer": "adm"}, ["optimizer is 'adm'; it must be one of sgd, momentum, adam, adamw, adabound; did you mean adam?"]),
+        (
+            {"optimizer": "adm"},
+            ["optimizer is 'adm'; it must be one of sgd, momentum, adam, adamw, adabound; did you mean adam?"],
+        ),
         ({"optimizer": "sgd", "beta1": 0.5}, ["optimizer.beta1 is not a setting of sgd but of adam or adamw or adabound"]),
         (
             {"lr": -1, "epochs": 0, "dropout": 2},

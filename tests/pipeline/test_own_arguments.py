@@ -101,3 +101,12 @@ def test_a_model_object_does_not_undo_what_a_trial_proposes():
 def test_says_what_is_wrong_with_arguments(given, sentence):
     with pytest.raises(RecipeError, match=sentence):
         decode(words(*given))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("regularizers.smoothing.amount", "0.1"), ("smoothing", "0.1"), ("smoothing", "none")]
+)
+def test_what_the_user_fixes_is_not_searched(key, value):
+    # `optimize` puts its own dials before the user's words.
+    _, space = decode([Entry("regularizers.smoothing.amount", "0..0.2"), Entry(key, value)])
+    assert len(space) == 0

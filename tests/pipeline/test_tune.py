@@ -1,4 +1,4 @@
-"""A search: what it tries, whom it promotes, when it stops; and that it is the same search however often it is interrupted."""
+"""A search: what it tries, whom it promotes, what fails, when it stops, what it keeps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
 from tuneful.core.budget import Budget, Clock
@@ -21,7 +20,6 @@ from tuneful.core.task import Objective
 from tuneful.core.trial import Point, Trial
 from tuneful.pipeline.codec import from_data, from_mapping
 from tuneful.pipeline.defaults import resolve
-from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.train import Run
 from tuneful.pipeline.tune import KEPT, STATE, Search
 from tuneful.techniques.models import Own
@@ -34,9 +32,7 @@ LENGTH = {"epochs": 9, "batch_size": 50, "validate_every": 1, "threads": 1, "ave
 def searched(task, folder, budget="12 trials", spent=0.0, base=None, **settings: Any) -> Search:
     """A search ready to go, or to go on; words that are not settings go to it."""
     words = {
-        k: settings.pop(k)
-        for k in ("proposer", "scheduler", "halt", "model")
-        if k in settings and not isinstance(settings[k], str)
+        k: settings.pop(k) for k in ("proposer", "scheduler", "model") if k in settings and not isinstance(settings[k], str)
     }
     own = words.get("model")
     told = {**LENGTH, **(SPACE if own is None and base is None else {}), **settings}
@@ -341,84 +337,6 @@ def test_a_budget_that_ends_before_the_first_step_is_told_with_exit_3(flowers, t
         search.candidate()
     assert caught.value.exit_code == 3
     assert len(done(searched(flowers, tmp_path, "3s")).study.trials()) > 1  # and the study can be used
-
-
-# Interruptions
-
-
-class Restless(Halt):
-    """Asks for a stop when it has been asked so often whether one is due."""
-
-    left = 0
-
-    @property
-    def due(self) -> bool:
-        self.left -= 1
-        self.requested = self.requested or self.left <= 0
-        return self.requested
-
-
-@pytest.fixture(scope="module")
-def undisturbed(flowers, tmp_path_factory):
-    torch.set_num_threads(1)
-    return done(searched(flowers, tmp_path_factory.mktemp("undisturbed"), "10 trials", proposer=TPE(startup=4)))
-
-
-def states(search: Search) -> dict[int, bytes]:
-    found = {}
-    for trial in search.study.trials():
-        path = search.study.trial_folder(trial.number) / STATE
-        if path.exists():
-            found[trial.number] = bits(Run.resume(search.task, path, device="cpu").network)
-    return found
-
-
-def bits(network: nn.Module) -> bytes:
-    return b"".join(tensor.numpy().tobytes() for tensor in network.state_dict().values())
-
-
-def test_stopped_on_request_in_the_middle_of_every_trial_it_is_the_same_search(flowers, tmp_path, undisturbed):
-    dice, stops = random.Random(3), 0
-    while True:
-        halt = Restless()
-        halt.left = dice.randrange(2, 16)
-        search = done(searched(flowers, tmp_path, "10 trials", proposer=TPE(startup=4), halt=halt))
-        if not halt.requested:
-            break
-        assert search.ended == "it was asked to stop"
-        stops += 1
-    assert stops > 10
-    assert told(search) == told(undisturbed)
-    assert states(search) == states(undisturbed)
-
-
-def damaged(data: bytes, how: str) -> bytes:
-    return {"cut": data[: len(data) // 2], "flipped": data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]}[how]
-
-
-@pytest.mark.parametrize("how", ["cut", "flipped"])
-def test_a_damaged_state_is_told_and_its_trial_is_trained_anew_to_the_same_bits(flowers, tmp_path, undisturbed, how):
-    halt = Restless()
-    halt.left = 60
-    search = done(searched(flowers, tmp_path, "10 trials", proposer=TPE(startup=4), halt=halt))
-    broken = [search.study.trial_folder(t.number) / STATE for t in search.study.trials()]
-    assert len(broken) > 3
-    for path in broken:
-        path.write_bytes(damaged(path.read_bytes(), how))
-    search = done(searched(flowers, tmp_path, "10 trials", proposer=TPE(startup=4)))
-    assert told(search) == told(undisturbed)
-    notes = [note for t in search.study.trials() for p in t.curve for note in p.notes]
-    assert notes
-    assert all("state.safetensors is damaged" in note and "is trained anew" in note for note in notes)
-    best = search.study.best()
-    path = search.study.trial_folder(best.number) / STATE
-    whole = bits(Run.resume(flowers, path, device="cpu").network)
-    path.write_bytes(damaged(path.read_bytes(), how))
-    trial, candidate = search.candidate()  # also when all is done: the result was promised
-    assert trial.number == best.number
-    assert bits(candidate.network) == whole
-    assert candidate.value == best.last.value
-    assert bits(Run.resume(flowers, path, device="cpu").network) == whole
 
 
 # What stays on the disk

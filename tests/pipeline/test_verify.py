@@ -29,7 +29,7 @@ def write(place: Path, name: str, bias: float = 0.0, digests: str = "abc", loss:
 def test_equal_trainings_are_exact_though_they_took_other_times(place):
     verdict = compared(place, 0, 3, (2,), 1.0)
     assert verdict.exact
-    assert str(verdict) == "EXACT: trial 0, 3 steps, 1 kills (after steps 2), 2 tensors and the curve"
+    assert str(verdict) == "EXACT: trial 0, 3 steps, 1 kill (after step 2), 2 tensors and the curve"
 
 
 def test_a_step_made_again_after_a_kill_must_be_the_same(place):
@@ -46,7 +46,7 @@ def test_the_first_step_and_tensor_that_differ_are_named(place):
     verdict = compared(place, 0, 3, (1,), 1.0)
     assert not verdict.exact
     assert verdict.parted == "the weights part in step 2; tensor net.bias differs in 1 of 8 bytes"
-    assert str(verdict).startswith("PARTED: trial 0, 3 steps, 1 kills (after steps 1): the weights part in step 2")
+    assert str(verdict).startswith("PARTED: trial 0, 3 steps, 1 kill (after step 1): the weights part in step 2")
 
 
 def test_a_curve_that_differs_is_no_equality(place):

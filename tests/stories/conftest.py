@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -9,9 +11,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from tuneful.cli import main
 
 
 class Nursery:
@@ -59,6 +64,42 @@ class Nursery:
         self.process.stdout.close()
 
 
+def _called(*words: object) -> SimpleNamespace:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main([str(word) for word in words])
+    return SimpleNamespace(code=code, out=out.getvalue(), err=err.getvalue())
+
+
+def _refused(*words: object) -> str:
+    said = _called(*words)
+    assert said.code == 2, said.err
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    return said.err[said.err.index("error: ") :]
+
+
+@pytest.fixture(scope="session")
+def tuneful() -> Callable[..., Any]:
+    """A command in this process: `tuneful("show", run)` -> code, out, err."""
+    return _called
+
+
+@pytest.fixture(scope="session")
+def refused() -> Callable[..., str]:
+    """A command that must end with code 2 and a sentence: what it says, from its error on."""
+    return _refused
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small run that is finished; copy it before it is changed."""
+    home = tmp_path_factory.mktemp("finished")
+    said = _called("train", "digits", "limit=200", "threads=1", "model=linear", "epochs=2", "--home", home, "--name", "few")
+    assert said.code == 0, said.err
+    return home / "few"
+
+
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
     one = Nursery()
@@ -68,12 +109,12 @@ def nursery() -> Iterator[Nursery]:
 
 @pytest.fixture(scope="session")
 def until() -> Callable[..., None]:
-    """`until(lambda: ...)` waits for a fact, and fails when it does not come."""
+    """`until(lambda: ...)` waits for a fact, and fails when it does not come; told() says what is known then."""
 
-    def wait(fact: Callable[[], Any], within: float = 60.0) -> None:
+    def wait(fact: Callable[[], Any], told: Callable[[], str] = str, within: float = 60.0) -> None:
         last = time.monotonic() + within
         while not fact():
-            assert time.monotonic() < last, "it did not happen in time"
+            assert time.monotonic() < last, f"it did not happen in time; {told()}"
             time.sleep(0.0005)
 
     return wait

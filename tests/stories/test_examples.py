@@ -62,9 +62,8 @@ def test_the_command_line_in_the_own_network_is_right(home, monkeypatch, capsys)
     from tuneful.cli import main
 
     monkeypatch.chdir(EXAMPLES.parent)
-    line = re.search(r"^ +tuneful tune (.*?\n?.*?)--budget", (EXAMPLES / "own_network.py").read_text("utf-8"), re.M | re.S)[
-        1
-    ]
+    told = example("own_network").__doc__
+    line = told[told.index("tuneful tune") :].partition("--budget")[0].removeprefix("tuneful tune")
     words = shlex.split(line.replace("\\\n", " "))
     assert main(["check", *words, "limit=200"]) == 0
     assert "own factory=examples/own_network.py:Net" in capsys.readouterr().out
@@ -77,6 +76,6 @@ def test_adabound_in_plain_pytorch_learns():
 
 def test_a_run_goes_on_after_a_break_where_it_was(capsys):
     candidate = example("own_loop").run_as_iterator(epochs=3.0, enough=0.0)  # breaks at the first point
-    epochs = [int(text) for text in re.findall(r"^epoch (\d+):", capsys.readouterr().out, re.M)]
+    epochs = [int(text) for text in re.findall(r"^epoch (\d+):", capsys.readouterr().out, re.MULTILINE)]
     assert epochs == [1, 2, 3]
     assert candidate.steps == 3 * (1079 // 32)

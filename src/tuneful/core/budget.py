@@ -54,7 +54,7 @@ class Budget:
 
     def __str__(self) -> str:
         time_part = "" if self.seconds is None else span(self.seconds)
-        trial_part = "" if self.trials is None else f"{self.trials} trials"
+        trial_part = "" if self.trials is None else f"{self.trials} trial{'' if self.trials == 1 else 's'}"
         return ", ".join(part for part in (time_part, trial_part) if part)
 
 

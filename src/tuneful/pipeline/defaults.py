@@ -125,5 +125,5 @@ def dials(task: Task, recipe: Recipe) -> dict[str, str]:
     if len(task.train) >= 2_000:
         found["batch_size"] = ",".join(str(b) for b in (64, 128, 256) if b <= len(task.train) // 8)
     if task.kind != "regression" and len(task.shape) == 3 and len(task.train) >= SOFT_FROM:
-        found["regularizers.smoothing"] = "0..0.2"
+        found["regularizers.smoothing.amount"] = "0..0.2"
     return found

@@ -23,10 +23,10 @@ from typing import Any
 
 from tuneful.core import storage
 from tuneful.core.artifact import Artifact
-from tuneful.core.budget import Budget, Clock, span
+from tuneful.core.budget import Budget, Clock
 from tuneful.core.config import Settings
 from tuneful.core.errors import ModelError, RecipeError, StudyError
-from tuneful.core.recipe import Recipe
+from tuneful.core.recipe import LISTS, Recipe
 from tuneful.core.space import Space
 from tuneful.core.study import Study
 from tuneful.core.task import Task
@@ -35,16 +35,16 @@ from tuneful.pipeline import defaults, files
 from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.codec import Entry, decode, from_data
 from tuneful.pipeline.job import Job, from_settings
+from tuneful.pipeline.keys import Keys
 from tuneful.pipeline.limits import Halt
-from tuneful.pipeline.pace import measure_pace
+from tuneful.pipeline.pace import fitted, narrowed
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.prove import prove
 from tuneful.pipeline.ship import ship
+from tuneful.pipeline.step import arithmetic
 from tuneful.pipeline.tune import Beat, Search
 from tuneful.report import Story, write
 
-FULL_RUNS = 8  # so many full trainings should fit into the time for searching,
-FEW_RUNS = 2.5  # or so many, where a training would have fewer than ten epochs
 SHIPPING = 8.0  # seconds kept for export, parity and report: measured, LOG.md
 PROVING = 0.1  # share of the budget for the baselines, at least 2 and at most 60 seconds
 
@@ -130,6 +130,7 @@ class Work:
         self.clock = clock
         with self._timed("plan"):
             recipe, plan = self._planned(task, recipe, clock, old)
+            space = narrowed(space, recipe)
         with self._timed("study"):
             study = Study.create(folder, old.name if old else folder.name, task, space)
         job.write(folder)
@@ -143,7 +144,7 @@ class Work:
             self.ended = "it was finished before"
             self.result = self._reopened(study, task, folder, evidence)
             return
-        what = "training one recipe" if not len(space) else f"searching {len(space)} settings: {', '.join(space.as_data())}"
+        what = "training one recipe" if not len(space) else f"searching {', '.join(space.as_data())}"
         yield Stage("search", f"{what}, {plan}")
         search = Search(study, task, recipe, space, clock, proposer=job.proposer, scheduler=job.scheduler, halt=self.halt,
                         device=self.device, model=self.model)  # fmt: skip
@@ -165,8 +166,12 @@ class Work:
         if self.job.mode == "optimize" and not len(space):
             told = {entry.key for entry in self.job.entries}
             resolved = defaults.resolve(recipe, task)
-            own = [Entry(key, value) for key, value in defaults.dials(task, resolved).items()]
+            # Who names a list ("regularizers=none") means all of it.
+            dials = defaults.dials(task, resolved).items()
+            own = [Entry(key, value) for key, value in dials if key.partition(".")[0] not in told.intersection(LISTS)]
             recipe, space = decode([*own, *self.job.entries], task, self._base())
+            # The search begins at the defaults, not in the middles of the ranges.
+            recipe = recipe.replace({dial.path: value for dial in space if dial.holds(value := resolved.get(dial.path))})
             if not len(space):
                 raise RecipeError(
                     f"every setting that optimize would vary is fixed ({', '.join(sorted(told))})", "use `tuneful train`"
@@ -187,22 +192,8 @@ class Work:
         limited = clock.budget.seconds is not None and self.job.mode != "train"
         if recipe.epochs != "auto" or not limited:
             return resolved, f"{resolved.epochs:g} epochs at most"
-        share = 0.01 * clock.left
-        pace = measure_pace(task, resolved, share, self.device)
-        if recipe.threads == "auto" and int(resolved.threads) > 1:
-            alone = resolved.replace("threads", 1)
-            if (one := measure_pace(task, alone, share, self.device)).epoch < pace.epoch:
-                why = f"an epoch takes {span(one.epoch)} with one thread and {span(pace.epoch)} with {resolved.threads}"
-                resolved, pace = alone.because("threads", why), one
-        # Proving looks at every example of valid and test, shipping at some of valid; a last validation may begin at the end.
-        clock.reserve += 1.1 * pace.example * (2 * len(task.valid) + len(task.test) + 1024)
-        fit = _length(clock.left_for_search / pace.epoch)
-        if fit < float(resolved.epochs):
-            why = f"of the time for searching an epoch takes {span(pace.epoch)}; several trainings have to fit"
-            shorter = recipe.replace(epochs=fit, threads=resolved.threads).because("epochs", why)
-            if "threads" in resolved.reasons:
-                shorter = shorter.because("threads", resolved.reasons["threads"])
-            resolved = defaults.resolve(shorter, task)
+        told = any(Keys().resolve(entry.key)[0].partition(".")[0] == "model" for entry in self.job.entries)
+        resolved = fitted(task, recipe, clock, free_width=not told and self.model is None, device=self.device)
         return resolved, f"{resolved.epochs:g} epochs at most"
 
     # ------------------------------------------------------------------------------------------------ finish
@@ -212,7 +203,8 @@ class Work:
         yield Stage("prove", f"opening the test split for trial {trial.number}")
         with self._timed("prove"):
             left = max(1.0, min(max(60.0, self._proving(clock.budget)), clock.left - SHIPPING))
-            evidence = prove(task, candidate, seconds=left, reason=f"to prove trial {trial.number} of {study.name}")
+            with arithmetic(int(candidate.recipe.threads)):
+                evidence = prove(task, candidate, seconds=left, reason=f"to prove trial {trial.number} of {study.name}")
         evidence["command"] = self.job.command
         evidence["search"] = {
             "trials": len(study.trials()),
@@ -291,11 +283,6 @@ def _load_ahead() -> None:
     ):
         with contextlib.suppress(ImportError):  # whoever needs it says so
             importlib.import_module(name)
-
-
-def _length(affordable: float) -> float:
-    """Epochs of a full training when so many epochs are affordable in all: an eighth, or up to ten where that were fewer."""
-    return float(max(1, int(max(affordable / FULL_RUNS, min(10.0, affordable / FEW_RUNS)))))
 
 
 def _suits(mode: str, space: Space) -> None:

@@ -192,7 +192,9 @@ class Search:
         path = folder / STATE
         try:
             run = self._run(trial, path)
-            for point in run.curve[len(trial.curve) :]:  # a study that was lost and is made again learns what its trials know
+            for point in run.curve[
+                len(trial.curve) :
+            ]:  # a study that was lost and is made again learns what its trials know
                 self.study.report(trial.number, point)
             # A process may have died between saving this state and telling the study of it: then there is nothing to train.
             there = bool(run.curve) and run.curve[-1].epoch >= until * (1 - 1e-6) and run.step < run.steps

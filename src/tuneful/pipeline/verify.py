@@ -72,7 +72,8 @@ class Verdict:
             True: "; the weights that the run kept are the same too",
             False: "; the run itself kept other weights",
         }
-        how = f"{len(self.killed_at)} kills (after steps {', '.join(map(str, self.killed_at))})"
+        many = "" if len(self.killed_at) == 1 else "s"
+        how = f"{len(self.killed_at)} kill{many} (after step{many} {', '.join(map(str, self.killed_at))})"
         if self.exact:
             return f"EXACT: trial {self.trial}, {self.steps} steps, {how}, {self.tensors} tensors and the curve{kept[self.same_as_kept]}"
         return f"PARTED: trial {self.trial}, {self.steps} steps, {how}: {self.parted}"
@@ -112,7 +113,7 @@ class Verification:
             if kept.exists():
                 shutil.copy2(kept, place / "kept.safetensors")
             _write_order(place, Job.read(self.folder), study.about["fingerprint"], found.recipe, self.steps)
-            yield f"training trial {found.number} undisturbed, and beside it a copy that is killed {self.kills} times"
+            yield f"training trial {found.number} undisturbed, and beside it a copy that is killed {self.kills} time{'' if self.kills == 1 else 's'}"
             alone = _Child(place, "undisturbed")
             try:
                 killed_at: list[int] = []

@@ -1,0 +1,126 @@
+"""A search that is asked to stop again and again, or finds its states damaged, is the search that nothing disturbed."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tuneful.core.budget import Budget, Clock
+from tuneful.core.study import Study
+from tuneful.core.task import Task
+from tuneful.pipeline.codec import from_mapping
+from tuneful.pipeline.defaults import resolve
+from tuneful.pipeline.limits import Halt
+from tuneful.pipeline.train import Run
+from tuneful.pipeline.tune import STATE, Search
+from tuneful.techniques.search import TPE
+
+SETTINGS = {
+    "lr": "1e-4..1", "width": "4..32", "model": "mlp", "depth": 1, "optimizer": "momentum", "dropout": 0.2, "early_stopping": "off",
+    "epochs": 9, "batch_size": 50, "validate_every": 1, "threads": 1, "averaging": 0.9,
+}  # fmt: skip
+
+
+def searched(task: Task, folder: Path, halt: Halt | None = None) -> Search:
+    """A search begun, or gone on with, until it ends or is asked to stop."""
+    recipe, space = from_mapping(SETTINGS, task)
+    study = Study.create(folder, "s", task, space)
+    clock = Clock(Budget(trials=8))
+    search = Search(study, task, resolve(recipe, task), space, clock, proposer=TPE(startup=4), halt=halt, device="cpu")
+    for _ in search:
+        pass
+    return search
+
+
+def told(search: Search) -> list[tuple]:
+    """What the study knows, without times."""
+    return [
+        (
+            t.number,
+            t.dials,
+            t.because,
+            t.state,
+            t.ended_because,
+            [(p.step, p.value, p.train_loss, p.valid_loss, p.lr) for p in t.curve],
+        )
+        for t in search.study.trials()
+    ]
+
+
+class Restless(Halt):
+    """Asks for a stop when it has been asked so often whether one is due."""
+
+    left = 0
+
+    @property
+    def due(self) -> bool:
+        self.left -= 1
+        self.requested = self.requested or self.left <= 0
+        return self.requested
+
+
+@pytest.fixture(scope="module")
+def undisturbed(flowers, tmp_path_factory):
+    torch.set_num_threads(1)
+    return searched(flowers, tmp_path_factory.mktemp("undisturbed"))
+
+
+def states(search: Search) -> dict[int, bytes]:
+    found = {}
+    for trial in search.study.trials():
+        path = search.study.trial_folder(trial.number) / STATE
+        if path.exists():
+            found[trial.number] = bits(Run.resume(search.task, path, device="cpu").network)
+    return found
+
+
+def bits(network: nn.Module) -> bytes:
+    return b"".join(tensor.numpy().tobytes() for tensor in network.state_dict().values())
+
+
+def test_stopped_on_request_in_the_middle_of_every_trial_it_is_the_same_search(flowers, tmp_path, undisturbed):
+    dice, stops = random.Random(3), 0
+    while True:
+        halt = Restless()
+        halt.left = dice.randrange(2, 24)
+        search = searched(flowers, tmp_path, halt)
+        if not halt.requested:
+            break
+        assert search.ended == "it was asked to stop"
+        stops += 1
+    assert stops > 5
+    assert told(search) == told(undisturbed)
+    assert states(search) == states(undisturbed)
+
+
+def damaged(data: bytes, how: str) -> bytes:
+    return {"cut": data[: len(data) // 2], "flipped": data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]}[how]
+
+
+@pytest.mark.parametrize("how", ["cut", "flipped"])
+def test_a_damaged_state_is_told_and_its_trial_is_trained_anew_to_the_same_bits(flowers, tmp_path, undisturbed, how):
+    halt = Restless()
+    halt.left = 60
+    search = searched(flowers, tmp_path, halt)
+    broken = [search.study.trial_folder(t.number) / STATE for t in search.study.trials()]
+    assert len(broken) > 3
+    for path in broken:
+        path.write_bytes(damaged(path.read_bytes(), how))
+    search = searched(flowers, tmp_path)
+    assert told(search) == told(undisturbed)
+    notes = [note for t in search.study.trials() for p in t.curve for note in p.notes]
+    assert notes
+    assert all("state.safetensors is damaged" in note and "is trained anew" in note for note in notes)
+    best = search.study.best()
+    path = search.study.trial_folder(best.number) / STATE
+    whole = bits(Run.resume(flowers, path, device="cpu").network)
+    path.write_bytes(damaged(path.read_bytes(), how))
+    trial, candidate = search.candidate()  # also when all is done: the result was promised
+    assert trial.number == best.number
+    assert bits(candidate.network) == whole
+    assert candidate.value == best.last.value
+    assert bits(Run.resume(flowers, path, device="cpu").network) == whole
