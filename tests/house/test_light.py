@@ -75,5 +75,8 @@ def test_help_takes_less_than_half_a_second_of_cpu():
 
 def test_the_core_loads_in_less_than_three_tenths_of_a_second(modules):
     code = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
-    limit = 0.3 + cpu_seconds(0, sys.executable, "-c", "pass")
+    bare = cpu_seconds(0, sys.executable, "-c", "pass")
+    # On a machine that is slow at the moment pydantic, the one thing that core cannot do without, is slow as well.
+    pydantic = cpu_seconds(0, sys.executable, "-c", "import pydantic") - bare
+    limit = bare + max(0.3, 3 * pydantic)
     assert cpu_seconds(limit, sys.executable, "-c", code, *inside("tuneful.core", modules)) < limit

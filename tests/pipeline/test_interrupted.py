@@ -74,7 +74,7 @@ def states(search: Search) -> dict[int, bytes]:
     for trial in search.study.trials():
         path = search.study.trial_folder(trial.number) / STATE
         if path.exists():
-            found[trial.number] = bits(Run.resume(search.task, path, device="cpu").network)
+            found[trial.number] = bits(Run.resume(search.task, path, device="cpu").readout)
     return found
 
 
@@ -117,10 +117,10 @@ def test_a_damaged_state_is_told_and_its_trial_is_trained_anew_to_the_same_bits(
     assert all("state.safetensors is damaged" in note and "is trained anew" in note for note in notes)
     best = search.study.best()
     path = search.study.trial_folder(best.number) / STATE
-    whole = bits(Run.resume(flowers, path, device="cpu").network)
+    whole = bits(Run.resume(flowers, path, device="cpu").readout)
     path.write_bytes(damaged(path.read_bytes(), how))
     trial, candidate = search.candidate()  # also when all is done: the result was promised
     assert trial.number == best.number
     assert bits(candidate.network) == whole
     assert candidate.value == best.last.value
-    assert bits(Run.resume(flowers, path, device="cpu").network) == whole
+    assert bits(Run.resume(flowers, path, device="cpu").readout) == whole
