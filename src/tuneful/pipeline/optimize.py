@@ -171,7 +171,10 @@ class Work:
             own = [Entry(key, value) for key, value in dials if key.partition(".")[0] not in told.intersection(LISTS)]
             recipe, space = decode([*own, *self.job.entries], task, self._base())
             # The search begins at the defaults, not in the middles of the ranges.
-            recipe = recipe.replace({dial.path: value for dial in space if dial.holds(value := resolved.get(dial.path))})
+            for dial in space:
+                with contextlib.suppress(RecipeError):  # a technique that the defaults leave out
+                    value = resolved.get(dial.path)
+                    recipe = recipe.replace(dial.path, value) if dial.holds(value) else recipe
             if not len(space):
                 raise RecipeError(
                     f"every setting that optimize would vary is fixed ({', '.join(sorted(told))})", "use `tuneful train`"
