@@ -22,7 +22,7 @@ from tuneful.techniques.optimizers import AdamW
 from tuneful.techniques.regularizers import Averaging, Dropout, EarlyStopping, Smoothing
 from tuneful.techniques.schedules import Linear
 
-ONE_THREAD = 3e7  # multiply-adds a step below which a second thread costs more than it brings (LOG.md)
+ONE_THREAD = 1e8  # multiply-adds a step below which a second thread costs more than it brings (LOG.md)
 SOFT_FROM = 10_000  # images from which labels are smoothed: with few it costs log loss and calibration for nothing (LOG.md)
 
 
