@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from tuneful.core.config import comments
 from tuneful.core.errors import ModelError, RecipeError
+from tuneful.core.form import Form
 from tuneful.techniques.inits import He, apply_
 from tuneful.techniques.interfaces import Model
-from tuneful.techniques.models import MLP, TABLE, ConvNet, Linear, Own, Size, check, size
+from tuneful.techniques.models import MLP, TABLE, ConvNet, Linear, Own, Size, check, make, size
 from tuneful.techniques.regularizers import Dropout
 
 OURS = [
@@ -78,23 +79,23 @@ def test_says_its_kind_source_and_cost_and_comments_each_field(kind: str):
 @pytest.mark.parametrize("shape", IMAGES)
 @pytest.mark.parametrize("model", OURS, ids=str)
 def test_serves_images_of_any_size_from_4x4(model: Model, shape: tuple[int, ...]):
-    net = model.build(shape, 7)
+    net = model.build(Form.of(shape, 7))
     apply_(net, He(), seed=0)
-    assert check(net, shape, 7).parameters == sum(p.numel() for p in net.parameters())
+    assert check(net, Form.of(shape, 7)).parameters == sum(p.numel() for p in net.parameters())
     net(torch.randn(2, *shape)).sum().backward()
     assert all(p.grad is not None for p in net.parameters())
 
 
 @pytest.mark.parametrize("model", OURS[:4], ids=str)
 def test_serves_tables(model: Model):
-    check(model.build((5,), 1), (5,), 1)
+    check(model.build(Form.of((5,), 1)), Form.of((5,), 1))
 
 
 def test_a_convnet_refuses_a_table_and_a_tiny_image():
-    with pytest.raises(ModelError, match=r"the data have shape \[5\]"):
-        ConvNet().build((5,), 2)
+    with pytest.raises(ModelError, match=r"model.convnet takes image and spectrogram data; these are vector of 5"):
+        make(ConvNet(), Form.of((5,), 2))
     with pytest.raises(ModelError, match="images of 4x4 or more; these are 3x9"):
-        ConvNet().build((1, 3, 9), 2)
+        ConvNet().build(Form.of((1, 3, 9), 2))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_a_convnet_refuses_a_table_and_a_tiny_image():
     [(4, [4], 4), (8, [4, 8], 4), (16, [4, 8, 16], 4), (28, [4, 8, 16], 3), (32, [4, 8, 16], 4), (64, [4, 8, 16, 16], 4)],
 )
 def test_a_convnet_halves_the_picture_and_doubles_the_channels(side: int, channels: list[int], last: int):
-    net = ConvNet(width=4, depth=1).build((1, side, side), 2)
+    net = ConvNet(width=4, depth=1).build(Form.of((1, side, side), 2))
     assert [m.out_channels for m in net.modules() if isinstance(m, nn.Conv2d)] == channels
     assert isinstance(net, nn.Sequential)
     assert net[: len(channels)](torch.zeros(1, 1, side, side)).shape == (1, channels[-1], last, last)
@@ -110,14 +111,14 @@ def test_a_convnet_halves_the_picture_and_doubles_the_channels(side: int, channe
 
 @pytest.mark.parametrize("model", [MLP(), ConvNet()], ids=str)
 def test_has_places_for_dropout(model: Model):
-    net = model.build((1, 8, 8), 3)
+    net = model.build(Form.of((1, 8, 8), 3))
     Dropout(rate=0.5).prepare(net)
     assert any(isinstance(m, nn.Dropout) and m.p == 0.5 for m in net.modules())
 
 
 def test_size_counts_an_mlp_as_by_hand():
-    net = MLP(width=10, depth=2).build((4,), 3)
-    assert size(net, (4,)) == Size(
+    net = MLP(width=10, depth=2).build(Form.of((4,), 3))
+    assert size(net, Form.of((4,), 1)) == Size(
         parameters=4 * 10 + 10 + 10 * 10 + 10 + 10 * 3 + 3, multiply_adds=4 * 10 + 10 * 10 + 10 * 3
     )
 
@@ -129,22 +130,22 @@ def test_size_counts_lenet5_as_published():
         *(nn.Flatten(), nn.Linear(400, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, 10)),
     )
     convolutions = 28 * 28 * 6 * 25 + 10 * 10 * 16 * 6 * 25
-    assert size(lenet, (1, 28, 28)) == Size(61706, convolutions + 400 * 120 + 120 * 84 + 84 * 10)
+    assert size(lenet, Form.of((1, 28, 28), 1)) == Size(61706, convolutions + 400 * 120 + 120 * 84 + 84 * 10)
 
 
 def test_size_counts_groups_and_transposed_windows():
-    assert size(nn.Conv2d(4, 8, 3, padding=1, groups=4, bias=False), (4, 5, 5)) == Size(8 * 9, 25 * 8 * 9)
-    assert size(nn.ConvTranspose2d(4, 6, 2, stride=2, bias=False), (4, 5, 5)) == Size(4 * 6 * 4, 4 * 25 * 6 * 4)
+    assert size(nn.Conv2d(4, 8, 3, padding=1, groups=4, bias=False), Form.of((4, 5, 5), 1)) == Size(8 * 9, 25 * 8 * 9)
+    assert size(nn.ConvTranspose2d(4, 6, 2, stride=2, bias=False), Form.of((4, 5, 5), 1)) == Size(4 * 6 * 4, 4 * 25 * 6 * 4)
 
 
 def test_a_check_leaves_the_network_and_the_global_dice_as_they_were():
-    net = nn.Sequential(ConvNet().build((1, 8, 8), 3), nn.Identity())
+    net = nn.Sequential(ConvNet().build(Form.of((1, 8, 8), 3)), nn.Identity())
     net[0].eval()  # mixed modes come back as they were
     state = {k: v.clone() for k, v in net.state_dict().items()}
     modes = [m.training for m in net.modules()]
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    check(net, (1, 8, 8), 3)
+    check(net, Form.of((1, 8, 8), 3))
     assert torch.equal(torch.get_rng_state(), before)
     assert [m.training for m in net.modules()] == modes
     assert all(torch.equal(v, state[k]) for k, v in net.state_dict().items())
@@ -173,36 +174,36 @@ class Gives(nn.Module):
 )
 def test_a_network_that_does_not_fit_is_told_in_a_sentence(net: nn.Module, sentence: str):
     with pytest.raises(ModelError, match=sentence) as caught:
-        check(net, (4,), 3)
+        check(net, Form.of((4,), 3))
     assert caught.value.hint
 
 
 def test_a_network_that_fails_is_the_cause_of_our_error():
     with pytest.raises(ModelError) as caught:
-        size(nn.Linear(5, 3), (4,))
+        size(nn.Linear(5, 3), Form.of((4,), 1))
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
 def test_own_builds_from_a_file_with_the_modules_beside_it(net_py: Path):
-    net = Own(factory=f"{net_py}:Net", arguments={"width": 16}).build((3,), 2)
-    assert check(net, (3,), 2) == Size(3 * 16 + 16 + 16 * 2 + 2, 3 * 16 + 16 * 2)
+    net = Own(factory=f"{net_py}:Net", arguments={"width": 16}).build(Form.of((3,), 2))
+    assert check(net, Form.of((3,), 2)) == Size(3 * 16 + 16 + 16 * 2 + 2, 3 * 16 + 16 * 2)
     assert str(net_py.parent) not in sys.path
-    assert isinstance(Own(factory=f"{net_py}:Net.Inner").build((3,), 2), nn.Linear)
-    assert isinstance(Own(factory=f"{net_py}:any_names", arguments={"a": 3, "b": 2}).build((3,), 2), nn.Linear)
+    assert isinstance(Own(factory=f"{net_py}:Net.Inner").build(Form.of((3,), 2)), nn.Linear)
+    assert isinstance(Own(factory=f"{net_py}:any_names", arguments={"a": 3, "b": 2}).build(Form.of((3,), 2)), nn.Linear)
 
 
 def test_own_reads_a_changed_file_again(net_py: Path):
     own = Own(factory=f"{net_py}:Net")
-    assert type(own.build((3,), 2)) is type(own.build((3,), 2))
+    assert type(own.build(Form.of((3,), 2))) is type(own.build(Form.of((3,), 2)))
     net_py.write_text(NET_FILE.replace("width=8", "width=9"))
-    assert own.build((3,), 2).layers[1].out_features == 9  # type: ignore[union-attr,index]
+    assert own.build(Form.of((3,), 2)).layers[1].out_features == 9  # type: ignore[union-attr,index]
 
 
 def test_own_builds_from_a_package_and_from_the_working_directory(net_py: Path, monkeypatch: pytest.MonkeyPatch):
     own = Own(factory="torch.nn:Linear", arguments={"in_features": 3, "out_features": 2})
-    assert isinstance(own.build((3,), 2), nn.Linear)
+    assert isinstance(own.build(Form.of((3,), 2)), nn.Linear)
     monkeypatch.chdir(net_py.parent)
-    assert isinstance(Own(factory="net:Net").build((3,), 2), nn.Module)
+    assert isinstance(Own(factory="net:Net").build(Form.of((3,), 2)), nn.Module)
     del sys.modules["net"]
 
 
@@ -227,19 +228,19 @@ def test_own_says_what_is_wrong_with_a_factory(net_py: Path, name: str, argument
     (net_py.parent / "needs.py").write_text("import not_there_at_all\n")
     (net_py.parent / "shy.py").write_text("def Net(outputs, depth): ...\n")
     with pytest.raises(ModelError, match=sentence):
-        Own(factory=f"{net_py.parent}/{name}", arguments=arguments).build((3,), 2)
+        Own(factory=f"{net_py.parent}/{name}", arguments=arguments).build(Form.of((3,), 2))
 
 
 def test_own_keeps_the_factorys_error_as_the_cause(net_py: Path):
     with pytest.raises(ModelError) as caught:
-        Own(factory=f"{net_py}:raises").build((3,), 2)
+        Own(factory=f"{net_py}:raises").build(Form.of((3,), 2))
     assert isinstance(caught.value.__cause__, KeyError)
 
 
 @pytest.mark.parametrize("factory", ["no_such_package_here:Net", "json.no_such_part:Net"])
 def test_own_says_that_a_module_is_not_found(factory: str):
     with pytest.raises(ModelError, match=r"names the module .* which is not found"):
-        Own(factory=factory).build((3,), 2)
+        Own(factory=factory).build(Form.of((3,), 2))
 
 
 def test_own_refuses_a_factory_without_a_name():
@@ -253,11 +254,11 @@ def test_own_takes_a_callable_and_keeps_it_through_replace():
             super().__init__(inputs[0], outputs, bias)
 
     own = Own.of(Local, bias=False)
-    assert isinstance(own.build((3,), 2), Local)
-    biased = own.replace(arguments={"bias": True}).build((3,), 2)
+    assert isinstance(own.build(Form.of((3,), 2)), Local)
+    biased = own.replace(arguments={"bias": True}).build(Form.of((3,), 2))
     assert isinstance(biased, Local)
     assert biased.bias is not None
     read_back = Own.parse(own.as_data())  # a recipe in a file knows the name alone
     with pytest.raises(ModelError, match="made inside a function and cannot be found again"):
-        read_back.build((3,), 2)
-    assert isinstance(Own.parse(Own.of(Gives, what=1).as_data()).build((3,), 2), nn.Module)
+        read_back.build(Form.of((3,), 2))
+    assert isinstance(Own.parse(Own.of(Gives, what=1).as_data()).build(Form.of((3,), 2)), nn.Module)

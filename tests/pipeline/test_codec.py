@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuneful.core.errors import RecipeError
-from tuneful.core.recipe import Recipe
+from tuneful.core.recipe import SECTIONS, Recipe
 from tuneful.core.space import Choice, Dial, Range
 from tuneful.pipeline import defaults, files
 from tuneful.pipeline.codec import decode, from_data, from_mapping
@@ -118,7 +118,7 @@ def test_every_technique_can_be_named_alone_and_survives_a_file(stripes, flowers
         for kind in table:
             if kind == "own":
                 continue
-            word = {head: kind} if head in ("model", "init", "optimizer", "schedule") else {f"{head}.{kind}": True}
+            word = {head: kind} if head in SECTIONS else {f"{head}.{kind}": True}
             recipe, _ = from_mapping(word, stripes)
             path = tmp_path / "r.toml"
             path.write_text(files.write(recipe))

@@ -6,6 +6,7 @@ import pytest
 from torch import nn
 
 from tuneful.core.errors import RecipeError
+from tuneful.core.form import Form
 from tuneful.core.recipe import Recipe
 from tuneful.core.space import Choice, Range
 from tuneful.pipeline import files
@@ -50,7 +51,7 @@ def test_what_a_trial_proposes_reaches_the_factory():
     )
     made = space.apply(recipe, {"model.arguments.in_features": 7})
     assert made.get("model.arguments.in_features") == 7
-    network = from_data(made.as_data()).model.build((7,), 2)
+    network = from_data(made.as_data()).model.build(Form.of((7,), 2))
     assert isinstance(network, nn.Linear)
     assert (network.in_features, network.out_features) == (7, 2)
     assert made.id != recipe.id
@@ -77,10 +78,10 @@ def test_a_callable_from_python_survives_settings_and_proposals():
 
     recipe, space = from_mapping({"arguments": {"width": "5..9"}}, base=Recipe(model=Own.of(small)))
     made = space.apply(recipe, {"model.arguments.width": 6})
-    assert made.model.build((3,), 2)[0].out_features == 6
+    assert made.model.build(Form.of((3,), 2))[0].out_features == 6
     # What lies in a trial's folder has lost the callable; beside the user's object it is whole, with the trial's arguments.
     stored = from_data(made.as_data()).model
-    assert with_callable(stored, Own.of(small, width=99)).build((3,), 2)[0].out_features == 6
+    assert with_callable(stored, Own.of(small, width=99)).build(Form.of((3,), 2))[0].out_features == 6
 
 
 def test_a_model_object_does_not_undo_what_a_trial_proposes():

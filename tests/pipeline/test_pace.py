@@ -28,10 +28,10 @@ def counted(monkeypatch):
         now[0] += STEP * (20 if counts["steps"] <= pace.WARM else 1)  # the first are slow
         one_step(run)
 
-    def predicted(network, x, *rest):
+    def predicted(network, x, **rest):
         counts["examples"] += len(x)
         now[0] += CALL + EXAMPLE * len(x)
-        return predict(network, x, *rest)
+        return predict(network, x, **rest)
 
     monkeypatch.setattr(Run, "_one_step", step)
     monkeypatch.setattr(judge, "predict", predicted)
@@ -65,7 +65,7 @@ def test_it_takes_about_the_time_that_it_may_and_at_least_three_steps(flowers, c
 def test_a_network_that_predicts_slowly_is_asked_for_two_examples_only(flowers, counted, monkeypatch):
     now, counts = counted
     slow = judge.predict
-    monkeypatch.setattr(judge, "predict", lambda *given: (now.__setitem__(0, now[0] + 5.0), slow(*given))[1])
+    monkeypatch.setattr(judge, "predict", lambda *given, **more: (now.__setitem__(0, now[0] + 5.0), slow(*given, **more))[1])
     found = measure_pace(flowers, recipe(flowers), 0.5)
     assert counts["examples"] == 2
     assert found.example == pytest.approx(2.5, rel=0.01)

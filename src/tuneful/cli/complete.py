@@ -10,10 +10,10 @@ import ast
 import functools
 from pathlib import Path
 
-SECTIONS = ("model", "init", "optimizer", "schedule")  # as core.recipe has them, which takes pydantic to import
+SECTIONS = ("model", "init", "loss", "optimizer", "schedule")  # as core.recipe has them, which takes pydantic to import
 LISTS = ("regularizers", "augments")
 FOLDERS = {
-    "model": "models", "init": "inits", "optimizer": "optimizers", "schedule": "schedules", "regularizers": "regularizers",
+    "model": "models", "init": "inits", "loss": "losses", "optimizer": "optimizers", "schedule": "schedules", "regularizers": "regularizers",
     "augments": "augments",
 }  # fmt: skip
 ROOT = Path(__file__).resolve().parents[1]

@@ -160,7 +160,7 @@ def _one_batch(task: Task, recipe: Recipe, device: str | None) -> dict[str, Any]
 
     check_device(device)
     run = Run(task, recipe, device=device)
-    network = size(run.body, task.shape)
+    network = size(run.body, run.form)
     began = time.monotonic()
     next(run.walk(beat=0.0), None)
     seconds = time.monotonic() - began

@@ -40,7 +40,7 @@ def on_test_split(folder: Path) -> Found:
         candidate = Run.resume(task, study.trial_folder(best.number) / STATE, device="cpu").candidate()
         split = task.test.open(f"tuneful evaluate, trial {best.number}")
     names = [name for name, metric in judge.METRICS.items() if task.kind in metric.kinds]
-    found = judge.measures(names, judge.predict(candidate.network, split.x), split.y)
+    found = judge.measures(names, judge.predict(candidate.network, split.x, kind=task.kind), split.y)
     count = len(task.test.openings)
     notes = [f"the test split has now been opened {count} times; each opening is in {folder / 'openings.jsonl'}"]
     return found, {"what": f"trial {best.number} of {folder.name} on its test split of {len(split)} examples",

@@ -18,7 +18,7 @@ from tuneful.core.errors import Problem, RecipeError
 
 Several = Annotated[tuple[Settings, ...], Field(strict=False)]
 
-SECTIONS = ("model", "init", "optimizer", "schedule")  # one settings object each
+SECTIONS = ("model", "init", "loss", "optimizer", "schedule")  # one settings object each
 LISTS = ("regularizers", "augments")  # any number of settings objects, one of a kind
 
 
@@ -27,6 +27,7 @@ class Recipe(Settings):
 
     model: Settings | Auto = "auto"  # the network
     init: Settings | Auto = "auto"  # how its weights begin
+    loss: Settings | Auto = "auto"  # what training makes small
     optimizer: Settings | Auto = "auto"  # the rule that changes them
     schedule: Settings | Auto = "auto"  # the learning rate over the run
     regularizers: Several | Auto = "auto"  # what keeps it from learning noise

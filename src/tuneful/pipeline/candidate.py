@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tuneful.core.measure import Measure
 from tuneful.core.recipe import Recipe
 from tuneful.core.task import Task
+from tuneful.pipeline.goals import goal
 
 
 class Normalize(nn.Module):
@@ -33,23 +34,8 @@ class Normalize(nn.Module):
         return (x - self.mean) * self.scale
 
 
-class Rescale(nn.Module):
-    """z * std + mean: a standardized target [B, 1] back in its own unit."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: float, std: float) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
-
-    def forward(self, z: Tensor) -> Tensor:
-        return z * self.std + self.mean
-
-
 class Network(nn.Module):
-    """front, body, back. Input [B, *shape] float32 as stored in the splits; output [B, L] logits or [B, 1] values."""
+    """front, body, back. Input [B, *shape] as stored in the splits, float32 or int64; output: logits, or values in their unit."""
 
     def __init__(self, front: nn.Module, body: nn.Module, back: nn.Module) -> None:
         super().__init__()
@@ -59,6 +45,11 @@ class Network(nn.Module):
         return self.back(self.body(self.front(x)))
 
 
+def as_input(x: Tensor) -> Tensor:
+    """Stored examples as a network takes them: tokens (int32) as int64, everything else (uint8 images too) as float32."""
+    return x.long() if x.dtype in (torch.int32, torch.int64) else x.float()
+
+
 def ends(task: Task) -> tuple[nn.Module, nn.Module]:
     """The front and the back that a task asks for."""
     front: nn.Module = nn.Identity()
@@ -66,8 +57,7 @@ def ends(task: Task) -> tuple[nn.Module, nn.Module]:
         axes = (-1, *[1] * (len(task.shape) - 1))
         mean, std = (torch.tensor(task.normalize[k], dtype=torch.float32).reshape(axes) for k in ("mean", "std"))
         front = Normalize(mean, std)
-    back: nn.Module = Rescale(task.target["mean"], task.target["std"]) if task.kind == "regression" else nn.Identity()
-    return front, back
+    return front, goal(task).back(task)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,11 @@ import torch
 
 from tuneful.core.recipe import LISTS, SECTIONS, Recipe
 from tuneful.core.task import Task
+from tuneful.pipeline.goals import form, goal
 from tuneful.techniques.augments import Crop, Flip
 from tuneful.techniques.inits import AsBuilt, He
-from tuneful.techniques.models import MLP, ConvNet
+from tuneful.techniques.losses import TABLE as LOSSES
+from tuneful.techniques.models import MLP, ConvNet, make
 from tuneful.techniques.models.check import size
 from tuneful.techniques.optimizers import AdamW
 from tuneful.techniques.regularizers import Averaging, Dropout, EarlyStopping, Smoothing
@@ -38,6 +40,9 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
             if getattr(recipe.model, "kind", "") == "own":
                 return AsBuilt(), "your own network keeps the weights that it is built with"
             return He(), "the activations are rectified"
+        case "loss":
+            kind = goal(task).loss
+            return LOSSES[kind](), f"it is the usual one of a {task.kind} task"
         case "optimizer":
             return AdamW(lr=2e-3, decay=0.05), "it needs the least tuning of its rate"
         case "schedule":
@@ -108,7 +113,8 @@ def _threads(recipe: Recipe, task: Task) -> tuple[int, str]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with torch.device("meta"):
         net: Any = recipe.model
-        work = size(net.build(task.shape, task.outputs), task.shape).multiply_adds * int(recipe.batch_size)
+        ends = form(task)
+        work = size(make(net, ends), ends).multiply_adds * int(recipe.batch_size)
     if work < ONE_THREAD or cores == 1:
         return 1, f"a step is {work:.2g} multiply-adds, too few to share among {cores} cores"
     return cores, f"a step is {work:.2g} multiply-adds, enough for all {cores} cores of this machine"

@@ -1,4 +1,4 @@
-"""A network as an ONNX file: one input x [N, *shape] float32, one output, nothing in it that tells of the machine.
+"""A network as an ONNX file: one input x [N, *shape] float32 (tokens: int64), one output, nothing in it that tells of the machine.
 
 Classification gives "probabilities" [N, L] with the softmax inside, regression "value" [N] in the target's unit. The network is
 traced by torch.export in eval mode with the number of rows left free, and translated by torch's own ONNX exporter.
@@ -22,6 +22,8 @@ from torch import Tensor, nn
 
 from tuneful.core.errors import ModelError
 from tuneful.core.task import Task
+from tuneful.pipeline.candidate import as_input
+from tuneful.pipeline.goals import GOALS, goal
 
 OPSET = 18  # the lowest that torch's exporter writes without converting, so the widest range of runtimes can read it
 _REGISTRATION = "torch.onnx._internal.exporter._registration"
@@ -33,16 +35,15 @@ _HINT = "export needs a forward() without Python control flow on tensor values, 
 
 
 class Served(nn.Module):
-    """What is exported: the network, then softmax over the classes, or the one value without its last axis."""
+    """What is exported: the network, then what makes answers of its outputs (softmax over classes, say)."""
 
     def __init__(self, network: nn.Module, kind: str) -> None:
         super().__init__()
         self.network = network
-        self.kind = kind
+        self.link = GOALS[kind].link()
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.network(x)
-        return out.squeeze(-1) if self.kind == "regression" else torch.softmax(out.float(), dim=-1)
+        return self.link(self.network(x).float())
 
 
 def served(network: nn.Module, kind: str) -> Served:
@@ -59,7 +60,7 @@ def export(network: nn.Module, task: Task) -> bytes:
     """
     import onnx
 
-    model = _to_onnx(served(network, task.kind), task.shape, "value" if task.kind == "regression" else "probabilities")
+    model = _to_onnx(served(network, task.kind), as_input(torch.from_numpy(task.valid.x[:1])), goal(task).answer)
     _strip(model)
     try:
         onnx.checker.check_model(model, full_check=True)
@@ -88,8 +89,8 @@ def warm_up() -> None:
             registry().from_torchlib()
 
 
-def _to_onnx(module: nn.Module, shape: tuple[int, ...], output: str) -> Any:
-    example = torch.zeros(3, *shape)  # three rows: torch.export treats one row as a special case
+def _to_onnx(module: nn.Module, one: Tensor, output: str) -> Any:
+    example = torch.zeros(3, *one.shape[1:], dtype=one.dtype)  # three rows: torch.export treats one row as a special case
     rows = {"x": {0: torch.export.Dim("N", min=1, max=1 << 24)}}
     with _quiet():
         try:

@@ -35,6 +35,8 @@ from tuneful.core.measure import (
     undefined,
     wilson,
 )
+from tuneful.pipeline.candidate import as_input
+from tuneful.pipeline.goals import GOALS
 from tuneful.pipeline.metrics import (
     BINS,
     COUNTED,
@@ -59,13 +61,14 @@ __all__ = ["METRICS", "calibration", "compare", "confusion", "measure", "measure
 _DRAWS = 20_000_000  # random numbers that one interval may cost, about 0.2 s
 
 
-def predict(network: nn.Module, x: Array | Tensor, batch: int = 1024) -> Floats:
+def predict(network: nn.Module, x: Array | Tensor, batch: int = 1024, kind: str = "") -> Floats:
     """What the network says of each example, without gradients, in evaluation mode; the mode of each part is restored.
 
     Args:
-        x: [N, *shape], uint8 or floating, numpy or torch, on any device; converted to float32 batch by batch.
+        x: [N, *shape], numpy or torch, on any device; converted batch by batch to float32, tokens to int64.
+        kind: of the task; "" for what the outputs look like: one is a value, several are classes.
 
-    Returns: float64 [N, L], probabilities (softmax of the outputs), or [N], values, when there is one output.
+    Returns: float64 answers as the goal of the kind makes them: [N, L], probabilities, or [N], values.
     Raises:  ModelError when the network fails, or the outputs are not [B, L].
     """
     modes = {part: part.training for part in network.modules()}
@@ -80,10 +83,11 @@ def predict(network: nn.Module, x: Array | Tensor, batch: int = 1024) -> Floats:
                     out = network(_tensor(x[start : start + batch]).to(device))
                 except Exception as error:  # the user's code may raise anything
                     raise ModelError.raised(f"on a batch of shape {list(x[start : start + batch].shape)}", error) from error
-                if out.ndim != 2:
+                if out.ndim < 2 or (out.ndim > 2 and not kind):
                     raise ModelError(f"the network gives outputs of shape {tuple(out.shape)}; they must be [batch, outputs]")
                 out = out.cpu().double()  # in this order: not every device has float64
-                found.append((out[:, 0] if out.shape[1] == 1 else out.softmax(dim=1)).numpy())
+                link = GOALS[kind or ("regression" if out.shape[1] == 1 else "multiclass")].link()
+                found.append(link(out).numpy())
     finally:
         for part, mode in modes.items():
             part.training = mode
@@ -92,8 +96,8 @@ def predict(network: nn.Module, x: Array | Tensor, batch: int = 1024) -> Floats:
 
 def _tensor(part: Array | Tensor) -> Tensor:
     if isinstance(part, np.ndarray):
-        return torch.from_numpy(np.array(part, dtype=np.float32))  # a copy: torch warns of arrays that must not be written
-    return part.to(torch.float32)
+        part = torch.from_numpy(np.array(part))  # a copy: torch warns of arrays that must not be written
+    return as_input(part)
 
 
 def score(metric: str, p: Array, y: Array) -> float:

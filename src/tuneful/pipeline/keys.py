@@ -9,6 +9,7 @@ from tuneful.core.config import Settings, nearest
 from tuneful.core.recipe import LISTS, SECTIONS, Recipe
 from tuneful.techniques.augments import TABLE as AUGMENTS
 from tuneful.techniques.inits import TABLE as INITS
+from tuneful.techniques.losses import TABLE as LOSSES
 from tuneful.techniques.models import TABLE as MODELS
 from tuneful.techniques.optimizers import TABLE as OPTIMIZERS
 from tuneful.techniques.regularizers import TABLE as REGULARIZERS
@@ -17,6 +18,7 @@ from tuneful.techniques.schedules import TABLE as SCHEDULES
 FAMILIES: Mapping[str, Mapping[str, type[Settings]]] = {
     "model": MODELS,
     "init": INITS,
+    "loss": LOSSES,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "regularizers": REGULARIZERS,
@@ -58,7 +60,7 @@ class Keys:
                         self.full.append(f"{head}.{kind}.{name}")
                         shorts.setdefault(f"{kind}.{name}", []).append(f"{head}.{kind}.{name}")
                         shorts.setdefault(name, []).append(f"{head}.{kind}.{name}")
-        order = {head: place for place, head in enumerate(("optimizer", "model", "schedule", "init", *LISTS))}
+        order = {head: place for place, head in enumerate(("optimizer", "model", "schedule", "init", "loss", *LISTS))}
         self.short = {
             word: min(found, key=lambda key: (order[key.partition(".")[0]], key.count(".")))
             for word, found in shorts.items()

@@ -40,11 +40,11 @@ def measure_pace(task: Task, recipe: Recipe, seconds: float, device: str | None 
     step = run.timed(1, seconds / 2)
     began = time.perf_counter()
     shown = task.valid.x[:SAMPLE]
-    judge.predict(run.readout, shown[:2])
+    judge.predict(run.readout, shown[:2], kind=task.kind)
     warm = time.perf_counter()
     example = (warm - began) / min(2, len(shown))
     if warm - began < seconds:  # otherwise two have to be enough
-        judge.predict(run.readout, shown)
+        judge.predict(run.readout, shown, kind=task.kind)
         example = (time.perf_counter() - warm) / len(shown)
     epoch = step * run.batches.per_epoch + example * len(task.valid) / float(recipe.validate_every)
     return Pace(step, example, epoch)

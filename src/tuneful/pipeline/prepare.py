@@ -22,12 +22,12 @@ from tuneful.core.config import nearest
 from tuneful.core.errors import DataError, Problem, RecipeError
 from tuneful.core.task import Finding, Kind, Objective, Sealed, Split, Task
 from tuneful.pipeline import checks, columns, images, split, targets
+from tuneful.pipeline.goals import GOALS
 from tuneful.pipeline.metrics import METRICS
 from tuneful.runtime.preprocess import MISSING, apply
 from tuneful.techniques import sources
 from tuneful.techniques.sources import Arrays, Files, Raw, Table, note
 
-DEFAULT_METRIC: Mapping[str, str] = {"binary": "auroc", "multiclass": "accuracy", "regression": "rmse"}
 Parts = dict[str, NDArray[Any]]
 
 
@@ -165,7 +165,7 @@ def _check_metric(metric: str | None) -> None:
 
 
 def _objective(kind: Kind, metric: str | None, findings: list[Finding]) -> Objective:
-    chosen = metric or DEFAULT_METRIC[kind]
+    chosen = metric or GOALS[kind].metric
     if kind not in METRICS[chosen].kinds:
         fitting = ", ".join(name for name, m in METRICS.items() if kind in m.kinds)
         raise RecipeError(

@@ -18,6 +18,7 @@ from tuneful.core.measure import Measure
 from tuneful.core.task import Task
 from tuneful.pipeline.baselines import Baseline, baselines
 from tuneful.pipeline.candidate import Candidate
+from tuneful.pipeline.goals import goal
 from tuneful.pipeline.judge import METRICS, Floats, calibration, compare, confusion, measures, per_class, predict
 
 FORMAT = 1
@@ -108,8 +109,8 @@ def headline(
 
 
 def _predicted(task: Task, candidate: Candidate, x: np.ndarray, where: str) -> Floats:
-    p = predict(candidate.network, x)
-    wanted = (len(x),) if task.kind == "regression" else (len(x), task.outputs)
+    p = predict(candidate.network, x, kind=task.kind)
+    wanted = (len(x), *goal(task).width(task))
     if p.shape != wanted:
         raise ModelError(f"the network gives predictions of shape {p.shape} for {len(x)} examples; it must be {wanted}")
     bad = int((~np.isfinite(p)).reshape(len(p), -1).any(axis=1).sum())

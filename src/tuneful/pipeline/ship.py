@@ -22,8 +22,9 @@ from tuneful.core.measure import Measure, bootstrap, wilson
 from tuneful.core.task import Task
 from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.export import OPSET, Served, export, served, version
+from tuneful.pipeline.goals import goal
 from tuneful.report.card import card
-from tuneful.runtime.load import Session, open_session
+from tuneful.runtime.load import Session, fed, open_session
 
 TOLERANCE = 1e-4  # of the answers' scale: 1 for probabilities, the spread of the values for a regression
 _ROWS, _LARGE = 1024, 256  # examples compared; fewer when one has more than 50 000 numbers
@@ -81,7 +82,7 @@ def parity(network: Served, session: Session, task: Task) -> dict[str, Any]:
             f"the network gives {bad} of {ours.size} answers that are not finite on the validation split",
             "a model that diverged cannot be shipped; train with a lower learning rate",
         )
-    if task.kind == "regression":
+    if goal(task).answer == "value":
         scale = max(float(np.std(ours)), float(task.target.get("std", 0.0)))
         tolerance = TOLERANCE * scale + 16 * float(np.finfo(np.float32).eps) * float(np.max(np.abs(ours)))
         same = int(np.sum(np.abs(ours - theirs) <= tolerance))
@@ -104,7 +105,7 @@ def parity(network: Served, session: Session, task: Task) -> dict[str, Any]:
 
 
 def _both(network: Served, session: Session, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    x = np.ascontiguousarray(x, dtype=np.float32)
+    x = fed(x)
     with torch.no_grad():
         ours = network(torch.from_numpy(x)).numpy()
     return ours, np.asarray(session.run(None, {"x": x})[0])
@@ -113,7 +114,7 @@ def _both(network: Served, session: Session, x: NDArray[Any]) -> tuple[NDArray[A
 def latency(session: Session, task: Task, batch: int) -> Measure:
     """The median time of one call in milliseconds, on the session's one thread, after warm-up. Takes about 0.25 s."""
     rows = np.arange(batch) % len(task.valid)
-    x = np.ascontiguousarray(task.valid.x[rows], dtype=np.float32)
+    x = fed(task.valid.x[rows])
     session.run(None, {"x": x})
     times: list[float] = []
     until = time.perf_counter() + _SECONDS

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from tuneful.core.chance import key
 from tuneful.core.errors import ModelError
 from tuneful.core.task import Task
+from tuneful.pipeline.goals import goal
 from tuneful.pipeline.limits import out_of_memory
 
 TINY = 1e-40  # below the smallest normal float32
@@ -42,29 +43,35 @@ def augmented(x: Tensor, y: Tensor, task: Task, plan: Any, step: int) -> tuple[T
     resolved recipe, whose seed with the step decides every draw.
     """
     soft = y
-    if task.kind != "regression" and (plan.augments or any(one.kind == "smoothing" for one in plan.regularizers)):
+    blends = goal(task).blends
+    if blends and (plan.augments or any(one.kind == "smoothing" for one in plan.regularizers)):
         soft = F.one_hot(y, task.outputs).to(x.dtype)
     for one in plan.augments:
         dice = torch.Generator().manual_seed(key(plan.seed, one.kind, step))
         x, soft = one.apply(x, soft, dice)
     for one in plan.regularizers:
-        soft = one.targets(soft) if task.kind != "regression" and soft.is_floating_point() else soft
+        soft = one.targets(soft) if blends and soft.is_floating_point() else soft
     return x, soft
 
 
-def gradients_(body: nn.Module, x: Tensor, target: Tensor, task: Task, plan: Any, step: int, parts: int) -> Tensor | None:
+def gradients_(
+    body: nn.Module, x: Tensor, target: Tensor, plan: Any, prepared: Tensor | None, step: int, parts: int
+) -> Tensor | None:
     """Add the gradients of the mean loss over the batch to `p.grad`, part after part, and return that loss.
 
-    None when memory ran out on the way; `p.grad` then holds some of the parts. Dropout is keyed by the step. Raises
+    prepared: what the loss learned from all targets of train. None when memory ran out on the way; `p.grad` then holds some of the parts. Dropout is keyed by the step. Raises
     ModelError when the network fails for another reason.
     """
     torch.default_generator.manual_seed(key(plan.seed, "dropout", step))
     if x.device.type == "cuda":
         torch.cuda.manual_seed(key(plan.seed, "dropout", step))
     total = torch.zeros((), device=x.device)
+    weight = plan.loss.weight(target, prepared)
     try:
-        for part, goal in zip(x.chunk(parts), target.chunk(parts), strict=True):
-            loss = _loss(body, part, goal, task, plan) * (len(part) / len(x))
+        for part, wanted in zip(x.chunk(parts), target.chunk(parts), strict=True):
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
+                z = body(part)
+            loss = plan.loss.total(z.float(), wanted, prepared) / weight
             loss.backward()
             total = total + loss.detach()
     except Exception as error:  # the user's code may raise anything
@@ -72,10 +79,3 @@ def gradients_(body: nn.Module, x: Tensor, target: Tensor, task: Task, plan: Any
             raise ModelError.raised(f"in step {step}", error) from error
         return None
     return total
-
-
-def _loss(body: nn.Module, x: Tensor, target: Tensor, task: Task, plan: Any) -> Tensor:
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
-        z = body(x)
-    z = z.float()
-    return F.mse_loss(z, target) if task.kind == "regression" else F.cross_entropy(z, target)

@@ -35,10 +35,11 @@ from tuneful.pipeline.batches import Batches
 from tuneful.pipeline.candidate import Candidate, Network, ends
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.defaults import resolve
+from tuneful.pipeline.goals import form, goal
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.step import arithmetic, augmented, gradients_
 from tuneful.techniques.inits import apply_
-from tuneful.techniques.models import check, with_callable
+from tuneful.techniques.models import check, make, with_callable
 from tuneful.techniques.optimizers.groups import decay_groups
 from tuneful.techniques.regularizers import EarlyStopping
 
@@ -74,22 +75,29 @@ class Run:
         self.plan: Any = recipe  # the same recipe; its sections are techniques here
 
         torch.default_generator.manual_seed(key(recipe.seed, "build"))
-        body = self.plan.model.build(task.shape, task.outputs)
-        check(body, task.shape, task.outputs)
+        self.form = form(task)
+        body = make(self.plan.model, self.form)
+        check(body, self.form)
         apply_(body, self.plan.init, recipe.seed)
         for one in self.plan.regularizers:
             one.prepare(body)
         for one in self.plan.augments:
-            if one.needs == "image" and len(task.shape) != 3:
+            if one.needs not in ("any", self.form.kind):
                 raise RecipeError(
-                    f"augments.{one.kind} works on images; the examples have shape {task.shape}", f"leave {one.kind} out"
+                    f"augments.{one.kind} works on {one.needs} data; these are {self.form}", f"leave {one.kind} out"
                 )
+        if self.plan.loss.kind not in goal(task).losses:
+            raise RecipeError(
+                f"loss is {self.plan.loss.kind}; a {task.kind} task takes {' or '.join(goal(task).losses)}",
+                "leave loss out, and one that fits is chosen",
+            )
         front, back = ends(task)
         self.network = Network(front, body, back).to(self.device)
         self.body = self.network.body
         self.params = [p for p in self.body.parameters() if p.requires_grad]
         self.optimizer: torch.optim.Optimizer = self.plan.optimizer.build(decay_groups(self.body))
         self.batches = Batches(task, int(recipe.batch_size), recipe.seed, self.device)
+        self.prepared: Tensor | None = self.plan.loss.prepare(self.batches.y, self.form.outputs)
         self.readout = self.network  # what is judged and kept: the average of weights, where there is one
         self.averages: list[tuple[Any, dict[str, Tensor]]] = []
         for one in self.plan.regularizers:
@@ -191,7 +199,7 @@ class Run:
         """Gradients of the mean loss over the batch, in `p.grad`; None when the run has ended in it."""
         while True:
             self.optimizer.zero_grad(set_to_none=True)
-            loss = gradients_(self.body, x, target, self.task, self.plan, self.step, self.micro)
+            loss = gradients_(self.body, x, target, self.plan, self.prepared, self.step, self.micro)
             if loss is not None or not self._smaller(len(x)):
                 return loss
 
@@ -225,11 +233,10 @@ class Run:
     def look(self) -> Point:
         """Validate now, whether or not a point is due; the weights stay as they are."""
         began = time.monotonic()
-        p = judge.predict(self.readout, self.task.valid.x)
+        p = judge.predict(self.readout, self.task.valid.x, kind=self.task.kind)
         finite = bool(torch.isfinite(torch.from_numpy(p)).all())
         value = judge.value(self.task.objective.metric, p, self.task.valid.y) if finite else _nothing(len(self.task.valid))
-        metric = "mse" if self.task.kind == "regression" else "log_loss"
-        loss = judge.score(metric, p, self.task.valid.y) if finite else math.nan
+        loss = judge.score(goal(self.task).watch, p, self.task.valid.y) if finite else math.nan
         self.seconds["validate"] += time.monotonic() - began
         point = Point(
             step=self.step,

@@ -140,18 +140,24 @@ def _fits(model: Model, session: Session) -> None:
         raise ArtifactError(f"model.onnx has {met}; it must have ['x'] -> {wanted}", "ship the model again")
     shape, width = tuple(inputs[0].shape[1:]), tuple(outputs[0].shape[1:])
     promised = () if model.kind == "regression" else (len(model.labels),)
-    if inputs[0].type != "tensor(float)" or shape != model.shape:
+    given = "tensor(int64)" if model.schema.get("kind") in ("tokens", "pair") else "tensor(float)"
+    if inputs[0].type != given or shape != model.shape:
         raise ArtifactError(
-            f"model.onnx takes {inputs[0].type} {list(shape)}; preprocessing.json gives tensor(float) {list(model.shape)}",
+            f"model.onnx takes {inputs[0].type} {list(shape)}; preprocessing.json gives {given} {list(model.shape)}",
             "ship the model again",
         )
     if width != promised:
         raise ArtifactError(f"model.onnx gives {list(width)} numbers an example; labels.json has {len(model.labels)} labels")
 
 
-def _batches(x: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+def fed(x: NDArray[Any]) -> NDArray[Any]:
+    """Examples as an ONNX session takes them: tokens (int32, int64) as int64, everything else as float32."""
+    return np.ascontiguousarray(x, dtype=np.int64 if x.dtype.kind == "i" else np.float32)
+
+
+def _batches(x: NDArray[Any]) -> Iterator[NDArray[Any]]:
     for at in range(0, len(x), BATCH):
-        yield np.ascontiguousarray(x[at : at + BATCH])
+        yield fed(x[at : at + BATCH])
 
 
-__all__ = ["Model", "load", "open_session"]
+__all__ = ["Model", "fed", "load", "open_session"]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from torch import Tensor, nn
 
+    from tuneful.core.form import Form, FormKind
     from tuneful.core.task import Objective
     from tuneful.core.trial import Trial
 
@@ -35,13 +36,42 @@ class Model(Technique):
     """Makes a network."""
 
     family: ClassVar[str] = "model"
+    serves: ClassVar[tuple[FormKind, ...]] = ()  # kinds of input; () is any
+    places: ClassVar[bool] = False  # can it answer for each place of a sequence?
 
     @abstractmethod
-    def build(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
-        """A network from [B, *shape] float32 to [B, outputs] (logits, or a standardized target).
+    def build(self, form: Form) -> nn.Module:
+        """A network from [B, *form.shape] to [B, *form.answer] (logits, or standardized targets).
 
-        Weights may hold anything: an Init fills them. Raises ModelError when the shape cannot be served.
+        Weights may hold anything: an Init fills them. Whoever builds for data of unknown kind asks `techniques.models.make`
+        instead, which refuses what `serves` and `places` leave out. Raises ModelError when the shape cannot be served.
         """
+
+
+class Loss(Technique):
+    """What training makes small: a mean over the weight of the targets.
+
+        prepared = loss.prepare(all targets of train, outputs)      # once
+        mean = loss.total(z, target, prepared) / loss.weight(target, prepared)
+
+    Total and weight stand apart so that unequal micro-batches and shards add up to the mean over the whole batch.
+    """
+
+    family: ClassVar[str] = "loss"
+    classes: ClassVar[bool] = False  # are targets classes (numbers or probabilities) rather than values?
+
+    def prepare(self, target: Tensor, outputs: int) -> Tensor | None:
+        """What is learned from all targets of train, once: weights of classes [outputs], or None."""
+        return None
+
+    def weight(self, target: Tensor, prepared: Tensor | None) -> Tensor:
+        """How much these targets weigh together, a scalar; here how many numbers they are."""
+        return target.new_tensor(float(target.numel()))
+
+    @abstractmethod
+    def total(self, z: Tensor, target: Tensor, prepared: Tensor | None) -> Tensor:
+        """The sum over the batch, a scalar. z: what the body gives, float32 [B, L] or [B, T, L]; target: class numbers [B] or
+        [B, T] (-1: none), probabilities [B, L], or standardized values [B, M]."""
 
 
 class Init(Technique):
@@ -187,4 +217,16 @@ class Scheduler(Technique):
         """What to do next, given all trials so far; epochs is the length of a full run."""
 
 
-__all__ = ["Augment", "Init", "Model", "Optimizer", "Proposer", "Regularizer", "Schedule", "Scheduler", "Step", "Technique"]
+__all__ = [
+    "Augment",
+    "Init",
+    "Loss",
+    "Model",
+    "Optimizer",
+    "Proposer",
+    "Regularizer",
+    "Schedule",
+    "Scheduler",
+    "Step",
+    "Technique",
+]

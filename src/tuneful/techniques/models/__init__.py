@@ -6,6 +6,7 @@ from tuneful.techniques.interfaces import Model
 from tuneful.techniques.models.check import Size, check, size
 from tuneful.techniques.models.convnet import ConvNet
 from tuneful.techniques.models.linear import Linear
+from tuneful.techniques.models.make import make
 from tuneful.techniques.models.mlp import MLP
 from tuneful.techniques.models.own import Own, with_callable
 
@@ -16,4 +17,4 @@ TABLE: dict[str, type[Model]] = {
     "own": Own,
 }
 
-__all__ = ["MLP", "TABLE", "ConvNet", "Linear", "Own", "Size", "check", "size", "with_callable"]
+__all__ = ["MLP", "TABLE", "ConvNet", "Linear", "Own", "Size", "check", "make", "size", "with_callable"]

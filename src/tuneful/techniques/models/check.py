@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from tuneful.core.errors import ModelError
+from tuneful.core.form import Form
 
 
 @dataclass(frozen=True)
@@ -23,24 +24,26 @@ class Size:
     multiply_adds: int
 
 
-def check(net: nn.Module, shape: tuple[int, ...], outputs: int) -> Size:
-    """Run two examples through a network and see that [2, outputs] comes out; give its size.
+def check(net: nn.Module, form: Form) -> Size:
+    """Run two examples through a network and see that [2, *form.answer] comes out; give its size.
 
     Runs in evaluation mode and without gradients: the network, its statistics and the global dice are as before.
     Raises: ModelError when the network fails (its own error is the cause), gives anything but one floating tensor
-        [2, outputs], gives a number that is not finite, or has nothing to train.
+        [2, *form.answer], gives a number that is not finite, or has nothing to train.
     Cost: one forward pass of two examples.
     """
-    result, parts = _dry_run(net, shape)
-    wanted = f"a tensor [2, {outputs}] of floats for a batch of two"
+    result, parts = _dry_run(net, form)
+    answer = [2, *form.answer]
+    wanted = f"a tensor {answer} of floats for a batch of two"
     if not isinstance(result, Tensor):
         raise ModelError(
             f"the network gave {type(result).__name__}; it must give {wanted}", "return the logits (or values) alone"
         )
-    if tuple(result.shape) != (2, outputs):
-        what = "one number per class, before softmax" if outputs > 1 else "one number per example"
+    if list(result.shape) != answer:
+        what = "one number per class, before softmax" if form.outputs > 1 else "one number per example"
+        what += ", for each place of the sequence" if form.each == "place" else ""
         raise ModelError(
-            f"the network gave shape {list(result.shape)} for input {[2, *shape]}; it must give [2, {outputs}]",
+            f"the network gave shape {list(result.shape)} for input {[2, *form.shape]}; it must give {answer}",
             f"that is {what}",
         )
     if not result.is_floating_point():
@@ -57,9 +60,9 @@ def check(net: nn.Module, shape: tuple[int, ...], outputs: int) -> Size:
     return Size(_parameters(net), parts)
 
 
-def size(net: nn.Module, shape: tuple[int, ...]) -> Size:
-    """Parameters, and multiply-adds for one example of `shape`. Raises ModelError when the network fails on it."""
-    _, multiply_adds = _dry_run(net, shape)
+def size(net: nn.Module, form: Form) -> Size:
+    """Parameters, and multiply-adds for one example. Raises ModelError when the network fails on it."""
+    _, multiply_adds = _dry_run(net, form)
     return Size(_parameters(net), multiply_adds)
 
 
@@ -67,7 +70,7 @@ def _parameters(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters())
 
 
-def _dry_run(net: nn.Module, shape: tuple[int, ...]) -> tuple[object, int]:
+def _dry_run(net: nn.Module, form: Form) -> tuple[object, int]:
     """What two normal examples give, and the multiply-adds of one."""
     counts: list[int] = []
 
@@ -79,7 +82,11 @@ def _dry_run(net: nn.Module, shape: tuple[int, ...]) -> tuple[object, int]:
         elif isinstance(module, _ConvNd):
             counts.append(output.numel() * module.in_channels // module.groups * math.prod(module.kernel_size))
 
-    x = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0)).to(_device(net))
+    dice = torch.Generator().manual_seed(0)
+    if form.whole:
+        x = torch.randint(min(2, form.vocabulary - 1), form.vocabulary, (2, *form.shape), generator=dice).to(_device(net))
+    else:
+        x = torch.randn(2, *form.shape, generator=dice).to(_device(net))
     hooks = [m.register_forward_hook(count) for m in net.modules() if isinstance(m, nn.Linear | _ConvNd)]
     try:
         with _evaluating(net), torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -87,7 +94,7 @@ def _dry_run(net: nn.Module, shape: tuple[int, ...]) -> tuple[object, int]:
     except Exception as error:  # the user's code may raise anything
         raise ModelError(
             f"the network failed on a batch of shape {list(x.shape)}: {type(error).__name__}: {error}",
-            "its forward() must take one float32 tensor of that shape",
+            f"its forward() must take one {'int64' if form.whole else 'float32'} tensor of that shape",
         ) from error
     finally:
         for hook in hooks:

@@ -20,6 +20,7 @@ from torch import nn
 
 from tuneful.core.config import Count
 from tuneful.core.errors import ModelError
+from tuneful.core.form import Form, FormKind
 from tuneful.techniques.interfaces import Model
 from tuneful.techniques.models.activations import Activation, activation
 
@@ -34,20 +35,17 @@ class ConvNet(Model):
     source: ClassVar[str] = "LeCun et al., Proc. IEEE 86, 1998; Simonyan & Zisserman, ICLR 2015"
     cost: ClassVar[str] = "about 9 * (pixels) * width * (channels + width * depth) multiply-adds an image"
 
+    serves: ClassVar[tuple[FormKind, ...]] = ("image", "spectrogram")
+
     kind: Literal["convnet"] = "convnet"
     width: Count = 32  # channels of the first stage
     depth: Count = 2  # convolutions per stage
     norm: Literal["batch", "none"] = "batch"  # normalization before the activation
     activation: Activation = "relu"  # nonlinear function
 
-    def build(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
-        """For shape (C, H, W). Raises ModelError for no images, and for images below 4x4."""
-        if len(shape) != 3:
-            raise ModelError(
-                f"a convnet looks at images [channels, height, width]; the data have shape {list(shape)}",
-                "take model=mlp or model=linear",
-            )
-        channels, height, width = shape
+    def build(self, form: Form) -> nn.Module:
+        """For shape (C, H, W). Raises ModelError for images below 4x4."""
+        channels, height, width = form.shape
         side = min(height, width)
         if side < SMALLEST:
             raise ModelError(
@@ -62,7 +60,7 @@ class ConvNet(Model):
             for number in range(self.depth):
                 blocks.append(self._block(channels, wide, halve=stage < halvings and number == 0))
                 channels = wide
-        head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.0), nn.Linear(channels, outputs)]
+        head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.0), nn.Linear(channels, form.outputs)]
         return nn.Sequential(*blocks, *head)
 
     def _block(self, inputs: int, outputs: int, halve: bool) -> nn.Module:

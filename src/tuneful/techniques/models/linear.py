@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 
 from torch import nn
 
+from tuneful.core.form import Form, FormKind
 from tuneful.techniques.interfaces import Model
 
 
@@ -21,8 +22,10 @@ class Linear(Model):
     source: ClassVar[str] = "Cox, J. R. Stat. Soc. B 20, 1958"
     cost: ClassVar[str] = "inputs * outputs weights"
 
+    serves: ClassVar[tuple[FormKind, ...]] = ("image", "spectrogram", "vector", "series")
+
     kind: Literal["linear"] = "linear"
 
-    def build(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
+    def build(self, form: Form) -> nn.Module:
         """Flatten, then one layer; any shape."""
-        return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), outputs))
+        return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(form.shape), form.outputs))

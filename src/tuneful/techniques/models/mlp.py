@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 from torch import nn
 
 from tuneful.core.config import Count
+from tuneful.core.form import Form, FormKind
 from tuneful.techniques.interfaces import Model
 from tuneful.techniques.models.activations import Activation, activation
 
@@ -23,20 +24,22 @@ class MLP(Model):
     source: ClassVar[str] = "Rumelhart, Hinton & Williams, Nature 323, 1986"
     cost: ClassVar[str] = "width * (inputs + (depth - 1) * width + outputs) weights"
 
+    serves: ClassVar[tuple[FormKind, ...]] = ("image", "spectrogram", "vector", "series")
+
     kind: Literal["mlp"] = "mlp"
     width: Count = 128  # units per hidden layer
     depth: Count = 2  # hidden layers
     activation: Activation = "relu"  # nonlinear function
     norm: Literal["none", "batch", "layer"] = "none"  # normalization before the activation
 
-    def build(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
+    def build(self, form: Form) -> nn.Module:
         """Any shape; images are flattened. Every hidden layer ends in a place for dropout."""
         layers: list[nn.Module] = [nn.Flatten()]
-        units = math.prod(shape)
+        units = math.prod(form.shape)
         for _ in range(self.depth):
             layers += [nn.Linear(units, self.width), *self._norm(), activation(self.activation), nn.Dropout(0.0)]
             units = self.width
-        return nn.Sequential(*layers, nn.Linear(units, outputs))
+        return nn.Sequential(*layers, nn.Linear(units, form.outputs))
 
     def _norm(self) -> list[nn.Module]:
         if self.norm == "batch":

@@ -4,7 +4,8 @@
     model=own model.factory=mypackage.nets:small       # importable from here
     Own.of(Net, width=64)                              # from Python
 
-The factory is called with those of inputs=shape and outputs=number that its signature names, and with the arguments.
+The factory is called with those of inputs=shape and outputs=number (and for tokens vocabulary=number) that its signature
+names, and with the arguments.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from torch import nn
 
 from tuneful.core.config import Auto, Settings, nearest, show
 from tuneful.core.errors import ModelError
+from tuneful.core.form import Form
 from tuneful.techniques.interfaces import Model
 
 
@@ -34,6 +36,8 @@ class Own(Model):
     source: ClassVar[str] = "you"
     cost: ClassVar[str] = "what it costs; `tuneful check` counts it"
     hint: ClassVar[str] = "factory=file.py:Name or factory=package.module:Name"
+
+    places: ClassVar[bool] = True
 
     kind: Literal["own"] = "own"
     factory: str  # file.py:Name or package.module:Name of a class or function that gives an nn.Module
@@ -67,11 +71,11 @@ class Own(Model):
         new._callable = None if "factory" in changes else self._callable
         return new
 
-    def build(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
+    def build(self, form: Form) -> nn.Module:
         """What the factory makes. Raises ModelError, with the factory's own error as its cause, when there is no such file,
         module or name, the name cannot be called, the arguments do not fit, it raises, or it gives no nn.Module."""
         factory = self._callable or find(self.factory)
-        wanted = _arguments(factory, self.factory, self.arguments, {"inputs": tuple(shape), "outputs": outputs})
+        wanted = _arguments(factory, self.factory, self.arguments, _offered(form))
         try:
             net = factory(**wanted)
         except Exception as error:  # the user's code may raise anything
@@ -85,6 +89,12 @@ class Own(Model):
                 f"{self.factory} gave {type(net).__name__}; it must give an nn.Module", "return the network itself"
             )
         return net
+
+
+def _offered(form: Form) -> dict[str, Any]:
+    """What a factory may ask for by name."""
+    offered: dict[str, Any] = {"inputs": form.shape, "outputs": form.outputs}
+    return offered | {"vocabulary": form.vocabulary} if form.whole else offered
 
 
 def with_callable(model: Settings | Auto, given: Settings | None) -> Settings | Auto:

@@ -1,0 +1,27 @@
+"""Goals: what each kind of task asks of a network, of its targets and of its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tuneful.core.form import Form
+from tuneful.core.task import Task
+from tuneful.pipeline.goals.classes import Binary, Classes
+from tuneful.pipeline.goals.goal import Goal
+from tuneful.pipeline.goals.numbers import Numbers
+
+GOALS: Mapping[str, Goal] = {"binary": Binary(), "multiclass": Classes(), "regression": Numbers()}
+"""By the kind of the task."""
+
+
+def goal(task: Task) -> Goal:
+    """What this task asks for."""
+    return GOALS[task.kind]
+
+
+def form(task: Task) -> Form:
+    """The two ends of a network for this task."""
+    return goal(task).form(task)
+
+
+__all__ = ["GOALS", "Goal", "form", "goal"]

@@ -1,0 +1,53 @@
+"""The shape of a goal: one kind of task, in one place. Whoever adds a kind writes one of these and its metrics."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Literal, get_args
+
+from torch import Tensor, nn
+
+from tuneful.core.form import Form, FormKind
+from tuneful.core.task import Task
+
+
+class Goal(ABC):
+    """What a kind of task asks for. Goals hold nothing: all that differs between two tasks stands in the task."""
+
+    answer: ClassVar[str]  # the name of the exported output: "probabilities" or "value"
+    metric: ClassVar[str]  # what is optimized when the user names nothing
+    watch: ClassVar[str]  # the metric that stands as the loss on valid
+    loss: ClassVar[str]  # the loss when the user names nothing
+    losses: ClassVar[tuple[str, ...]]  # the losses that serve
+    blends: ClassVar[bool]  # are targets probabilities over classes, which augments may blend and smoothing may soften?
+
+    @abstractmethod
+    def form(self, task: Task) -> Form:
+        """The two ends of a network."""
+
+    @abstractmethod
+    def width(self, task: Task) -> tuple[int, ...]:
+        """The shape of one example's answer, as `judge.predict` gives it and the artifact promises it."""
+
+    @abstractmethod
+    def encode(self, task: Task, y: Tensor) -> Tensor:
+        """Targets as the loss takes them, from those of the split ([N, ...], on any device)."""
+
+    @abstractmethod
+    def back(self, task: Task) -> nn.Module:
+        """From what the body gives to the unit of the target."""
+
+    @abstractmethod
+    def link(self) -> nn.Module:
+        """From what the network gives to answers: probabilities, or values. It is part of the exported graph."""
+
+
+def formed(task: Task, outputs: int, each: Literal["example", "place"] = "example") -> Form:
+    """The two ends for this many outputs; the input is what the schema says that the front makes ("seen"), or the data as it is."""
+    told = task.schema.get("seen", {})
+    shape = tuple(int(side) for side in told.get("shape", task.shape))
+    kind: Any = told.get("kind", task.schema.get("kind", ""))
+    if kind not in get_args(FormKind):  # a table is a vector
+        kind = Form.of(shape, outputs).kind
+    vocabulary, source = int(task.schema.get("vocabulary", 0)), int(task.schema.get("source", 0))
+    return Form(kind, shape, outputs, each, vocabulary, source)

@@ -1,0 +1,20 @@
+"""Losses: what training makes small, one file each."""
+
+from tuneful.techniques.interfaces import Loss
+from tuneful.techniques.losses.cross_entropy import CrossEntropy
+from tuneful.techniques.losses.focal import Focal
+from tuneful.techniques.losses.huber import Huber
+from tuneful.techniques.losses.mae import MAE
+from tuneful.techniques.losses.mse import MSE
+from tuneful.techniques.losses.quantile import Quantile
+
+TABLE: dict[str, type[Loss]] = {
+    "cross_entropy": CrossEntropy,
+    "focal": Focal,
+    "mse": MSE,
+    "mae": MAE,
+    "huber": Huber,
+    "quantile": Quantile,
+}
+
+__all__ = ["MAE", "MSE", "TABLE", "CrossEntropy", "Focal", "Huber", "Quantile"]

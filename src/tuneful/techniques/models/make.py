@@ -1,0 +1,25 @@
+"""A network for a form, refused in a sentence when the model cannot serve it."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from tuneful.core.errors import ModelError
+from tuneful.core.form import Form
+from tuneful.techniques.interfaces import Model
+
+
+def make(model: Model, form: Form) -> nn.Module:
+    """What `model.build` gives. Raises ModelError when the model does not serve this kind of input or answer."""
+    name = getattr(model, "kind", type(model).__name__)
+    if model.serves and form.kind not in model.serves:
+        wanted = " and ".join(model.serves)
+        raise ModelError(
+            f"model.{name} takes {wanted} data; these are {form}", "`tuneful list model` says what each model takes"
+        )
+    if form.each == "place" and not model.places:
+        raise ModelError(
+            f"model.{name} gives one answer for an example; this task wants one for each place of a sequence",
+            "take model=transformer, or a recurrent one",
+        )
+    return model.build(form)
