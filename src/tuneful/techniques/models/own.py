@@ -38,6 +38,7 @@ class Own(Model):
     hint: ClassVar[str] = "factory=file.py:Name or factory=package.module:Name"
 
     places: ClassVar[bool] = True
+    stackable: ClassVar[str] = "your forward() may hold what vmap cannot batch"
 
     kind: Literal["own"] = "own"
     factory: str  # file.py:Name or package.module:Name of a class or function that gives an nn.Module
