@@ -24,7 +24,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tuneful.core.chance import key
 from tuneful.core.errors import RecipeError, StateError
 from tuneful.core.measure import Measure
 from tuneful.core.recipe import Recipe
@@ -32,15 +31,15 @@ from tuneful.core.task import Task
 from tuneful.core.trial import Point
 from tuneful.pipeline import judge, state
 from tuneful.pipeline.batches import Batches
+from tuneful.pipeline.begin import begun
 from tuneful.pipeline.candidate import Candidate, Network, ends
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.goals import form, goal
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.step import arithmetic, augmented, gradients_
-from tuneful.techniques.inits import apply_
-from tuneful.techniques.models import check, make, with_callable
-from tuneful.techniques.optimizers.groups import decay_groups
+from tuneful.techniques.models import with_callable
+from tuneful.techniques.optimizers.groups import decay_groups, rated
 from tuneful.techniques.regularizers import EarlyStopping
 
 LOOK = 25  # steps between two looks at the loss, which cost a wait for the device
@@ -74,13 +73,8 @@ class Run:
         self.save_to, self.save_every = save_to, save_every
         self.plan: Any = recipe  # the same recipe; its sections are techniques here
 
-        torch.default_generator.manual_seed(key(recipe.seed, "build"))
         self.form = form(task)
-        body = make(self.plan.model, self.form)
-        check(body, self.form)
-        apply_(body, self.plan.init, recipe.seed)
-        for one in self.plan.regularizers:
-            one.prepare(body)
+        body, rates = begun(task, recipe)
         for one in self.plan.augments:
             if one.needs not in ("any", self.form.kind):
                 raise RecipeError(
@@ -95,7 +89,9 @@ class Run:
         self.network = Network(front, body, back).to(self.device)
         self.body = self.network.body
         self.params = [p for p in self.body.parameters() if p.requires_grad]
-        self.optimizer: torch.optim.Optimizer = self.plan.optimizer.build(decay_groups(self.body))
+        paced: dict[Tensor, Any] = {p: rates[name] for name, p in self.body.named_parameters() if name in rates}
+        groups = rated(decay_groups(self.body), self.plan.optimizer, paced)
+        self.optimizer: torch.optim.Optimizer = self.plan.optimizer.build(groups)
         self.batches = Batches(task, int(recipe.batch_size), recipe.seed, self.device)
         self.prepared: Tensor | None = self.plan.loss.prepare(self.batches.y, self.form.outputs)
         self.readout = self.network  # what is judged and kept: the average of weights, where there is one
@@ -175,9 +171,8 @@ class Run:
             x = self.network.front(x)
             x, target = augmented(x, y, self.task, self.plan, self.step)
         factor = self.plan.schedule.factor(self.step, self.steps)
-        for name in self.plan.optimizer.rates:
-            for group in self.optimizer.param_groups:
-                group[name] = getattr(self.plan.optimizer, name) * factor
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
         loss = self._gradients(x, target)
         if loss is None:
             return
@@ -244,7 +239,7 @@ class Run:
             value=value,
             train_loss=float(self._loss) / max(1, self._losses),
             valid_loss=loss,
-            lr=float(self.optimizer.param_groups[0]["lr"]),
+            lr=self._lr(),
             seconds=sum(self.seconds.values()),
             notes=tuple(self.notes),
         )
@@ -257,6 +252,11 @@ class Run:
         else:
             self._judge_progress()
         return self.curve[-1]
+
+    def _lr(self) -> float:
+        """The rate of the last step, as the recipe counts it: the factors of groups left out."""
+        group = self.optimizer.param_groups[0]
+        return self.plan.optimizer.lr * float(group["lr"]) / group["initial_lr"]
 
     def _judge_progress(self) -> None:
         values = [point.value.value for point in self.curve]

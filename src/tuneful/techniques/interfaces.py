@@ -6,7 +6,7 @@ subclasses and run our contract tests on them.
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -76,7 +76,8 @@ class Loss(Technique):
 
 
 class Init(Technique):
-    """Fills the weights of a fresh network. `techniques.inits.apply_` walks the modules and calls `fill_` on each weight."""
+    """Fills the weights of a fresh network. `techniques.inits.apply_` walks the modules, calls `fill_` on each weight, then
+    `settle_` once. Weights only have to be drawn once, so all of this happens on the CPU in float32."""
 
     family: ClassVar[str] = "init"
     gain: ClassVar[float] = 1.0  # of hidden layers; sqrt 2 makes up for what a rectifier removes; the last layer has 1
@@ -84,6 +85,39 @@ class Init(Technique):
     @abstractmethod
     def fill_(self, weight: Tensor, fan_in: int, fan_out: int, gain: float, dice: torch.Generator) -> None:
         """Fill one weight of two or more axes in place; biases and norms are the caller's (zeros and ones)."""
+
+    @property
+    def drawer(self) -> Init:
+        """Who fills the single weights, with which gain: itself, or another init that this one builds upon."""
+        return self
+
+    @property
+    def looks(self) -> int:
+        """How many examples of the training split `settle_` wants to see; 0 where the data have no say."""
+        return 0
+
+    @property
+    def twin(self) -> Mapping[str, Any]:
+        """Changes of the recipe, by dotted path, that give the network which this one is compared with ({"model.width": 64},
+        say): the loop builds it without memory and hands it to `settle_` and `rates`. Empty: there is none."""
+        return {}
+
+    def settle_(self, net: nn.Module, sample: Tensor | None, twin: nn.Module | None) -> None:
+        """Change what concerns more than one weight, in place, after all are filled. sample: `looks` normalized examples;
+        twin: see there, on the meta device. Calling it again after another filling gives the same network again."""
+
+    def rates(self, net: nn.Module, twin: nn.Module | None) -> dict[str, Rate]:
+        """Factors of the optimizer's rates by the name of the parameter; names that are missing have factors of 1."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Factors of an optimizer's rates for one parameter: of rates whose step grows with the gradient (SGD's), and of rates
+    whose step does not (`Optimizer.scale_free`, Adam's)."""
+
+    following: float = 1.0
+    free: float = 1.0
 
 
 class Optimizer(Technique):
@@ -93,6 +127,7 @@ class Optimizer(Technique):
     family: ClassVar[str] = "optimizer"
     state: ClassVar[tuple[str, ...]] = ()
     rates: ClassVar[tuple[str, ...]] = ("lr",)
+    scale_free: ClassVar[tuple[str, ...]] = ()  # those of `rates` whose step stays as long when all gradients are doubled
 
     @abstractmethod
     def step_(self, p: Tensor, g: Tensor, s: Mapping[str, Tensor], t: int | Tensor, h: Hyper) -> None:
@@ -109,7 +144,7 @@ class Optimizer(Technique):
         """A `torch.optim.Optimizer` over parameters or groups: torch's own fused class where it has one, else the rule.
 
         A group may override any setting by its own name ({"params": [...], "decay": 0.0}), whichever class is built;
-        `group["lr"]` is the rate in both, so a schedule writes `group["lr"] = settings.lr * factor` before each step.
+        `group["lr"]` is the rate in both, so the loop writes `group["lr"] = group["initial_lr"] * factor` before each step.
         """
 
 
@@ -218,16 +253,30 @@ class Scheduler(Technique):
         """What to do next, given all trials so far; epochs is the length of a full run."""
 
 
+class Residual(ABC):
+    """A block of a network that adds branches to what enters it, y = x + branch(x), derives from this beside nn.Module:
+
+        class Block(nn.Module, Residual):
+            def ends(self): return [self.norm2]
+
+    By that it is recognized (init zero_residual); torch's own Transformer layers are known without it.
+    """
+
+    @abstractmethod
+    def ends(self) -> Sequence[nn.Module]:
+        """Of each branch the last module with a weight (a norm's scale, a Linear, a convolution): while it is zero, and its
+        bias, the branch gives nothing."""
+
+
+class Attention(ABC):
+    """A module that compares queries with keys derives from this beside nn.Module, so that an init may change how (mup).
+    nn.MultiheadAttention is known without it."""
+
+    head: int  # numbers of a query, and of a key, in one head
+    scale: float  # what their product is multiplied by, 1 / sqrt(head) as built; forward() reads it at every call
+
+
 __all__ = [
-    "Augment",
-    "Init",
-    "Loss",
-    "Model",
-    "Optimizer",
-    "Proposer",
-    "Regularizer",
-    "Schedule",
-    "Scheduler",
-    "Step",
-    "Technique",
-]
+    "Attention", "Augment", "Init", "Loss", "Model", "Optimizer", "Proposer", "Rate", "Regularizer", "Residual", "Schedule",
+    "Scheduler", "Step", "Technique",
+]  # fmt: skip

@@ -1,8 +1,8 @@
-"""He: the variance that keeps the forward signal constant through rectifiers.
+"""He: the variance that keeps the signal constant through rectifiers, on the way forward or on the way back.
 
-    w ~ N(0, gain^2 / fan_in),  gain = sqrt 2
+    w of variance gain^2 / fan_in (or fan_out),  gain = sqrt 2;  N(0, v), or U(-a, a) with a = sqrt(3 v)
 
-Source: He et al., ICCV 2015, eq. 10, arXiv:1502.01852.
+Source: He et al., ICCV 2015, eq. 10 (forward) and 14 (back), arXiv:1502.01852.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from tuneful.techniques.inits.draw import Distribution, draw_
 from tuneful.techniques.interfaces import Init
 
 
@@ -24,7 +25,10 @@ class He(Init):
     gain: ClassVar[float] = math.sqrt(2.0)
 
     kind: Literal["he"] = "he"
+    mode: Literal["fan_in", "fan_out"] = "fan_in"  # keeps activations constant, or gradients
+    distribution: Distribution = "normal"  # shape of the draw; the variance is the same
 
     def fill_(self, weight: Tensor, fan_in: int, fan_out: int, gain: float, dice: torch.Generator) -> None:
-        """Normal with deviation gain / sqrt(fan_in)."""
-        weight.normal_(0.0, gain / math.sqrt(fan_in), generator=dice)
+        """Deviation gain / sqrt(fan)."""
+        fan = fan_in if self.mode == "fan_in" else fan_out
+        draw_(weight, gain / math.sqrt(fan), self.distribution, dice)

@@ -1,6 +1,6 @@
 """LeCun: the variance that keeps the forward signal constant where nothing is rectified.
 
-    w ~ N(0, gain^2 / fan_in),  gain = 1
+    w of variance gain^2 / fan_in,  gain = 1;  N(0, v), or U(-a, a) with a = sqrt(3 v)
 
 Source: LeCun et al. 1998, "Efficient BackProp", section 4.6; for SELU, Klambauer et al., NeurIPS 2017, arXiv:1706.02515.
 """
@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from tuneful.techniques.inits.draw import Distribution, draw_
 from tuneful.techniques.interfaces import Init
 
 
@@ -23,7 +24,8 @@ class LeCun(Init):
     cost: ClassVar[str] = "one draw per weight, once"
 
     kind: Literal["lecun"] = "lecun"
+    distribution: Distribution = "normal"  # shape of the draw; the variance is the same
 
     def fill_(self, weight: Tensor, fan_in: int, fan_out: int, gain: float, dice: torch.Generator) -> None:
-        """Normal with deviation gain / sqrt(fan_in)."""
-        weight.normal_(0.0, gain / math.sqrt(fan_in), generator=dice)
+        """Deviation gain / sqrt(fan_in)."""
+        draw_(weight, gain / math.sqrt(fan_in), self.distribution, dice)

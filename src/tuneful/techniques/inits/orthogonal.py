@@ -29,8 +29,12 @@ class Orthogonal(Init):
 
     def fill_(self, weight: Tensor, fan_in: int, fan_out: int, gain: float, dice: torch.Generator) -> None:
         """gain times an orthogonal matrix; the fans do not matter."""
-        rows, columns = weight.shape[0], weight[0].numel()
-        drawn = torch.randn(max(rows, columns), min(rows, columns), generator=dice)
-        q, r = torch.linalg.qr(drawn)
-        q = q * r.diagonal().sign()
-        weight.copy_((q if rows >= columns else q.T).reshape(weight.shape) * gain)
+        weight.copy_(rotation(weight.shape[0], weight[0].numel(), dice).reshape(weight.shape) * gain)
+
+
+def rotation(rows: int, columns: int, dice: torch.Generator) -> Tensor:
+    """A matrix [rows, columns] with orthonormal rows, or columns where there are more rows, each equally likely."""
+    drawn = torch.randn(max(rows, columns), min(rows, columns), generator=dice)
+    q, r = torch.linalg.qr(drawn)
+    q = q * r.diagonal().sign()
+    return q if rows >= columns else q.T

@@ -1,8 +1,8 @@
 """Xavier (Glorot): a compromise between the forward signal and the backward one.
 
-    w ~ U(-a, a),  a = gain sqrt(6 / (fan_in + fan_out)),  gain = 1
+    w of variance 2 gain^2 / (fan_in + fan_out),  gain = 1;  U(-a, a) with a = gain sqrt(6 / (fan_in + fan_out)), or N(0, v)
 
-Source: Glorot & Bengio, AISTATS 2010, eq. 16.
+Source: Glorot & Bengio, AISTATS 2010, eq. 12 and 16.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from tuneful.techniques.inits.draw import Distribution, draw_
 from tuneful.techniques.interfaces import Init
 
 
@@ -23,8 +24,8 @@ class Xavier(Init):
     cost: ClassVar[str] = "one draw per weight, once"
 
     kind: Literal["xavier"] = "xavier"
+    distribution: Distribution = "uniform"  # shape of the draw; the variance is the same
 
     def fill_(self, weight: Tensor, fan_in: int, fan_out: int, gain: float, dice: torch.Generator) -> None:
-        """Uniform with deviation gain sqrt(2 / (fan_in + fan_out))."""
-        bound = gain * math.sqrt(6.0 / (fan_in + fan_out))
-        weight.uniform_(-bound, bound, generator=dice)
+        """Deviation gain sqrt(2 / (fan_in + fan_out))."""
+        draw_(weight, gain * math.sqrt(2.0 / (fan_in + fan_out)), self.distribution, dice)

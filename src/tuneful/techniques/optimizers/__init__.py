@@ -6,7 +6,7 @@ from tuneful.techniques.interfaces import Optimizer
 from tuneful.techniques.optimizers.adabound import AdaBound
 from tuneful.techniques.optimizers.adam import Adam
 from tuneful.techniques.optimizers.adamw import AdamW
-from tuneful.techniques.optimizers.groups import decay_groups
+from tuneful.techniques.optimizers.groups import decay_groups, rated
 from tuneful.techniques.optimizers.momentum import Momentum
 from tuneful.techniques.optimizers.rule import RuleOptimizer
 from tuneful.techniques.optimizers.sgd import SGD
@@ -19,4 +19,4 @@ TABLE: dict[str, type[Optimizer]] = {
     "adabound": AdaBound,
 }
 
-__all__ = ["SGD", "TABLE", "AdaBound", "Adam", "AdamW", "Momentum", "RuleOptimizer", "decay_groups"]
+__all__ = ["SGD", "TABLE", "AdaBound", "Adam", "AdamW", "Momentum", "RuleOptimizer", "decay_groups", "rated"]

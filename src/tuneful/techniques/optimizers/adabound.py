@@ -31,6 +31,7 @@ class AdaBound(Optimizer):
     cost: ClassVar[str] = "two tensors per parameter; about eight passes over the weights a step (not fused)"
     state: ClassVar[tuple[str, ...]] = ("m", "v")
     rates: ClassVar[tuple[str, ...]] = ("lr", "final_lr")
+    scale_free: ClassVar[tuple[str, ...]] = ("lr",)
 
     kind: Literal["adabound"] = "adabound"
     lr: Positive = 1e-3  # step size while Adam rules

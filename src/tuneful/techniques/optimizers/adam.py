@@ -31,6 +31,7 @@ class Adam(Optimizer):
     source: ClassVar[str] = "Kingma & Ba, ICLR 2015, arXiv:1412.6980"
     cost: ClassVar[str] = "two tensors per parameter; about three passes over the weights a step"
     state: ClassVar[tuple[str, ...]] = ("m", "v")
+    scale_free: ClassVar[tuple[str, ...]] = ("lr",)
 
     kind: Literal["adam"] = "adam"
     lr: Positive = 1e-3  # step size

@@ -31,6 +31,7 @@ class AdamW(Optimizer):
     source: ClassVar[str] = "Loshchilov & Hutter, ICLR 2019, arXiv:1711.05101"
     cost: ClassVar[str] = "two tensors per parameter; about three passes over the weights a step"
     state: ClassVar[tuple[str, ...]] = ("m", "v")
+    scale_free: ClassVar[tuple[str, ...]] = ("lr",)
 
     kind: Literal["adamw"] = "adamw"
     lr: Positive = 1e-3  # step size

@@ -6,10 +6,12 @@ decay), for the rule and for torch's own classes alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
+
+from tuneful.techniques.interfaces import Optimizer, Rate
 
 OURS_TO_TORCH = {"decay": "weight_decay"}
 
@@ -28,6 +30,28 @@ def decay_groups(net: nn.Module) -> list[dict[str, Any]]:
     others = [p for p in params if p.ndim < 2]
     groups: list[dict[str, Any]] = [{"params": weights}, {"params": others, "decay": 0.0}]
     return [group for group in groups if group["params"]]
+
+
+def rated(groups: Iterable[dict[str, Any]], settings: Optimizer, rates: Mapping[Tensor, Rate]) -> list[dict[str, Any]]:
+    """The groups, parted further until all parameters of one have the same factors, each with rates of its own.
+
+    A rate that is `scale_free` is multiplied by the factor `free`, others by `following`; decay is divided by the factor of lr,
+    so that rate * decay stays as it was. `initial_lr` is lr before a schedule: it writes `lr = initial_lr * factor`.
+    """
+    found: list[dict[str, Any]] = []
+    for group in groups:
+        parts: dict[Rate, list[Tensor]] = {}
+        for p in group["params"]:
+            parts.setdefault(rates.get(p, Rate()), []).append(p)
+        for rate, params in parts.items():
+            own: dict[str, Any] = {}
+            for name in settings.rates:
+                factor = rate.free if name in settings.scale_free else rate.following
+                own[name] = group.get(name, getattr(settings, name)) * factor
+                if name == "lr" and factor != 1 and "decay" in type(settings).model_fields:
+                    own["decay"] = group.get("decay", settings.decay) / factor  # pyright: ignore[reportAttributeAccessIssue]
+            found.append({**group, **own, "params": params, "initial_lr": own["lr"]})
+    return found
 
 
 def as_groups(params: Iterable[Any]) -> list[dict[str, Any]]:
