@@ -92,6 +92,27 @@ def test_goes_on_bit_by_bit_after_a_stop_at_any_step(stripes, tmp_path, optimize
         ]
 
 
+def test_a_plateau_lowers_the_rate_and_goes_on_bit_by_bit(flowers, tmp_path):
+    settings = {
+        "schedule": "plateau",
+        "schedule.patience": 0,
+        "schedule.gamma": 0.5,
+        "schedule.threshold": 0.05,
+        "epochs": 8,
+    }
+    whole = Run(flowers, made(flowers, **settings))
+    rates = [point.lr for point in whole]
+    assert rates[0] == whole.recipe.optimizer.lr
+    assert rates[-1] <= rates[0] / 8
+    run = Run(flowers, made(flowers, **settings))
+    for _ in range(4):
+        next(iter(run))
+    run.save(tmp_path / "state.safetensors")
+    again = Run.resume(flowers, tmp_path / "state.safetensors")
+    assert [point.lr for point in again] == rates[4:]
+    assert same(weights(again), weights(whole))
+
+
 def test_another_seed_is_another_run_and_the_same_seed_the_same(stripes):
     runs = [Run(stripes, made(stripes, seed=seed, **AUGMENTED)) for seed in (0, 0, 1)]
     for run in runs:

@@ -116,6 +116,7 @@ class Run:
         self._first = math.nan  # mean loss of the first LOOK steps
         self._losses = 0
         self._saved = time.monotonic()
+        self._reaction = 1.0  # a further factor of the rate, from the values seen
 
     # ------------------------------------------------------------------------------------------------ going
 
@@ -170,7 +171,7 @@ class Run:
         with torch.no_grad():
             x = self.network.front(x)
             x, target = augmented(x, y, self.task, self.plan, self.step)
-        factor = self.plan.schedule.factor(self.step, self.steps)
+        factor = self.plan.schedule.factor(self.step, self.steps) * self._reaction
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         loss = self._gradients(x, target)
@@ -251,12 +252,17 @@ class Run:
             self.ended = f"diverged: the network gives values that are not finite at step {self.step}"
         else:
             self._judge_progress()
+        self._react()
         return self.curve[-1]
 
     def _lr(self) -> float:
         """The rate of the last step, as the recipe counts it: the factors of groups left out."""
         group = self.optimizer.param_groups[0]
         return self.plan.optimizer.lr * float(group["lr"]) / group["initial_lr"]
+
+    def _react(self) -> None:
+        values = [point.value.value for point in self.curve]
+        self._reaction = self.plan.schedule.reaction(values, self.task.objective.direction)
 
     def _judge_progress(self) -> None:
         values = [point.value.value for point in self.curve]
@@ -351,6 +357,7 @@ class Run:
         self.curve = [Point.from_data(point) for point in plain["curve"]]
         self.notes, self.ended, self._first = list(plain["notes"]), plain["ended"], float(plain["first"])
         self.seconds = dict(plain["seconds"])
+        self._react()
 
 
 def _nothing(n: int) -> Measure:

@@ -157,6 +157,11 @@ class Schedule(Technique):
     def factor(self, step: int, steps: int) -> float:
         """The factor for step 0 <= step < steps of a run of `steps` steps. Stretches when steps change; never truncates."""
 
+    def reaction(self, values: Sequence[float], direction: Literal["max", "min"]) -> float:
+        """A further factor, from the values of the objective so far (one a validation, oldest first). A pure function, so that a
+        resumed run decides as it would have; 1 where a schedule looks at none."""
+        return 1.0
+
 
 class Regularizer(Technique):
     """Something that keeps a network from learning the noise. The loop asks each for what it knows how to do: a subclass

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from tuneful.techniques.schedules.warmed import Warmed
+from tuneful.techniques.schedules.warmed import Shaped
 
 
-class Constant(Warmed):
+class Constant(Shaped):
     """No fall: a run can be made longer at any time. Best beside averaging."""
 
     source: ClassVar[str] = "Polyak & Juditsky, SIAM J. Control Optim. 30, 1992 (with averaging)"

@@ -13,10 +13,10 @@ import math
 from typing import ClassVar, Literal
 
 from tuneful.core.config import Share
-from tuneful.techniques.schedules.warmed import Warmed
+from tuneful.techniques.schedules.warmed import Shaped
 
 
-class Cosine(Warmed):
+class Cosine(Shaped):
     """Half a cosine wave."""
 
     source: ClassVar[str] = "Loshchilov & Hutter, ICLR 2017, arXiv:1608.03983"

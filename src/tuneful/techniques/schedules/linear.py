@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from tuneful.core.config import Share
-from tuneful.techniques.schedules.warmed import Warmed
+from tuneful.techniques.schedules.warmed import Shaped
 
 
-class Linear(Warmed):
+class Linear(Shaped):
     """Straight to zero: the best-proven default."""
 
     source: ClassVar[str] = "Defazio et al. 2023, arXiv:2310.07831"

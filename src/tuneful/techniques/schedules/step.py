@@ -1,6 +1,6 @@
 """Step: the rate falls by a factor at even distances.
 
-    factor = gamma ^ floor(done / every)
+    factor = gamma ^ floor(t / every)          t: steps after the warm-up
 
 Source: the practice of He et al., CVPR 2016, section 3.4, arXiv:1512.03385 (divided by 10 when the error stands still).
 """
@@ -12,9 +12,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from tuneful.techniques.schedules.stated import OpenShare, Span
 from tuneful.techniques.schedules.warmed import Warmed
-
-OpenShare = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
 
 class Step(Warmed):
@@ -25,8 +24,8 @@ class Step(Warmed):
 
     kind: Literal["step"] = "step"
     gamma: OpenShare = 0.1  # what a fall leaves of the rate
-    every: OpenShare = 0.35  # share of the run between two falls
+    every: Annotated[Span, Field(gt=0)] = 0.35  # between two falls: a share of what follows the warm-up, or steps
 
-    def shape(self, done: float) -> float:
+    def after(self, step: int, left: int, steps: int) -> float:
         """gamma to the number of falls so far; a fall that rounding would miss by a hair counts."""
-        return self.gamma ** math.floor(done / self.every + 1e-9)
+        return self.gamma ** math.floor(min(step, left) / self.taken(self.every, left, steps) + 1e-9)
