@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +12,8 @@ from torch import Tensor
 
 from tuneful.core.config import comments
 from tuneful.core.errors import RecipeError
-from tuneful.techniques.augments import TABLE, Crop, Flip, Mixup, Noise, Shift, mixup
+from tuneful.core.form import FormKind
+from tuneful.techniques.augments import TABLE, Mixup, Noise, mixup
 
 
 def dice(seed: int = 0) -> torch.Generator:
@@ -28,7 +31,7 @@ def test_says_its_kind_source_and_cost_and_comments_each_field(kind: str):
     assert cls.model_fields["kind"].default == kind
     assert cls.source
     assert cls.cost
-    assert cls.needs in ("any", "image")
+    assert set(cls.serves) <= set(get_args(FormKind))
     assert set(comments(cls)) == set(cls.model_fields) - {"kind"}
 
 
@@ -62,59 +65,18 @@ def test_the_same_dice_give_the_same_batch_whatever_the_global_dice(kind: str):
     assert not torch.equal(one[0], other[0])
 
 
-@pytest.mark.parametrize("kind", [kind for kind, cls in TABLE.items() if cls.needs == "any"])
-def test_serves_tables_and_regression_where_it_says_any(kind: str):
+@pytest.mark.parametrize("kind", [kind for kind, cls in TABLE.items() if {"image", "vector"} <= set(cls.serves)])
+def test_serves_tables_and_regression_where_it_says_so(kind: str):
     x, y = torch.randn(8, 3, generator=dice()), torch.randn(8, 1, generator=dice())
     changed, targets = TABLE[kind]().apply(x, y, dice())
     assert changed.shape == x.shape
     assert targets.shape == y.shape
 
 
-@pytest.mark.parametrize("kind", [kind for kind, cls in TABLE.items() if cls.needs == "image"])
+@pytest.mark.parametrize("kind", [kind for kind, cls in TABLE.items() if cls.serves == ("image",)])
 def test_refuses_a_table_where_it_needs_images(kind: str):
     with pytest.raises(RecipeError, match=rf"{kind} moves pixels; it was given a batch of shape \[8, 3\]"):
         TABLE[kind]().apply(torch.zeros(8, 3), torch.zeros(8, 1), dice())
-
-
-def test_crop_cuts_a_window_from_each_image_padded_with_its_border():
-    x, p = batch(40)
-    changed, _ = Crop(padding=2).apply(x, p, dice())
-    padded = torch.nn.functional.pad(x, (2, 2, 2, 2), mode="replicate")
-    seen = set()
-    for image, whole in zip(changed, padded):
-        windows = {(i, j): whole[:, i : i + 9, j : j + 7] for i in range(5) for j in range(5)}
-        places = [place for place, window in windows.items() if torch.equal(window, image)]
-        assert len(places) == 1
-        seen.add(places[0])
-    assert len(seen) > 12  # each image has a place of its own
-
-
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_flip_mirrors_the_share_of_images_it_names(share: float):
-    x, p = batch(2000, (1, 2, 3))
-    changed, _ = Flip(share=share).apply(x, p, dice())
-    mirrored = (changed == x.flip(-1)).flatten(1).all(1)
-    kept = (changed == x).flatten(1).all(1)
-    assert bool((mirrored ^ kept).all())
-    assert mirrored.float().mean().item() == pytest.approx(share, abs=0.04)
-
-
-def test_shift_moves_a_ramp_by_no_more_than_its_amount():
-    ramp = torch.linspace(0, 1, 20).repeat(64, 1, 20, 1)  # rises from left to right, one pixel is 1/19
-    changed, _ = Shift(amount=0.1).apply(ramp, torch.ones(64, 1), dice())
-    middle = (changed - ramp)[:, 0, 10, 5:15]
-    moved = middle.mean(1) * 19  # in pixels
-    torch.testing.assert_close(middle, middle[:, :1].expand_as(middle), rtol=0, atol=1e-5)
-    assert moved.abs().max() <= 2 + 1e-4
-    assert moved.abs().max() > 1.5
-    assert moved.std() > 0.8
-    assert changed.min() >= 0
-    assert changed.max() <= 1
-
-
-def test_shift_by_nothing_changes_nothing():
-    x, p = batch()
-    torch.testing.assert_close(Shift(amount=0.0).apply(x, p, dice())[0], x, rtol=1e-5, atol=1e-5)
 
 
 def test_noise_has_the_deviation_it_names():

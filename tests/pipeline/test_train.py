@@ -241,7 +241,7 @@ def test_ranges_and_augments_that_do_not_fit_are_refused(flowers):
     said = r"train takes one value for each setting; optimizer.lr=0.0001..0.1 is a range\n  hint: use `tuneful tune`"
     with pytest.raises(RecipeError, match=said):
         optimize.train("digits", lr="1e-4..1e-1")
-    with pytest.raises(RecipeError, match=r"augments.flip works on image data; these are vector of 5"):
+    with pytest.raises(RecipeError, match=r"augments.flip takes image data; these are vector of 5"):
         Run(flowers, made(flowers, flip=0.5))
 
 

@@ -18,6 +18,7 @@ from tuneful.core.errors import ModelError
 from tuneful.core.task import Task
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.limits import out_of_memory
+from tuneful.techniques.augments import apply
 
 TINY = 1e-40  # below the smallest normal float32
 
@@ -46,9 +47,8 @@ def augmented(x: Tensor, y: Tensor, task: Task, plan: Any, step: int) -> tuple[T
     blends = goal(task).blends
     if blends and (plan.augments or any(one.kind == "smoothing" for one in plan.regularizers)):
         soft = F.one_hot(y, task.outputs).to(x.dtype)
-    for one in plan.augments:
-        dice = torch.Generator().manual_seed(key(plan.seed, one.kind, step))
-        x, soft = one.apply(x, soft, dice)
+    dice = [torch.Generator().manual_seed(key(plan.seed, one.kind, step)) for one in plan.augments]
+    x, soft = apply(plan.augments, x, soft, dice)
     for one in plan.regularizers:
         soft = one.targets(soft) if blends and soft.is_floating_point() else soft
     return x, soft

@@ -38,6 +38,7 @@ from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.goals import form, goal
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.step import arithmetic, augmented, gradients_
+from tuneful.techniques.augments import fit
 from tuneful.techniques.models import with_callable
 from tuneful.techniques.optimizers.groups import decay_groups, rated
 from tuneful.techniques.regularizers import EarlyStopping
@@ -75,11 +76,7 @@ class Run:
 
         self.form = form(task)
         body, rates = begun(task, recipe)
-        for one in self.plan.augments:
-            if one.needs not in ("any", self.form.kind):
-                raise RecipeError(
-                    f"augments.{one.kind} works on {one.needs} data; these are {self.form}", f"leave {one.kind} out"
-                )
+        self.plan = recipe.replace(augments=fit(self.plan.augments, self.form))
         if self.plan.loss.kind not in goal(task).losses:
             raise RecipeError(
                 f"loss is {self.plan.loss.kind}; a {task.kind} task takes {' or '.join(goal(task).losses)}",

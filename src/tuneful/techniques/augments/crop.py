@@ -7,28 +7,31 @@ Source: He et al., CVPR 2016, section 4.2, arXiv:1512.03385 (4 pixels on CIFAR-1
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from tuneful.core.config import Count
-from tuneful.techniques.augments.images import moved, require_images
-from tuneful.techniques.interfaces import Augment
+from tuneful.techniques.augments.affine import Geometric, identity
+from tuneful.techniques.augments.images import require_images
 
 
-class Crop(Augment):
+class Crop(Geometric):
     """Objects are not always in the middle; whole pixels."""
 
     source: ClassVar[str] = "He et al., CVPR 2016, section 4.2, arXiv:1512.03385"
-    cost: ClassVar[str] = "one copy of the batch"
-    needs: ClassVar[str] = "image"
+    cost: ClassVar[str] = "one copy of the batch; nothing beside other moves of pixels"
+    exact: ClassVar[bool] = True
 
     kind: Literal["crop"] = "crop"
     padding: Count = 4  # largest move along each axis, in pixels
 
-    def apply(self, x: Tensor, p: Tensor, dice: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Move every image of [B, C, H, W] by its own pixels; p is given back as it is. Raises RecipeError for no images."""
-        require_images(x, self.kind)
-        down, right = torch.randint(-self.padding, self.padding + 1, (2, len(x)), generator=dice)
-        return moved(x, down, right), p
+    def draw(self, shape: Sequence[int], dice: torch.Generator) -> dict[str, Tensor]:
+        """A whole number of pixels down and to the right for each image."""
+        B, _, _, _ = require_images(shape, self.kind)
+        down, right = torch.randint(-self.padding, self.padding + 1, (2, B), generator=dice)
+        matrix = identity(B)
+        matrix[:, 0, 2], matrix[:, 1, 2] = -right, -down
+        return {"matrix": matrix}

@@ -1,6 +1,8 @@
-"""What the augments of images share: the check of the shape, and the reading of pixels at moved places."""
+"""What the augments of images share: the check of the shape, and boxes as masks."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -8,25 +10,32 @@ from torch import Tensor
 from tuneful.core.errors import RecipeError
 
 
-def require_images(x: Tensor, kind: str) -> None:
-    """Raise RecipeError unless x is [B, C, H, W]."""
-    if x.ndim != 4:
+def require_images(shape: Sequence[int], kind: str) -> tuple[int, int, int, int]:
+    """(B, C, H, W); raises RecipeError where the shape is another."""
+    if len(shape) != 4:
         raise RecipeError(
-            f"{kind} moves pixels; it was given a batch of shape {list(x.shape)}, not [B, C, H, W]",
+            f"{kind} moves pixels; it was given a batch of shape {list(shape)}, not [B, C, H, W]",
             f"leave {kind} out for data that are not images",
         )
+    B, C, H, W = shape
+    return B, C, H, W
 
 
-def moved(x_BCHW: Tensor, down_B: Tensor, right_B: Tensor) -> Tensor:
-    """Every image moved by its own whole number of pixels; the border's pixels fill what comes in.
+def boxes(middle_B2: Tensor, size_B2: Tensor, H: int, W: int) -> Tensor:
+    """Boxes of whole pixels, cut off at the border: [B, 4] top, bottom, left, right, the ends not included.
 
-    Args:
-        x_BCHW: any type; not modified.
-        down_B, right_B: int64 on the CPU; positive moves the content down and to the right.
-    Cost: one copy of the batch.
+    middle_B2: row and column of the middle, in pixels from the upper left corner; size_B2: height and width.
     """
-    B, C, H, W = x_BCHW.shape
-    rows_BH = (torch.arange(H) - down_B[:, None]).clamp(0, H - 1)
-    columns_BW = (torch.arange(W) - right_B[:, None]).clamp(0, W - 1)
-    places = (rows_BH[:, :, None] * W + columns_BW[:, None, :]).reshape(B, 1, H * W).to(x_BCHW.device).expand(B, C, H * W)
-    return x_BCHW.reshape(B, C, H * W).gather(2, places).reshape(B, C, H, W)
+    low = (middle_B2 - size_B2 / 2).round()
+    high = low + size_B2.round()
+    limit = torch.tensor([H, W])
+    low, high = low.clamp(min=0).minimum(limit), high.clamp(min=0).minimum(limit)
+    return torch.stack([low[:, 0], high[:, 0], low[:, 1], high[:, 1]], dim=1).long()
+
+
+def inside(box_B4: Tensor, x_BCHW: Tensor) -> Tensor:
+    """Which pixels lie in the box of their image: bool [B, 1, H, W] on the device of x."""
+    top, bottom, left, right = box_B4.to(x_BCHW.device)[:, :, None].unbind(1)
+    rows, columns = (torch.arange(side, device=x_BCHW.device) for side in x_BCHW.shape[2:])
+    rows_BH, columns_BW = (rows >= top) & (rows < bottom), (columns >= left) & (columns < right)
+    return (rows_BH[:, :, None] & columns_BW[:, None, :])[:, None]

@@ -2,19 +2,20 @@
 
     lam ~ Beta(alpha, alpha);  x'_i = lam x_i + (1 - lam) x_s(i);  p'_i alike; s a permutation
 
-Source: Zhang et al., ICLR 2018, eq. 1, arXiv:1710.09412.
+Source: Zhang et al., ICLR 2018, eq. 1, arXiv:1710.09412.  One lam per batch, as in their code.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from tuneful.core.config import Positive
 from tuneful.core.errors import RecipeError
+from tuneful.techniques.augments.pairs import beta, blended, require_blendable
 from tuneful.techniques.interfaces import Augment
 
 
@@ -23,13 +24,20 @@ class Mixup(Augment):
 
     source: ClassVar[str] = "Zhang et al., ICLR 2018, arXiv:1710.09412"
     cost: ClassVar[str] = "two copies of the batch"
+    partners: ClassVar[tuple[str, ...]] = ("partner",)
 
     kind: Literal["mixup"] = "mixup"
     alpha: Positive = 0.2  # strength: 0.2 for large data sets, 1.0 for small ones
 
-    def apply(self, x: Tensor, p: Tensor, dice: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, shape: Sequence[int], dice: torch.Generator) -> dict[str, Tensor]:
+        """One lam for the batch, and a partner for each example."""
+        lam = beta(self.alpha, 1, dice)
+        return {"lam": lam.expand(shape[0]), "partner": torch.randperm(shape[0], generator=dice)}
+
+    def change(self, x: Tensor, p: Tensor, drawn: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Blend the batch with a permutation of itself; see `mixup`."""
-        return mixup(x, p, self.alpha, dice)
+        require_blendable(self.kind, x, p)
+        return blended(x, drawn["lam"], drawn["partner"]), blended(p, drawn["lam"], drawn["partner"])
 
 
 def mixup(x: Tensor, p_BL: Tensor, alpha: float, dice: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -50,10 +58,4 @@ def mixup(x: Tensor, p_BL: Tensor, alpha: float, dice: torch.Generator) -> tuple
     """
     if not alpha > 0:
         raise RecipeError(f"mixup's alpha is {alpha:g}; it must be > 0", "leave mixup out to blend nothing")
-    if len(x) != len(p_BL):
-        raise RecipeError(f"mixup was given {len(x)} examples and {len(p_BL)} targets; it needs as many of both")
-    seed = int(torch.randint(2**62, (), generator=dice))  # torch draws no Beta from a generator; numpy does
-    lam = float(np.random.default_rng(seed).beta(alpha, alpha))
-    partner = torch.randperm(len(x), generator=dice)
-    s_x, s_p = x[partner.to(x.device)], p_BL[partner.to(p_BL.device)]
-    return x * lam + s_x * (1 - lam), p_BL * lam + s_p * (1 - lam)
+    return Mixup(alpha=float(alpha)).apply(x, p_BL, dice)

@@ -9,6 +9,7 @@ Source: Bishop, Neural Computation 7(1), 1995.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -27,7 +28,10 @@ class Noise(Augment):
     kind: Literal["noise"] = "noise"
     std: NonNegative = 0.1  # deviation of the noise, where that of the data is 1
 
-    def apply(self, x: Tensor, p: Tensor, dice: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Add noise to [B, ...]; p is given back as it is."""
-        drawn = torch.randn(x.shape, generator=dice).to(x.device, x.dtype)
-        return x + self.std * drawn, p
+    def draw(self, shape: Sequence[int], dice: torch.Generator) -> dict[str, Tensor]:
+        """The noise itself, one number for each of the batch."""
+        return {"noise": self.std * torch.randn(tuple(shape), generator=dice)}
+
+    def change(self, x: Tensor, p: Tensor, drawn: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Add the noise to [B, ...]; p is given back as it is."""
+        return x + drawn["noise"].to(x.device, x.dtype), p
