@@ -325,6 +325,17 @@ def test_groups_gates_and_projections_are_weights_of_their_own(kind: str):
                 torch.testing.assert_close(torch.linalg.svdvals(part), torch.linalg.svdvals(alone))
 
 
+@pytest.mark.parametrize("kind", ["orthogonal", "delta_orthogonal", "he"])
+def test_rows_of_a_table_have_the_length_of_the_gain_however_many_there_are(kind: str):
+    table = nn.Embedding(1000, 48)
+    apply_(stack(table, nn.Linear(48, 2)), TABLE[kind](), seed=0)
+    lengths = table.weight.detach().norm(dim=1)
+    assert lengths.mean().item() == pytest.approx(math.sqrt(2), rel=0.02)
+    if kind != "he":
+        torch.testing.assert_close(lengths, torch.full((1000,), math.sqrt(2)))
+        assert table.weight[:48].detach().matmul(table.weight[:48].detach().T).fill_diagonal_(0).abs().max() < 1e-5
+
+
 def test_an_lstm_begins_with_open_forget_gates_and_all_other_biases_at_zero():
     for layer in (nn.LSTM(3, 5, 2, bidirectional=True), nn.LSTMCell(3, 5), nn.GRU(3, 5)):
         apply_(layer, He(), seed=0)

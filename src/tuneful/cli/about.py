@@ -41,8 +41,10 @@ def techniques(
         else:
             for name, table in chosen.items():
                 print(f"{name}:")
+                wide = max(14, *(len(kind) for kind in table))
                 for kind, cls in table.items():
-                    print(f"  {kind:<14} {_data(cls)['what']}\n{'':<17}source: {cls.source}\n{'':<17}cost: {cls.cost}")
+                    indent = " " * (wide + 3)
+                    print(f"  {kind:<{wide}} {_data(cls)['what']}\n{indent}source: {cls.source}\n{indent}cost: {cls.cost}")
         return 0
     if family not in kinds:
         guess = nearest(family, [*families, *kinds])

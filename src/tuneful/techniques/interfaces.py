@@ -81,6 +81,9 @@ class Init(Technique):
 
     family: ClassVar[str] = "init"
     gain: ClassVar[float] = 1.0  # of hidden layers; sqrt 2 makes up for what a rectifier removes; the last layer has 1
+    joint: ClassVar[bool] = (
+        False  # do the numbers of a weight depend on one another? then gates, groups, projections are drawn apart
+    )
 
     @abstractmethod
     def fill_(self, weight: Tensor, fan_in: int, fan_out: int, gain: float, dice: torch.Generator) -> None:

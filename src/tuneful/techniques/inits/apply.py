@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
 from tuneful.techniques.inits.as_built import AsBuilt
-from tuneful.techniques.inits.layers import NORMS, known, weights
+from tuneful.techniques.inits.layers import NORMS, known, parts_of, weights
 from tuneful.techniques.interfaces import Init
 
 
@@ -51,7 +51,7 @@ def apply_(net: nn.Module, init: Init, seed: int, *, sample: Tensor | None = Non
             drawn = torch.empty(w.tensor.shape, dtype=torch.float32)
             one = dice(seed, f"{name}.{w.name}".lstrip("."))
             gain = drawer.gain if w.hidden and id(module) not in plain else 1.0
-            for part in drawn.chunk(w.parts):
+            for part in parts_of(drawn, w) if drawer.joint else (drawn,):
                 drawer.fill_(part, w.fan_in, w.fan_out, gain, one)
             if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.padding_idx is not None:
                 drawn[module.padding_idx].zero_()

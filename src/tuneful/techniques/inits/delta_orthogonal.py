@@ -27,6 +27,7 @@ class DeltaOrthogonal(Init):
     source: ClassVar[str] = "Xiao et al., ICML 2018, arXiv:1806.05393"
     cost: ClassVar[str] = "one QR factorization of the channels per weight, once"
     gain: ClassVar[float] = math.sqrt(2.0)
+    joint: ClassVar[bool] = True
 
     kind: Literal["delta_orthogonal"] = "delta_orthogonal"
 

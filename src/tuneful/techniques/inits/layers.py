@@ -1,12 +1,15 @@
 """Which weights a module holds, and how many numbers enter and leave each.
 
 Some parameters are several maps in one tensor, one behind the other along the first axis: the groups of a convolution, the
-gates of a recurrent layer, queries, keys and values. Each of these parts is a weight of its own and is drawn as one.
+gates of a recurrent layer, queries, keys and values. Each of these parts is a weight of its own, which counts where the
+numbers of a weight depend on one another (a rotation). A table of embeddings is drawn in squares there, so that a row of an
+orthogonal one has the length that a row of any other has.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -26,7 +29,8 @@ class Weight:
     tensor: Tensor
     fan_in: int  # numbers that enter one output of a part
     fan_out: int  # outputs of a part that one input enters
-    parts: int = 1  # equal parts along the first axis, each a map of its own
+    parts: int = 1  # along the first axis, each a map of its own
+    rows: int = 0  # of a part, where the last one may be smaller; 0: all are equal
     reads: int = 1  # the axis along which inputs lie
     writes: int = 0  # the axis along which outputs lie
     hidden: bool = True  # a rectifier may follow; what attention and recurrent layers give meets none
@@ -47,7 +51,7 @@ def weights(module: nn.Module) -> list[Weight]:
         return [Weight("weight", module.weight, *fans, groups, reads=0 if turned else 1, writes=1 if turned else 0)]
     if isinstance(module, nn.Embedding | nn.EmbeddingBag):
         length = module.embedding_dim
-        return [Weight("weight", module.weight, length, length, reads=0, writes=1)]
+        return [Weight("weight", module.weight, length, length, rows=length, reads=0, writes=1)]
     if isinstance(module, nn.MultiheadAttention):
         projections = [(n, p) for n, p in module.named_parameters(recurse=False) if n.endswith("proj_weight")]
         return [_stacked(n, p, 3 if n == "in_proj_weight" else 1) for n, p in projections]
@@ -66,6 +70,11 @@ def gates(module: nn.Module) -> int:
     if isinstance(module, nn.LSTM | nn.LSTMCell):
         return 4
     return 3 if isinstance(module, nn.GRU | nn.GRUCell) else 1
+
+
+def parts_of(drawn: Tensor, weight: Weight) -> Sequence[Tensor]:
+    """The parts of a tensor that is shaped as a weight, as views."""
+    return drawn.split(weight.rows or drawn.shape[0] // weight.parts)
 
 
 def known(module: nn.Module) -> bool:

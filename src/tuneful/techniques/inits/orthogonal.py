@@ -24,6 +24,7 @@ class Orthogonal(Init):
     source: ClassVar[str] = "Saxe et al., ICLR 2014, arXiv:1312.6120"
     cost: ClassVar[str] = "one QR factorization per weight, once"
     gain: ClassVar[float] = math.sqrt(2.0)
+    joint: ClassVar[bool] = True
 
     kind: Literal["orthogonal"] = "orthogonal"
 
