@@ -80,7 +80,7 @@ def test_goes_on_bit_by_bit_after_a_stop_at_any_step(stripes, tmp_path, optimize
         run = Run(stripes, recipe)
         while run.step < stop:
             run._one_step()
-            if run.step % run.every == 0:
+            if run.batches.due(run.step, recipe.validate_every):
                 run.look()
         run.save(path)
         torch.manual_seed(stop)  # whatever else draws numbers in between

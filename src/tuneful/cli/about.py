@@ -66,12 +66,17 @@ def techniques(
 
 
 def _families() -> dict[str, dict[str, type[Technique]]]:
+    from tuneful.core.recipe import SIDES
     from tuneful.pipeline.keys import FAMILIES
     from tuneful.techniques.search import PROPOSERS, SCHEDULERS
     from tuneful.techniques.sources import TABLE
 
     found: Any = {**FAMILIES, "proposer": PROPOSERS, "scheduler": SCHEDULERS, "sources": TABLE}
-    return {name: dict(table) for name, table in cast("dict[str, dict[str, type[Technique]]]", found).items()}
+    return {
+        name: dict(table)
+        for name, table in cast("dict[str, dict[str, type[Technique]]]", found).items()
+        if name not in SIDES
+    }
 
 
 def _data(cls: type[Technique]) -> dict[str, Any]:

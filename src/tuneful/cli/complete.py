@@ -10,11 +10,19 @@ import ast
 import functools
 from pathlib import Path
 
-SECTIONS = ("model", "init", "loss", "optimizer", "schedule")  # as core.recipe has them, which takes pydantic to import
+SIDES = ("momentum_schedule", "decay_schedule", "batch_schedule")
+SECTIONS = (
+    "model",
+    "init",
+    "loss",
+    "optimizer",
+    "schedule",
+    *SIDES,
+)  # as core.recipe has them, which takes pydantic to import
 LISTS = ("regularizers", "augments")
 FOLDERS = {
     "model": "models", "init": "inits", "loss": "losses", "optimizer": "optimizers", "schedule": "schedules", "regularizers": "regularizers",
-    "augments": "augments",
+    "augments": "augments", **dict.fromkeys(SIDES, "schedules"),
 }  # fmt: skip
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,7 +46,7 @@ def keys() -> dict[str, tuple[str, ...]]:
     found |= {"proposer": ("random", "tpe"), "scheduler": ("asha", "full"), "eta": ()}
     for head in SECTIONS:
         kinds = techniques(head)
-        found[head] = tuple(kinds)
+        found[head] = (*kinds, "none") if head in SIDES else tuple(kinds)
         for name in dict.fromkeys(name for names in kinds.values() for name in names):
             found[f"{head}.{name}"] = ()
             found.setdefault(name, ())

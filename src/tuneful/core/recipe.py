@@ -13,12 +13,13 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import Field
 
-from tuneful.core.config import Auto, Count, Positive, Settings, Whole, nearest
+from tuneful.core.config import Auto, Count, NonNegative, Positive, Settings, Share, Whole, nearest
 from tuneful.core.errors import Problem, RecipeError
 
 Several = Annotated[tuple[Settings, ...], Field(strict=False)]
 
-SECTIONS = ("model", "init", "loss", "optimizer", "schedule")  # one settings object each
+SIDES = ("momentum_schedule", "decay_schedule", "batch_schedule")  # schedules of other settings than the rate; may be "none"
+SECTIONS = ("model", "init", "loss", "optimizer", "schedule", *SIDES)  # one settings object each
 LISTS = ("regularizers", "augments")  # any number of settings objects, one of a kind
 
 
@@ -30,9 +31,15 @@ class Recipe(Settings):
     loss: Settings | Auto = "auto"  # what training makes small
     optimizer: Settings | Auto = "auto"  # the rule that changes them
     schedule: Settings | Auto = "auto"  # the learning rate over the run
+    momentum_schedule: Settings | Literal["none"] = "none"  # the optimizer's momentum (or beta1) over the run
+    decay_schedule: Settings | Literal["none"] = "none"  # the optimizer's decay over the run
+    batch_schedule: Settings | Literal["none"] = "none"  # the examples per step over the run
     regularizers: Several | Auto = "auto"  # what keeps it from learning noise
     augments: Several | Auto = "auto"  # what changes a batch on the way
     batch_size: Count | Auto = "auto"  # examples per step
+    momentum_to: Share = 0.0  # where momentum_schedule leads: the momentum when its factor is 0
+    decay_to: NonNegative = 0.0  # where decay_schedule leads
+    batch_to: Whole = 0  # where batch_schedule leads
     epochs: Positive | Auto = "auto"  # passes over the training split
     validate_every: Positive | Auto = "auto"  # epochs between two validations
     precision: Literal["fp32", "bf16"] | Auto = "auto"  # arithmetic of the forward pass

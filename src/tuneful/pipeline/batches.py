@@ -2,42 +2,117 @@
 
 The order of epoch e is a permutation keyed by (seed, "order", e): nothing has to be saved to go on in the middle of an
 epoch. Every batch is full; what is left of an epoch's permutation is not used in that epoch (another permutation follows).
+
+Where the batch size has a schedule, the place of each step is worked out before the first, from the recipe and the number of
+examples alone, so a run that is resumed finds the same. The number of steps is such that the epochs come out as wanted.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tuneful.core.chance import key
+from tuneful.core.errors import RecipeError
 from tuneful.core.task import Task
 from tuneful.pipeline.candidate import as_input
 from tuneful.pipeline.goals import goal
+from tuneful.techniques.schedules.follow import between
+
+TRIES = 8  # of finding the number of steps with which the epochs come out
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the batch of a step lies: its first example in the order of an epoch, and how many follow."""
+
+    epoch: int
+    start: int
+    size: int
+
+
+def places(plan: Any, n: int) -> list[Place]:
+    """The place of every step of a run whose batch size has a schedule, over n examples. plan: the resolved recipe, whose
+    batch_size is where the schedule stands at factor 1, and batch_to where it stands at 0."""
+    if plan.batch_schedule.reaction([0.0] * 1000, "max") != 1.0:
+        raise RecipeError(
+            f"batch_schedule is {plan.batch_schedule.kind}, which waits for values; the batches of a run are laid out before it",
+            "take step or multi_step",
+        )
+
+    def laid(steps: int) -> list[Place]:
+        found: list[Place] = []
+        epoch = start = 0
+        for step in range(steps):
+            wanted = between(float(plan.batch_size), plan.batch_to, plan.batch_schedule.factor(step, steps))
+            size = max(1, min(round(wanted), n))
+            if start + size > n:
+                epoch, start = epoch + 1, 0
+            found.append(Place(epoch, start, size))
+            start += size
+        return found
+
+    tried: dict[int, float] = {}  # how many epochs so many steps are off
+    steps = max(1, round(plan.epochs * n / plan.batch_size))
+    while steps not in tried and len(tried) < TRIES:
+        epochs = _done(laid(steps)[-1], n)
+        tried[steps] = abs(epochs - plan.epochs)
+        steps = max(1, round(steps * plan.epochs / epochs))
+    return laid(min(tried, key=lambda steps: tried[steps]))
+
+
+def _done(place: Place, n: int) -> float:
+    """Epochs when the batch there has been seen; what is left counts as seen when the same again does not fit into it."""
+    end = place.start + place.size
+    return place.epoch + (1.0 if end + place.size > n else end / n)
 
 
 class Batches:
     """Batches of one run, by the number of the step.
 
     x stays in the type of the split (uint8 images are not inflated) on `device`; a batch is float32, or int64 where examples are
-    tokens. y: as the goal of the task encodes it.
+    tokens. y: as the goal of the task encodes it. steps: of the whole run; per_epoch: steps an epoch, of the batch size at first.
     """
 
-    def __init__(self, task: Task, batch_size: int, seed: int, device: torch.device) -> None:
+    def __init__(self, task: Task, plan: Any, device: torch.device) -> None:
         self.x = torch.from_numpy(task.train.x).to(device)
         y = torch.from_numpy(task.train.y).to(device)
         self.y: Tensor = goal(task).encode(task, y)
-        self.size = batch_size
-        self.seed = seed
-        self.per_epoch = max(1, len(self.y) // batch_size)
+        self.size, self.seed, n = int(plan.batch_size), plan.seed, len(self.y)
+        self.per_epoch = max(1, n // self.size)
+        self.places = places(plan, n) if plan.batch_schedule != "none" else []
+        self.steps = len(self.places) or max(1, round(float(plan.epochs) * self.per_epoch))
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.int64)
 
+    def epochs(self, step: int) -> float:
+        """Passes over train when so many steps are done."""
+        if not self.places:
+            return step / self.per_epoch
+        return _done(self._place(step - 1), len(self.y)) if step else 0.0
+
+    def due(self, step: int, every: float) -> bool:
+        """Is a validation due after so many steps, when there is one every so many epochs?"""
+        if not self.places:
+            return step % max(1, round(every * self.per_epoch)) == 0
+        return self.epochs(step) // every > self.epochs(step - 1) // every
+
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """The batch of a step: x [B, ...] float32 (tokens: int64), y."""
-        epoch, place = divmod(step, self.per_epoch)
-        if epoch != self._epoch:
-            dice = torch.Generator().manual_seed(key(self.seed, "order", epoch))
+        place = self._place(step)
+        if place.epoch != self._epoch:
+            dice = torch.Generator().manual_seed(key(self.seed, "order", place.epoch))
             self._order = torch.randperm(len(self.y), generator=dice).to(self.y.device)
-            self._epoch = epoch
-        chosen = self._order[place * self.size : (place + 1) * self.size]
+            self._epoch = place.epoch
+        chosen = self._order[place.start : place.start + place.size]
         return as_input(self.x.index_select(0, chosen)), self.y.index_select(0, chosen)
+
+    def _place(self, step: int) -> Place:
+        if not self.places:
+            epoch, number = divmod(step, self.per_epoch)
+            return Place(epoch, number * self.size, self.size)
+        last, beyond = self.places[min(step, self.steps - 1)], max(0, step - self.steps + 1)
+        return Place(last.epoch + beyond, 0, last.size) if beyond else last

@@ -14,7 +14,7 @@ from typing import Any, get_args, get_origin
 
 from tuneful.core.config import Settings, nearest, show
 from tuneful.core.errors import Problem, RecipeError, SpaceError
-from tuneful.core.recipe import LISTS, SECTIONS, Recipe
+from tuneful.core.recipe import LISTS, SECTIONS, SIDES, Recipe
 from tuneful.core.space import Choice, Dial, Range, Space, parse
 from tuneful.core.task import Task
 from tuneful.pipeline import defaults
@@ -162,6 +162,11 @@ def _section(work: _Work, head: str, fields: dict[str, Any], task: Task | None, 
         told = None
     if isinstance(told, Settings):
         return told if not fields else work.attempt(lambda: told.replace(**fields), head)
+    if head in SIDES and (told == "none" or (told is None and base == "none")):
+        if fields:
+            first = f"{head}.{next(iter(fields))}"
+            work.wrong(first, f"{first} is a setting of no schedule; say which, such as {head}=linear")
+        return "none"
     chosen = work.attempt(lambda: parse(told), head) if isinstance(told, str) else told
     if isinstance(chosen, list | tuple):
         chosen = Choice(tuple(str(one) for one in chosen))

@@ -11,7 +11,7 @@ from typing import Any
 
 from tuneful.core.config import Settings, comments, plain
 from tuneful.core.errors import Problem, RecipeError
-from tuneful.core.recipe import LISTS, SECTIONS, Recipe
+from tuneful.core.recipe import LISTS, SECTIONS, SIDES, Recipe
 from tuneful.core.space import Space
 from tuneful.pipeline.codec import Entry, flatten
 from tuneful.pipeline.keys import FAMILIES, TOP
@@ -118,9 +118,11 @@ def write(
     out = [f"# {line}" for line in heading.splitlines()]
     if data:
         out += ["", "[data]", *(_setting(name, value) for name, value in data.items() if value not in (None, (), ""))]
+    idle = [side.replace("_schedule", "_to") for side in SIDES if getattr(recipe, side) == "none"]
     top = [
         _setting(name, ranges.get(name, getattr(recipe, name)), _why(recipe, name) or comments(Recipe).get(name, ""))
         for name in TOP
+        if name not in idle
     ]
     # TOML wants what belongs to no table before the first table.
     out = [*out[: len(heading.splitlines())], "", *top, *out[len(heading.splitlines()) :]]
@@ -215,7 +217,7 @@ def schema() -> dict[str, Any]:
     for head in SECTIONS:
         kinds = [_technique(cls, a_range) for cls in FAMILIES[head].values()]
         properties[head] = {
-            "anyOf": [{"enum": ["auto", *FAMILIES[head]]}, a_range, *kinds],
+            "anyOf": [{"enum": ["none" if head in SIDES else "auto", *FAMILIES[head]]}, a_range, *kinds],
             "description": said.get(head, ""),
         }
     for head in LISTS:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 
 from tuneful.core.config import Settings, nearest
-from tuneful.core.recipe import LISTS, SECTIONS, Recipe
+from tuneful.core.recipe import LISTS, SECTIONS, SIDES, Recipe
 from tuneful.techniques.augments import TABLE as AUGMENTS
 from tuneful.techniques.inits import TABLE as INITS
 from tuneful.techniques.losses import TABLE as LOSSES
@@ -21,6 +21,7 @@ FAMILIES: Mapping[str, Mapping[str, type[Settings]]] = {
     "loss": LOSSES,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
+    **dict.fromkeys(SIDES, SCHEDULES),
     "regularizers": REGULARIZERS,
     "augments": AUGMENTS,
 }
@@ -60,7 +61,9 @@ class Keys:
                         self.full.append(f"{head}.{kind}.{name}")
                         shorts.setdefault(f"{kind}.{name}", []).append(f"{head}.{kind}.{name}")
                         shorts.setdefault(name, []).append(f"{head}.{kind}.{name}")
-        order = {head: place for place, head in enumerate(("optimizer", "model", "schedule", "init", "loss", *LISTS))}
+        order = {
+            head: place for place, head in enumerate(("optimizer", "model", "schedule", "init", "loss", *LISTS, *SIDES))
+        }
         self.short = {
             word: min(found, key=lambda key: (order[key.partition(".")[0]], key.count(".")))
             for word, found in shorts.items()

@@ -34,6 +34,7 @@ from tuneful.pipeline.batches import Batches
 from tuneful.pipeline.begin import begun
 from tuneful.pipeline.candidate import Candidate, Network, ends
 from tuneful.pipeline.codec import from_data
+from tuneful.pipeline.course import Course
 from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.goals import form, goal
 from tuneful.pipeline.limits import Halt
@@ -89,7 +90,8 @@ class Run:
         paced: dict[Tensor, Any] = {p: rates[name] for name, p in self.body.named_parameters() if name in rates}
         groups = rated(decay_groups(self.body), self.plan.optimizer, paced)
         self.optimizer: torch.optim.Optimizer = self.plan.optimizer.build(groups)
-        self.batches = Batches(task, int(recipe.batch_size), recipe.seed, self.device)
+        self.course = Course(recipe, self.optimizer)
+        self.batches = Batches(task, recipe, self.device)
         self.prepared: Tensor | None = self.plan.loss.prepare(self.batches.y, self.form.outputs)
         self.readout = self.network  # what is judged and kept: the average of weights, where there is one
         self.averages: list[tuple[Any, dict[str, Tensor]]] = []
@@ -101,8 +103,7 @@ class Run:
         self.keeps_best = any(isinstance(one, EarlyStopping) for one in self.plan.regularizers)
 
         self.step = 0
-        self.steps = max(1, round(float(recipe.epochs) * self.batches.per_epoch))
-        self.every = max(1, round(float(recipe.validate_every) * self.batches.per_epoch))
+        self.steps = self.batches.steps
         self.micro = 1  # micro-batches a step; doubled when memory runs out
         self.curve: list[Point] = []
         self.notes: list[str] = []
@@ -113,7 +114,6 @@ class Run:
         self._first = math.nan  # mean loss of the first LOOK steps
         self._losses = 0
         self._saved = time.monotonic()
-        self._reaction = 1.0  # a further factor of the rate, from the values seen
 
     # ------------------------------------------------------------------------------------------------ going
 
@@ -135,7 +135,7 @@ class Run:
             now = time.monotonic()
             self.seconds["train"] += now - began
             began = now
-            due = self.step % self.every == 0 or self.step == self.steps
+            due = self.batches.due(self.step, float(self.recipe.validate_every)) or self.step == self.steps
             if not self.ended and due:
                 yield self.look()
                 began = beaten = time.monotonic()
@@ -159,7 +159,7 @@ class Run:
     @property
     def epoch(self) -> float:
         """Passes over train so far."""
-        return self.step / self.batches.per_epoch
+        return self.batches.epochs(self.step)
 
     # ------------------------------------------------------------------------------------------------ one step
 
@@ -168,9 +168,7 @@ class Run:
         with torch.no_grad():
             x = self.network.front(x)
             x, target = augmented(x, y, self.task, self.plan, self.step)
-        factor = self.plan.schedule.factor(self.step, self.steps) * self._reaction
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
+        self.course.put_(self.step, self.steps)
         loss = self._gradients(x, target)
         if loss is None:
             return
@@ -259,7 +257,7 @@ class Run:
 
     def _react(self) -> None:
         values = [point.value.value for point in self.curve]
-        self._reaction = self.plan.schedule.reaction(values, self.task.objective.direction)
+        self.course.react(values, self.task.objective.direction)
 
     def _judge_progress(self) -> None:
         values = [point.value.value for point in self.curve]
