@@ -12,6 +12,8 @@ from tuneful.core.errors import RecipeError
         ("90s", Budget(seconds=90)),
         ("30min", Budget(seconds=1800)),
         ("30 m", Budget(seconds=1800)),
+        ("30 minutes", Budget(seconds=1800)),
+        ("1 hour 5 minutes", Budget(seconds=3900)),
         ("2h", Budget(seconds=7200)),
         ("1h30min", Budget(seconds=5400)),
         ("0.5h", Budget(seconds=1800)),

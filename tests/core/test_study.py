@@ -170,6 +170,21 @@ def test_a_trial_whose_process_died_while_ending_it_is_ended_when_the_study_is_o
     assert [(trial.state.name, trial.value) for trial in plain.trials] == [("COMPLETE", 0.5)]
 
 
+def test_whoever_only_looks_does_not_end_a_trial_that_another_process_is_ending(tmp_path, monkeypatch):
+    study = Study.create(tmp_path, "s", task(), SPACE)
+    study.report(ask(study).number, point(1, 0.5))
+    write = Study._write
+
+    def slow(self, number, method, *values):
+        if method == "set_trial_state_values" and self is study:  # it has written why, and not yet that it has ended
+            assert Study.open(tmp_path, looking=True).trial(0).ended_because == "all epochs are done"
+        write(self, number, method, *values)
+
+    monkeypatch.setattr(Study, "_write", slow)
+    study.tell(0, "done", "all epochs are done", 1.0)
+    assert Study.open(tmp_path).trial(0).state == "done"
+
+
 def test_lies_at_any_address_that_sqlalchemy_knows(tmp_path):
     url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
     study = Study.create(tmp_path / "run", "s", task(), SPACE, url)

@@ -7,7 +7,8 @@ Started by the fixture `nursery`. It reads orders from stdin, one JSON object a 
 
 A child with an order {"die": [moment, n]} kills itself with SIGKILL at a moment that no clock would hit: in its nth saving
 "half" (half of the state is in its file), "whole" (all of it is, and it is not yet in its place), "placed" (it just is); or
-"before ask", "after ask" and so on: around its nth call of that method of the study. {"largest": bytes} limits the size of files,
+"before ask", "after ask" and so on: around its nth call of that method of the study; "opened", "proven": after the nth opening of
+the test split, or proof that was kept. {"largest": bytes} limits the size of files,
 {"user": number} gives up the rights of root.
 Polars, pyarrow and onnxruntime start threads when they are imported, so only children import them: a fork takes no thread along.
 """
@@ -138,9 +139,11 @@ def die(moment: str, number: int) -> None:
         if now and count == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    holders = {"opened": (Sealed, "after open"), "proven": (tuneful.pipeline.optimize, "after keep")}
+    holder, moment = holders.get(moment, (Study, moment))
     if " " in moment:
         when, name = moment.split()
-        method = getattr(Study, name)
+        method = getattr(holder, name)
 
         def dying(*words: Any, **named: Any) -> Any:
             nonlocal count
@@ -150,7 +153,7 @@ def die(moment: str, number: int) -> None:
             kill()
             return answer
 
-        setattr(Study, name, dying)
+        setattr(holder, name, dying)
         return
     fsync, replace = os.fsync, os.replace
 

@@ -72,7 +72,7 @@ def _unfinished(folder: Path) -> tuple[dict[str, Any], list[str]]:
     from tuneful.cli import summary
     from tuneful.core.study import Study
 
-    study = Study.open(folder)
+    study = Study.open(folder, looking=True)
     trials = study.trials()
     last = [{"number": t.number, "state": t.state, "last": t.last.as_data() if t.last else None} for t in trials]
     return {"finished": False, "about": study.about, "trials": last}, summary.progress(study.about, trials, folder)
@@ -85,14 +85,15 @@ def report(
     """Write the report of a run again, also while it is not finished, and print its path."""
     folder = runs.run(run, runs.home(home))
     from tuneful.core.study import Study
+    from tuneful.core.task import openings_in
     from tuneful.report import Story, write
 
-    study = Study.open(folder)
+    study = Study.open(folder, looking=True)
     told = runs.evidence(folder)
     task = dict(runs.read(folder / "task.json"))
     openings = folder / "openings.jsonl"
     if openings.is_file():
-        task["openings"] = [json.loads(line) for line in openings.read_text(encoding="utf-8").splitlines() if line.strip()]
+        task["openings"] = openings_in(openings)
     story = Story(
         title=study.name, evidence=told or {}, trials=study.trials(), task=task, seconds=(told or {}).get("seconds", {}),
         command=str(runs.read(folder / "job.json").get("command", "")), condition="done" if told else "interrupted",

@@ -34,7 +34,7 @@ TRIES = 20  # how often a proposal that repeats an earlier recipe is asked for a
 class Study:
     """One search. Make it with `Study.create`, open it with `Study.open`."""
 
-    def __init__(self, folder: Path, name: str, url: str) -> None:
+    def __init__(self, folder: Path, name: str, url: str, looking: bool = False) -> None:
         import optuna
 
         self.folder, self.name, self.url = folder, name, url
@@ -58,7 +58,7 @@ class Study:
         for one in stored:
             self._memory.create_new_trial(self._memory_id, one)
         self._proposing = optuna.study.Study(name, storage.paused_as_pruned(self._memory))
-        for one in stored:
+        for one in () if looking else stored:
             self._finish_ending(one)
 
     @staticmethod
@@ -108,8 +108,11 @@ class Study:
         return False
 
     @staticmethod
-    def open(folder: Path, name: str | None = None, url: str | None = None) -> Study:
-        """Open an existing study. Raises StudyError when there is none, or it is damaged."""
+    def open(folder: Path, name: str | None = None, url: str | None = None, *, looking: bool = False) -> Study:
+        """Open an existing study. looking: only to read, while another process may be at work on it.
+
+        Raises StudyError when there is none, or it is damaged.
+        """
         path = folder / storage.FILE
         if url is None and not path.exists():
             raise StudyError(
@@ -125,7 +128,7 @@ class Study:
                 if len(names) != 1:
                     raise StudyError(f"{folder} holds {len(names)} studies ({', '.join(names)})", "say which with --name")
                 name = names[0]
-            return Study(folder, name, url)
+            return Study(folder, name, url, looking)
 
     def ask(
         self,

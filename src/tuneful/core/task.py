@@ -7,11 +7,12 @@ and printed in the evidence.
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from tuneful.core.errors import DataError
 
@@ -71,28 +72,58 @@ class Sealed:
     def __len__(self) -> int:
         return len(self._split)
 
-    def open(self, reason: str) -> Split:
-        """The split itself. The opening is recorded with its reason before anything is returned."""
-        entry = {"reason": reason, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    def open(self, reason: str, of: str = "") -> Split:
+        """The split itself. The opening is recorded with its reason before anything is returned.
+
+        of: a digest of what is measured, down to its last weight. The same again shows nobody anything new: it is recorded too,
+        but told as the same opening taken up again, as after a kill.
+        """
+        entry = {"reason": reason, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z")} | ({"of": of} if of else {})
         if self._log is None:
             self._openings.append(entry)
         else:
             with self._log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
         return self._split
 
     @property
     def openings(self) -> list[dict[str, Any]]:
-        """Every opening so far, oldest first: reason and time."""
-        if self._log is None:
-            return list(self._openings)
-        if not self._log.exists():
-            return []
-        return [json.loads(line) for line in self._log.read_text(encoding="utf-8").splitlines() if line.strip()]
+        """Every opening so far, oldest first: reason and time; "again": when it was taken up again."""
+        return merged(self._openings) if self._log is None else openings_in(self._log)
 
     def logged_in(self, log: Path) -> Sealed:
         """The same split whose openings are kept in `log`."""
         return Sealed(self._split, log)
+
+
+def openings_in(log: Path) -> list[dict[str, Any]]:
+    """The openings that a file keeps. A line that a full disk or a power cut has torn counts as an opening."""
+    entries: list[dict[str, Any]] = []
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else ():
+        try:
+            entry = json.loads(line) if line.strip() else None
+        except ValueError:
+            entry = {"reason": "a line that cannot be read", "at": ""}
+        if isinstance(entry, dict):
+            entries.append(cast("dict[str, Any]", entry))
+    return merged(entries)
+
+
+def merged(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Openings for the same thing, to the last bit, as one; "again" holds the times of the later ones."""
+    out: list[dict[str, Any]] = []
+    first: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        same = first.get(str(entry.get("of", "")))
+        if same is not None:
+            same["again"] = [*same.get("again", []), entry.get("at", "")]
+            continue
+        out.append(dict(entry))
+        if entry.get("of"):
+            first[str(entry["of"])] = out[-1]
+    return out
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from tuneful.core.recipe import LISTS, SECTIONS, Recipe
 from tuneful.core.task import Task
 from tuneful.pipeline.goals import form, goal
-from tuneful.techniques.augments import Crop, Flip
+from tuneful.techniques.augments import Crop, Flip, Shift
 from tuneful.techniques.inits import AsBuilt, He
 from tuneful.techniques.losses import TABLE as LOSSES
 from tuneful.techniques.models import MLP, ConvNet, make
@@ -59,7 +59,7 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
             drops = () if own or task.kind == "regression" else (Dropout(rate=0.1),)
             return (average, *drops, EarlyStopping(patience=8)), f"{said}; networks overfit tables early"
         case "augments":
-            return _augments(task)
+            return _augments(task, recipe)
         case "batch_size":
             batch = 32 if n < 2_000 else 64 if n < 10_000 else 128 if n < 60_000 else 256
             return min(batch, n), f"there are {n} training examples"
@@ -83,11 +83,13 @@ def _memory(task: Task, recipe: Recipe) -> float:
     return round(1 - 1 / min(max(steps / 20, 10.0), 2000.0), 5)
 
 
-def _augments(task: Task) -> tuple[tuple[Any, ...], str]:
+def _augments(task: Task, recipe: Recipe) -> tuple[tuple[Any, ...], str]:
     if len(task.shape) != 3:
         return (), "the examples are not images"
     channels, height, width = task.shape
     pad = max(1, min(height, width) // 8) if min(height, width) >= 16 else 1
+    if channels == 1 and getattr(recipe.model, "kind", "") == "mlp":
+        return (Shift(),), "an MLP has to learn each place of a sign; moves between pixels serve it better than whole ones"
     if channels == 1:
         return (Crop(padding=pad),), "grey images may show signs, which a flip would turn into others"
     return (Flip(), Crop(padding=pad)), "photographs stay what they are when mirrored or moved"

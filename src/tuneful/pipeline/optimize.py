@@ -35,18 +35,17 @@ from tuneful.pipeline import defaults, files
 from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.codec import Entry, decode, from_data
 from tuneful.pipeline.job import Job, from_settings
+from tuneful.pipeline.kept import keep, kept, write_json
 from tuneful.pipeline.keys import Keys
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.pace import fitted, narrowed
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.prove import prove
+from tuneful.pipeline.reserve import SHIPPING, proving, reserve, worth_going_on
 from tuneful.pipeline.ship import ship
 from tuneful.pipeline.step import arithmetic
 from tuneful.pipeline.tune import Beat, Search
 from tuneful.report import Story, write
-
-SHIPPING = 8.0  # seconds kept for export, parity and report: measured, LOG.md
-PROVING = 0.1  # share of the budget for the baselines, at least 2 and at most 60 seconds
 
 
 @dataclass(frozen=True)
@@ -126,11 +125,14 @@ class Work:
         with self._timed("study"):
             old = Study.open(folder) if Study.begun(folder) else None
         clock = Clock(job.budget, float(old.about.get("spent", 0.0)) if old else 0.0, self.began)
-        clock.reserve = self._reserve(clock.budget)
+        before = _proven(old, folder) if old else None  # it was finished once
+        clock.reserve = reserve(clock.budget, before)
         self.clock = clock
         with self._timed("plan"):
             recipe, plan = self._planned(task, recipe, clock, old)
             space = narrowed(space, recipe)
+        if old is not None and before is not None and not _done_with(old, clock.budget):
+            worth_going_on(str(folder), clock, old.trials())
         with self._timed("study"):
             study = Study.create(folder, old.name if old else folder.name, task, space)
         job.write(folder)
@@ -140,9 +142,9 @@ class Work:
                 files.write(recipe, space, {"source": str(job.source), **job.data.as_data()}, job.command), encoding="utf-8"
             )
             study.remember("recipe", json.dumps(recipe.as_data()))
-        if (evidence := _finished(study, folder, clock.budget)) is not None:
+        if before is not None and _done_with(study, clock.budget):
             self.ended = "it was finished before"
-            self.result = self._reopened(study, task, folder, evidence)
+            self.result = self._reopened(study, task, folder, before)
             return
         what = "training one recipe" if not len(space) else f"searching {', '.join(space.as_data())}"
         yield Stage("search", f"{what}, {plan}")
@@ -181,12 +183,6 @@ class Work:
                 )
         return recipe, space
 
-    def _reserve(self, budget: Budget) -> float:
-        return 0.0 if budget.seconds is None else self._proving(budget) + min(SHIPPING, budget.seconds / 4)
-
-    def _proving(self, budget: Budget) -> float:
-        return 20.0 if budget.seconds is None else min(60.0, max(2.0, PROVING * budget.seconds))
-
     def _planned(self, task: Task, recipe: Recipe, clock: Clock, old: Study | None) -> tuple[Recipe, str]:
         """The recipe without "auto"; a search with a time limit gets a length at which several full trainings fit."""
         if old is not None and "recipe" in old.about:
@@ -203,11 +199,17 @@ class Work:
 
     def _finish(self, search: Search, study: Study, task: Task, folder: Path, clock: Clock) -> Iterator[Stage]:
         trial, candidate = search.candidate()
-        yield Stage("prove", f"opening the test split for trial {trial.number}")
-        with self._timed("prove"):
-            left = max(1.0, min(max(60.0, self._proving(clock.budget)), clock.left - SHIPPING))
-            with arithmetic(int(candidate.recipe.threads)):
+        left = max(1.0, min(max(60.0, proving(clock.budget)), clock.left - SHIPPING))
+        study.remember("spent", clock.spent)
+        if (evidence := kept(folder, candidate, left)) is not None:
+            yield Stage("prove", f"trial {trial.number} was proven before, to the last weight; the test split stays shut")
+        else:
+            yield Stage("prove", f"opening the test split for trial {trial.number}")
+            with self._timed("prove"), arithmetic(int(candidate.recipe.threads)):
                 evidence = prove(task, candidate, seconds=left, reason=f"to prove trial {trial.number} of {study.name}")
+            keep(folder, evidence, left)
+            study.remember("spent", clock.spent)
+        took = {"prove": float(evidence["seconds"]["prove"])}
         evidence["command"] = self.job.command
         evidence["search"] = {
             "trials": len(study.trials()),
@@ -225,7 +227,8 @@ class Work:
             except ModelError as error:
                 evidence["notes"] = [*evidence.get("notes", []), f"not shipped: {error.message}"]
         evidence["seconds"] = self._parts(study)
-        _write_json(folder / "evidence.json", evidence)
+        evidence["took"] = took | {"ship": self.seconds["ship"]}
+        write_json(folder / "evidence.json", evidence)
         report = self._report(study, task, folder, evidence, "done")
         study.remember("spent", clock.spent)
         study.remember("finished", str(clock.budget))
@@ -309,16 +312,10 @@ def _described(task: Task) -> str:
     )
 
 
-def _finished(study: Study, folder: Path, budget: Budget) -> dict[str, Any] | None:
-    """The evidence of a run that was finished with this budget, or with a larger one; None when there is more to do."""
-    done = study.about.get("finished")
+def _proven(study: Study, folder: Path) -> dict[str, Any] | None:
+    """The evidence of a run that was finished before; None when it never was. Raises StudyError when it is damaged."""
     path = folder / "evidence.json"
-    if done is None or not path.exists():
-        return None
-    old = Budget.parse(done)
-    more_time = old.seconds is not None and (budget.seconds is None or budget.seconds > old.seconds)
-    more_trials = old.trials is not None and (budget.trials is None or budget.trials > old.trials)
-    if more_time or more_trials:
+    if study.about.get("finished") is None or not path.exists():
         return None
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
@@ -328,10 +325,12 @@ def _finished(study: Study, folder: Path, budget: Budget) -> dict[str, Any] | No
         ) from None
 
 
-def _write_json(path: Path, data: Mapping[str, Any]) -> None:
-    aside = path.with_suffix(".part")
-    aside.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    os.replace(aside, path)
+def _done_with(study: Study, budget: Budget) -> bool:
+    """Was it finished with this budget, or with a larger one?"""
+    old = Budget.parse(str(study.about["finished"]))
+    more_time = old.seconds is not None and (budget.seconds is None or budget.seconds > old.seconds)
+    more_trials = old.trials is not None and (budget.trials is None or budget.trials > old.trials)
+    return not more_time and not more_trials
 
 
 def optimize(source: Any, *, budget: str = "10min", name: str | None = None, model: Any = None, **settings: Any) -> Result:

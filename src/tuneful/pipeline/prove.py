@@ -6,6 +6,8 @@ baseline is chosen by its value on the same test split, which favours the baseli
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 import time
 from typing import Any
@@ -43,7 +45,8 @@ def prove(task: Task, candidate: Candidate, *, seconds: float, reason: str, seed
     on_valid = _predicted(task, candidate, task.valid.x, "validation")
     valid = measures(names, on_valid, task.valid.y, seed, unit)
 
-    split = task.test.open(reason)
+    of = digest(candidate)
+    split = task.test.open(reason, of)
     ours = _predicted(task, candidate, split.x, "test")
     test = measures(names, ours, split.y, seed, unit)
     spent = time.perf_counter() - begin
@@ -59,6 +62,7 @@ def prove(task: Task, candidate: Candidate, *, seconds: float, reason: str, seed
         "format": FORMAT,
         "headline": headline(task, test[task.objective.metric], comparison, against, measured),
         "task": task.summary(),
+        "of": of,
         "recipe": candidate.recipe.as_data(),
         "steps": candidate.steps,
         "valid": _data(valid),
@@ -83,6 +87,17 @@ def prove(task: Task, candidate: Candidate, *, seconds: float, reason: str, seed
     taken = time.perf_counter() - begin
     evidence["seconds"] = {**candidate.seconds, "prove": taken, "baselines": sum(b.seconds for b in against)}
     return evidence
+
+
+def digest(candidate: Candidate) -> str:
+    """Sixteen hex digits over the recipe, the steps and every weight: candidates of one digest predict the same."""
+    told = json.dumps([candidate.recipe.as_data(), candidate.steps], sort_keys=True, default=str)
+    found = hashlib.blake2b(told.encode(), digest_size=8)
+    for name, tensor in candidate.network.state_dict().items():
+        plain = tensor.detach().cpu().contiguous()
+        found.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
+        found.update(plain.reshape(-1).view(torch.uint8).numpy().data if plain.numel() else b"")
+    return found.hexdigest()
 
 
 def headline(

@@ -101,7 +101,7 @@ class Verification:
 
     def __iter__(self) -> Iterator[str]:
         began = time.monotonic()
-        study = Study.open(self.folder)
+        study = Study.open(self.folder, looking=True)
         found = study.best() if self.trial is None else next((t for t in study.trials() if t.number == self.trial), None)
         if found is None:
             many = len(study.trials())

@@ -131,6 +131,7 @@ def reproduce(story: Story) -> list[Html]:
     openings = [table(entry) for entry in rows(story.facts.get("openings"))]
     evidence_says = [table(entry) for entry in rows(table(story.evidence.get("task")).get("openings"))]
     openings = max(openings, evidence_says, key=len)
+    again = ", taken up again: the same trial, recipe and weights"
     pieces: list[Html] = []
     if command:
         pieces.append(
@@ -142,7 +143,9 @@ def reproduce(story: Story) -> list[Html]:
         )
     if openings:
         lines: list[Sequence[Child | Cell]] = [
-            (str(entry.get("at", "")), str(entry.get("reason", ""))) for entry in openings
+            (at, f"{entry.get('reason', '')}{'' if place == 0 else again}")
+            for entry in openings
+            for place, at in enumerate((str(entry.get("at", "")), *map(str, rows(entry.get("again")))))
         ]
         sentence = f"The test split was opened {'once' if len(openings) == 1 else many(len(openings), 'time')}."
         pieces.append(figure("Openings of the test split", sentence, grid(("when", "why"), lines, sentence)))
