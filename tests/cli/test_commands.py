@@ -74,7 +74,8 @@ def test_init_writes_a_recipe_that_says_the_same_as_auto(tuneful, tmp_path, monk
     assert said.out == "my.toml\n"
     text = (tmp_path / "my.toml").read_text()
     assert text.startswith("#:schema s.json\n")
-    assert '# lr = "3e-4..3e-2"' in text
+    assert "\n[ranges] " in text
+    assert '\noptimizer.lr = "3e-4..3e-2"\n' in text
     assert json.loads((tmp_path / "s.json").read_text())["title"] == "tuneful recipe"
     ours = json.loads(tuneful("check", "my.toml", "--json").out)
     autos = json.loads(tuneful("check", "digits", "limit=100", "--json").out)
@@ -85,13 +86,25 @@ def test_init_writes_a_recipe_that_says_the_same_as_auto(tuneful, tmp_path, monk
     assert (tmp_path / "my.toml").read_text() == text
 
 
-def test_a_range_of_init_can_be_used_by_taking_its_sign_away(tuneful, tmp_path, monkeypatch):
+def test_the_recipe_of_init_serves_all_three_commands(tuneful, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    tuneful("init", "digits", "limit=100", "-o", "my.toml")
-    kept = [line for line in (tmp_path / "my.toml").read_text().splitlines() if not line.startswith("lr = ")]
-    (tmp_path / "my.toml").write_text("\n".join(kept).replace("# lr = ", "lr = ") + "\n")
-    told = json.loads(tuneful("check", "my.toml", "--json").out)
-    assert told["space"] == {"optimizer.lr": "0.0003..0.03"}
+    tuneful("init", "digits", "limit=100", "model=linear", "-o", "my.toml")
+    words = ["--home", tmp_path / "runs", "threads=1", "epochs=2", "--json"]
+    trained = tuneful("train", "my.toml", *words)
+    assert trained.code == 0, trained.err
+    recipe = json.loads(trained.out)["recipe"]
+    assert (recipe["optimizer"]["lr"], recipe["optimizer"]["decay"]) == (0.002, 0.05)
+    for command in ("optimize", "tune"):
+        said = tuneful(command, "my.toml", *words, "--budget", "3 trials")
+        assert said.code == 0, said.err
+        found = json.loads(said.out)
+        study = json.loads(tuneful("check", "my.toml", "--json").out)
+        assert found["search"]["trials"] == 3
+        assert study["space"] == {"optimizer.lr": "0.0003..0.03", "optimizer.decay": "0.001..0.3"}
+        assert study["recipe"]["optimizer"]["lr"] == 0.002  # the search begins at the values above
+    fixed = json.loads(tuneful("check", "my.toml", "lr=0.01", "--json").out)
+    assert fixed["space"] == {"optimizer.decay": "0.001..0.3"}  # a word counts more than the file
+    assert fixed["recipe"]["optimizer"]["lr"] == 0.01
 
 
 def test_show_lists_runs_and_tells_one(digits, houses, tuneful):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Mapping
@@ -35,36 +34,35 @@ def init(
 ) -> int:
     """Look at the data and write a commented recipe for it.
 
-    Everything that tuneful would choose is written out with its reason; ranges worth searching stand beside as comments. An
-    existing file is never overwritten.
+    Everything that tuneful would choose is written out with its reason; the ranges that `optimize` would search stand in a table
+    of their own, [ranges]. An existing file is never overwritten.
     """
     if output.suffix.lower() != ".toml":
         raise TunefulError(f"{output} is no name for a recipe; it must end in .toml", "such as -o recipe.toml")
     if output.exists():
         raise TunefulError(f"{output} exists and is not overwritten", "give another name with -o, or move it away")
     job = _job("init", words)
+    from tuneful.core.recipe import Recipe
     from tuneful.pipeline import defaults, files
-    from tuneful.pipeline.codec import decode
+    from tuneful.pipeline.asked import asked, checked
     from tuneful.pipeline.prepare import prepare
 
-    decode(job.entries)
+    checked(job, looking=True)
     task = prepare(job.source, **job.data.options())
-    recipe, space = decode(job.entries, task)
-    recipe = defaults.resolve(recipe, task)
+    told = asked(job, task, Recipe())
+    recipe, space = defaults.resolve(told.recipe, task), told.space
     heading = _heading(task, output)
     if schema is not None:
         runs.write(schema, json.dumps(files.schema(), indent=1) + "\n")
         heading = f":schema {os.path.relpath(schema, output.parent)}\n{heading}"
     text = files.write(recipe, space, _told(job), heading, travels=True).replace("# :schema", "#:schema", 1)
-    searched = {dial.path for dial in space}
-    offered = {path: dial for path, dial in defaults.dials(task, recipe).items() if path not in searched}
-    runs.write(output, _with_ranges(text, offered), new=True)
+    runs.write(output, text + ("" if len(space) else _ranges(defaults.dials(task, recipe), recipe.reasons)), new=True)
     _print_findings(task.findings, sys.stderr)
     print(output)
     if schema is None:
         print("editors complete and check recipes with a schema: `tuneful schema -o tuneful.schema.json`, and as the first "
               "line of the recipe `#:schema tuneful.schema.json`", file=sys.stderr)  # fmt: skip
-    print(f"next: tuneful check {output}; then tuneful train {output}, or with a range in place of a number tuneful tune {output}",
+    print(f"next: tuneful check {output}; then tuneful train {output}, or tuneful optimize {output}, which varies its [ranges]",
           file=sys.stderr)  # fmt: skip
     return 0
 
@@ -75,14 +73,15 @@ def check(words: Words, device: Device = None, as_json: AsJson = False) -> int:
     The exit code is 2 when a finding is an error.
     """
     job = _job("check", words)
+    from tuneful.core.recipe import Recipe
     from tuneful.pipeline import defaults
-    from tuneful.pipeline.codec import decode
+    from tuneful.pipeline.asked import asked, checked
     from tuneful.pipeline.prepare import prepare
 
-    decode(job.entries)
+    checked(job, looking=True)
     task = prepare(job.source, **job.data.options())
-    recipe, space = decode(job.entries, task)
-    recipe = defaults.resolve(recipe, task)
+    told = asked(job, task, Recipe())
+    recipe, space = defaults.resolve(told.recipe, task), told.space
     found = _one_batch(task, recipe, device)
     bad = any(finding.severity == "error" for finding in task.findings)
     if as_json:
@@ -123,29 +122,20 @@ def _heading(task: Task, output: Path) -> str:
     what = f"{task.kind}, {len(task.labels)} classes" if task.labels else f"regression of {task.target.get('name', 'y')}"
     return (
         f"A recipe for {task.name}: {what}, {len(task.train)} training examples, objective {task.objective.metric}.\n"
-        f'Any number may be a range ("1e-4..1e-1") or a choice ("16,32,64"): `tuneful tune {output.name}` searches it.\n'
+        f"`tuneful train {output.name}` takes these values; `tuneful optimize {output.name}` begins at them and varies what the "
+        f'table [ranges] names: "1e-4..1e-1" is a range, "16,32,64" a choice.\n'
         f'Put "auto" where tuneful shall choose; leave a line out for the same.'
     )
 
 
-def _with_ranges(text: str, ranges: Mapping[str, str]) -> str:
-    """The recipe with a commented line below each setting that is worth searching."""
-    left = dict(ranges)
-    out: list[str] = []
-    section = ""
-    for line in text.splitlines():
-        out.append(line)
-        if header := re.match(r"\[(.+)\]", line):
-            section = header[1]
-        elif setting := re.match(r"(\w+) = ", line):
-            key = f"{section}.{setting[1]}" if section else setting[1]
-            # A technique of a list may be named alone: then its first setting is meant.
-            path = key if key in left else section if section in left and "." in section else ""
-            if path:
-                out.append(
-                    f"{f'# {setting[1]} = {json.dumps(left.pop(path))}':<34} # worth searching, in place of the line above"
-                )
-    return "\n".join(out) + "\n"
+def _ranges(dials: Mapping[str, str], reasons: Mapping[str, str]) -> str:
+    """The table [ranges], as `optimize` would choose it."""
+    said = "what tune and optimize vary, from the values above; train takes those"
+    lines = ["", f"{'[ranges]':<34} # {said}", *(f"{path} = {json.dumps(given)}" for path, given in dials.items())]
+    if "epochs" in reasons:
+        free = 'epochs = "auto"'
+        lines.append(f"{free:<34} # as many as the time for searching allows")
+    return "\n".join(lines) + "\n"
 
 
 def _one_batch(task: Task, recipe: Recipe, device: str | None) -> dict[str, Any]:

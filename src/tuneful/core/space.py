@@ -98,11 +98,13 @@ class Dial:
 class Space:
     """Dials in an order in which each stands behind the choice that it hangs on.
 
-    variants: {path of a choice of techniques: {kind: settings object}}, put in place before the fields are set.
+    variants: {path of a choice of techniques: {kind: settings object}}, put in place before the fields are set;
+    beside: {path of a choice: {kind: {path: value}}}, what else changes with a variant where the user left it open.
     """
 
     dials: tuple[Dial, ...] = ()
     variants: Mapping[str, Mapping[str, Settings]] = field(default_factory=dict[str, Mapping[str, Settings]])
+    beside: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict[str, Mapping[str, Mapping[str, Any]]])
 
     def __len__(self) -> int:
         return len(self.dials)
@@ -121,8 +123,9 @@ class Space:
     def apply(self, recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
         """The recipe with these values in place. Raises RecipeError when one cannot be."""
         ordered = sorted(values, key=lambda path: path not in self.variants)  # techniques first, then their fields
+        along = {k: v for path in ordered if path in self.beside for k, v in self.beside[path].get(values[path], {}).items()}
         changes = {path: self.variants[path][values[path]] if path in self.variants else values[path] for path in ordered}
-        return recipe.replace(changes)
+        return recipe.replace({**along, **changes})
 
     def as_data(self) -> dict[str, str]:
         """{path: range in our syntax}; two spaces with equal data search the same."""

@@ -7,6 +7,7 @@ nearest thing that is known. Only here do strings become techniques.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -79,15 +80,18 @@ def decode(entries: Iterable[Entry], task: Task | None = None, base: Recipe | No
             work.where.setdefault(head, entry.where)
         sections.setdefault(head, {})[rest] = entry.value
     changes: dict[str, Any] = {}
-    for head, fields in sections.items():
+    # What other choices hang on comes first: how long it trains, on which batches, and which network.
+    for head, fields in sorted(sections.items(), key=lambda one: (one[0] in (*SECTIONS, *LISTS), one[0] != "model")):
         if head in SECTIONS:
-            changes[head] = _section(work, head, fields, task, getattr(base, head))
+            value = _section(work, head, fields, task, getattr(base, head))
         elif head in LISTS:
-            changes[head] = _list(work, head, fields, task, getattr(base, head))
+            value = _list(work, head, fields, task, getattr(base, head))
         else:
             value = _value(work, Recipe, head, fields[""], head)
-            if value is not None:
-                changes[head] = value
+        if value is not None:
+            changes[head] = value
+            with contextlib.suppress(RecipeError):  # told below, with all others
+                work.base = work.base.replace(head, value)
     made = work.attempt(lambda: base.replace({k: v for k, v in changes.items() if v is not None}))
     if work.problems:
         alone = work.hint if len(work.problems) == 1 else ""
@@ -95,7 +99,8 @@ def decode(entries: Iterable[Entry], task: Task | None = None, base: Recipe | No
     for path, reason in work.reasons.items():
         made = made.because(path, reason)
     choices = {dial.path for dial in work.dials if dial.path in work.variants}
-    ordered = sorted(work.dials, key=lambda dial: dial.path not in choices)
+    places = {head: at for at, head in enumerate(sections)}  # in the user's order, choices first
+    ordered = sorted(work.dials, key=lambda dial: (dial.path not in choices, places[dial.path.partition(".")[0]]))
     return made, Space(tuple(ordered), work.variants)
 
 

@@ -230,6 +230,10 @@ def schema() -> dict[str, Any]:
             "anyOf": [{"enum": ["auto", "none"]}, {"type": "array"}, table],
             "description": said.get(head, ""),
         }
+    properties["ranges"] = {
+        "type": "object",
+        "description": "what tune and optimize vary, from the values above: optimizer.lr, model.width, ...; or auto",
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "tuneful recipe",

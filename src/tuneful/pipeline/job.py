@@ -72,6 +72,7 @@ class Job:
     entries: tuple[Entry, ...] = ()
     name: str | None = None
     command: str = ""
+    places: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)  # {"data.metric": "file:line"}
 
     @property
     def budget(self) -> Budget:
@@ -215,7 +216,7 @@ def _job(
         )
     if made[1].budget is not None:
         Budget.parse(made[1].budget)
-    return Job(mode, source, made[0], made[1], tuple(rest), name, command)
+    return Job(mode, source, made[0], made[1], tuple(rest), name, command, places)
 
 
 def _number(value: Any) -> Any:

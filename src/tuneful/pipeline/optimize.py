@@ -25,20 +25,21 @@ from tuneful.core import storage
 from tuneful.core.artifact import Artifact
 from tuneful.core.budget import Budget, Clock
 from tuneful.core.config import Settings
-from tuneful.core.errors import ModelError, RecipeError, StudyError
-from tuneful.core.recipe import LISTS, Recipe
+from tuneful.core.errors import ModelError, StudyError
+from tuneful.core.recipe import Recipe
 from tuneful.core.space import Space
 from tuneful.core.study import Study
 from tuneful.core.task import Task
 from tuneful.core.trial import Trial
 from tuneful.pipeline import defaults, files
+from tuneful.pipeline.asked import asked, beside, checked
 from tuneful.pipeline.candidate import Candidate
-from tuneful.pipeline.codec import Entry, decode, from_data
+from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.job import Job, from_settings
 from tuneful.pipeline.kept import keep, kept, write_json
 from tuneful.pipeline.keys import Keys
 from tuneful.pipeline.limits import Halt
-from tuneful.pipeline.pace import fitted, narrowed
+from tuneful.pipeline.pace import WIDTH, fitted, narrowed
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.prove import prove
 from tuneful.pipeline.reserve import SHIPPING, proving, reserve, worth_going_on
@@ -103,8 +104,7 @@ class Work:
     def __iter__(self) -> Iterator[Stage | Beat]:
         job = self.job
         self.seconds["start"] = time.monotonic() - self.began
-        # What needs no data is checked before the data is read, which may take long.
-        _suits(job.mode, decode(job.entries, base=self._base())[1])
+        checked(job, self._base())  # what needs no data, before the data is read, which may take long
         yield Stage("prepare", f"reading {job.source if isinstance(job.source, str) else 'the data'}")
         with self._timed("prepare"):
             task = prepare(job.source, **job.data.options())
@@ -121,7 +121,6 @@ class Work:
 
     def _search(self, task: Task, folder: Path) -> Iterator[Stage | Beat]:
         job = self.job
-        recipe, space = self._asked(task)
         with self._timed("study"):
             old = Study.open(folder) if Study.begun(folder) else None
         clock = Clock(job.budget, float(old.about.get("spent", 0.0)) if old else 0.0, self.began)
@@ -129,8 +128,7 @@ class Work:
         clock.reserve = reserve(clock.budget, before)
         self.clock = clock
         with self._timed("plan"):
-            recipe, plan = self._planned(task, recipe, clock, old)
-            space = narrowed(space, recipe)
+            recipe, space, plan = self._planned(task, clock, old)
         if old is not None and before is not None and not _done_with(old, clock.budget):
             worth_going_on(str(folder), clock, old.trials())
         with self._timed("study"):
@@ -162,38 +160,29 @@ class Work:
     def _base(self) -> Recipe:
         return Recipe(model=self.model) if self.model is not None else Recipe()
 
-    def _asked(self, task: Task) -> tuple[Recipe, Space]:
-        """The user's recipe and space; what `optimize` varies by itself when no range is given."""
-        recipe, space = decode(self.job.entries, task, self._base())
-        if self.job.mode == "optimize" and not len(space):
-            told = {entry.key for entry in self.job.entries}
-            resolved = defaults.resolve(recipe, task)
-            # Who names a list ("regularizers=none") means all of it.
-            dials = defaults.dials(task, resolved).items()
-            own = [Entry(key, value) for key, value in dials if key.partition(".")[0] not in told.intersection(LISTS)]
-            recipe, space = decode([*own, *self.job.entries], task, self._base())
-            # The search begins at the defaults, not in the middles of the ranges.
-            for dial in space:
-                with contextlib.suppress(RecipeError):  # a technique that the defaults leave out
-                    value = resolved.get(dial.path)
-                    recipe = recipe.replace(dial.path, value) if dial.holds(value) else recipe
-            if not len(space):
-                raise RecipeError(
-                    f"every setting that optimize would vary is fixed ({', '.join(sorted(told))})", "use `tuneful train`"
-                )
-        return recipe, space
-
-    def _planned(self, task: Task, recipe: Recipe, clock: Clock, old: Study | None) -> tuple[Recipe, str]:
-        """The recipe without "auto"; a search with a time limit gets a length at which several full trainings fit."""
+    def _planned(self, task: Task, clock: Clock, old: Study | None) -> tuple[Recipe, Space, str]:
+        """The recipe without "auto", the space, and a word on both; a search with a time limit gets a length at which several
+        full trainings fit."""
+        job, base = self.job, self._base()
+        told = asked(job, task, base)
         if old is not None and "recipe" in old.about:
-            return from_data(json.loads(old.about["recipe"])), "going on"
-        resolved = defaults.resolve(recipe, task)
-        limited = clock.budget.seconds is not None and self.job.mode != "train"
-        if recipe.epochs != "auto" or not limited:
-            return resolved, f"{resolved.epochs:g} epochs at most"
-        told = any(Keys().resolve(entry.key)[0].partition(".")[0] == "model" for entry in self.job.entries)
-        resolved = fitted(task, recipe, clock, free_width=not told and self.model is None, device=self.device)
-        return resolved, f"{resolved.epochs:g} epochs at most"
+            recipe = from_data(json.loads(old.about["recipe"]))
+            return recipe, beside(job, task, recipe, narrowed(told.space, recipe)), "going on"
+        recipe = defaults.resolve(told.recipe, task)
+        if told.recipe.epochs == "auto" and clock.budget.seconds is not None and job.mode != "train":
+            named = any(Keys().resolve(entry.key)[0].partition(".")[0] == "model" for entry in job.entries)
+            fit = fitted(task, told.recipe, clock, free_width=not named and self.model is None, device=self.device)
+            # What hangs on the length of the run is chosen again for this length.
+            base = base.replace(epochs=fit.epochs, threads=fit.threads)
+            told = asked(job, task, base.replace(model=fit.model) if WIDTH in fit.reasons else base)
+            recipe = told.recipe
+            for name in ("epochs", "threads", "model", WIDTH):
+                recipe = recipe.because(name, fit.reasons[name]) if name in fit.reasons else recipe
+            recipe = defaults.resolve(recipe, task)
+        stay = f"; {', '.join(told.fixed)} {'stays' if len(told.fixed) == 1 else 'stay'} as you set it" if told.fixed else ""
+        stay = stay.replace("as you set it", "as you set them") if len(told.fixed) > 1 else stay
+        plan = f"{recipe.epochs:g} epochs at most{stay}"
+        return recipe, beside(job, task, recipe, narrowed(told.space, recipe)), plan
 
     # ------------------------------------------------------------------------------------------------ finish
 
@@ -289,19 +278,6 @@ def _load_ahead() -> None:
     ):
         with contextlib.suppress(ImportError):  # whoever needs it says so
             importlib.import_module(name)
-
-
-def _suits(mode: str, space: Space) -> None:
-    """Raises RecipeError for a range given to `train`, or none to `tune`."""
-    if mode == "train" and len(space):
-        ranged = ", ".join(f"{dial.path}={dial.range}" for dial in space)
-        raise RecipeError(
-            f"train takes one value for each setting; {ranged} is a range", "use `tuneful tune` with the same words"
-        )
-    if mode == "tune" and not len(space):
-        raise RecipeError(
-            "tune needs a range; every setting has one value", "write lr=1e-4..1e-1, or use `tuneful optimize`"
-        )
 
 
 def _described(task: Task) -> str:

@@ -87,7 +87,7 @@ def narrowed(space: Space, recipe: Recipe) -> Space:
     width = int(recipe.get(WIDTH))
     around = Range(width // 2, 2 * width, integer=True)
     dials = tuple(replace(dial, range=around) if dial.path == WIDTH else dial for dial in space)
-    return Space(dials, space.variants)
+    return replace(space, dials=dials)
 
 
 def _with_threads(task: Task, recipe: Recipe, seconds: float, device: str | None) -> tuple[Recipe, Pace]:

@@ -24,6 +24,7 @@ from tuneful.core.task import Finding, Kind, Objective, Sealed, Split, Task
 from tuneful.pipeline import checks, columns, images, split, targets
 from tuneful.pipeline.goals import GOALS
 from tuneful.pipeline.metrics import METRICS
+from tuneful.pipeline.options import unfit, wrong
 from tuneful.runtime.preprocess import MISSING, apply
 from tuneful.techniques import sources
 from tuneful.techniques.sources import Arrays, Files, Raw, Table, note
@@ -96,12 +97,10 @@ def prepare(
     Raises:  DataError when the data cannot serve, RecipeError for a wrong option.
     Cost:    everything is read into memory once; what would take more than half of the free memory is refused first.
     """
-    if limit is not None and limit < 2:
-        raise RecipeError([Problem("limit", f"limit is {limit}; it must be a whole number >= 2")])
-    split.check_share("valid", valid)
-    split.check_share("test", test)
-    targets.check_kind(kind)
-    _check_metric(metric)
+    told = {"target": target, "kind": kind, "metric": metric, "missing": missing, "keep": keep, "leave_out": leave_out,
+            "size": size, "valid": valid, "test": test, "limit": limit}  # fmt: skip
+    if problems := wrong(source, told):
+        raise RecipeError(problems)
     options = _Options(target, kind, _words(missing), _words(keep), _words(leave_out), size, valid, test, seed, limit)
     raw = sources.read(source)
     findings = [note(f"the data is {raw.what}"), *raw.findings]
@@ -158,19 +157,10 @@ def _count(part: Arrays | Files | Table) -> int:
     return len(part.paths) if isinstance(part, Files) else len(part.y)
 
 
-def _check_metric(metric: str | None) -> None:
-    if metric is not None and metric not in METRICS:
-        sentence = f"metric is {metric!r}; it must be one of {', '.join(METRICS)}"
-        raise RecipeError([Problem("metric", sentence, nearest=nearest(metric, METRICS))])
-
-
 def _objective(kind: Kind, metric: str | None, findings: list[Finding]) -> Objective:
     chosen = metric or GOALS[kind].metric
     if kind not in METRICS[chosen].kinds:
-        fitting = ", ".join(name for name, m in METRICS.items() if kind in m.kinds)
-        raise RecipeError(
-            [Problem("metric", f"metric is {chosen!r}, which does not serve a {kind} task; it must be one of {fitting}")]
-        )
+        raise RecipeError([unfit(chosen, kind, [name for name, m in METRICS.items() if kind in m.kinds])])
     if metric is None:
         findings.append(note(f"the objective is {chosen}", "metric=NAME takes another"))
     return Objective(chosen, METRICS[chosen].direction)

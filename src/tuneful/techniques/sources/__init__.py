@@ -52,6 +52,15 @@ def read(given: object) -> Raw:
     )
 
 
+def name_of(given: object) -> str:
+    """The name of the source that would read this, or "" where several or none would. Looks at a path's first bytes, no more.
+
+    Raises: DataError when there is nothing at a path.
+    """
+    given = _located(given)
+    return next((name for name, kind in TABLE.items() if kind().accepts(given)), "")
+
+
 def _joined(given: Mapping[str, object]) -> Raw:
     found = {split: read(item) for split, item in given.items() if item is not None}
     if "train" not in found:
@@ -109,4 +118,4 @@ def _unreadable(path: Path) -> DataError:
     )
 
 
-__all__ = ["TABLE", "Arrays", "Files", "Raw", "Source", "Table", "guard", "note", "read"]
+__all__ = ["TABLE", "Arrays", "Files", "Raw", "Source", "Table", "guard", "name_of", "note", "read"]

@@ -1,0 +1,93 @@
+"""How the data is to be read, judged before it is read: reading may take minutes, a misspelt metric is told at once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tuneful.core.config import nearest
+from tuneful.core.errors import DataError, Problem, RecipeError
+from tuneful.pipeline import split, targets
+from tuneful.pipeline.metrics import METRICS
+from tuneful.techniques import sources
+
+COLUMNS = ("target", "missing", "keep", "leave_out")  # options that only a table can follow
+
+
+def wrong(source: object, told: Mapping[str, Any], places: Mapping[str, str] | None = None) -> list[Problem]:
+    """Every problem of the options of `prepare` that can be seen without reading more than the first bytes of the data.
+
+    told: the options by name; places: {"data.metric": "file:line"} for those that stand in a file.
+    """
+    problems = [*_splits(told), *_goal(told.get("kind"), told.get("metric")), *_columns(told), *_of_source(source, told)]
+    where = places or {}
+    return [Problem(p.key, p.sentence, where.get(f"data.{p.key}", p.where), p.nearest) for p in problems]
+
+
+def unfit(metric: str, kind: str, fitting: Sequence[str]) -> Problem:
+    """A metric that does not serve the kind of task."""
+    return Problem(
+        "metric", f"metric is {metric!r}, which does not serve a {kind} task; it must be one of {', '.join(fitting)}"
+    )
+
+
+def _splits(told: Mapping[str, Any]) -> list[Problem]:
+    found: list[Problem] = []
+    limit, size = told.get("limit"), told.get("size")
+    if limit is not None and limit < 2:
+        found.append(Problem("limit", f"limit is {limit}; it must be a whole number >= 2"))
+    for name in ("valid", "test"):
+        try:
+            split.check_share(name, told.get(name, "auto"))
+        except RecipeError as error:
+            found += error.problems
+    valid, test = told.get("valid", "auto"), told.get("test", "auto")
+    if not found and valid != "auto" and test != "auto" and valid + test >= 1:
+        found.append(Problem("valid", f"valid is {valid:g} and test is {test:g}; together they must be < 1, or nothing is "
+                             "left to train on"))  # fmt: skip
+    if size is not None and min(size if isinstance(size, tuple | list) else (size,)) < 1:
+        found.append(Problem("size", f"size is {size}; it must be a whole number >= 1, or (height, width)"))
+    return found
+
+
+def _goal(kind: str | None, metric: str | None) -> list[Problem]:
+    found: list[Problem] = []
+    known = ""
+    try:
+        known = targets.check_kind(kind)
+    except RecipeError as error:
+        found += error.problems
+    if metric is not None and metric not in METRICS:
+        sentence = f"metric is {metric!r}; it must be one of {', '.join(METRICS)}"
+        found.append(Problem("metric", sentence, nearest=nearest(metric, METRICS)))
+    elif metric is not None and known:
+        kinds = {str(kind)} if kind in ("binary", "multiclass") else {"regression"} if known == "numbers" else set[str]()
+        kinds = kinds or {"binary", "multiclass"}
+        if not kinds & {*METRICS[metric].kinds}:
+            found.append(unfit(metric, str(kind), [name for name, one in METRICS.items() if kinds & {*one.kinds}]))
+    return found
+
+
+def _columns(told: Mapping[str, Any]) -> list[Problem]:
+    keep, leave = (_words(told.get(name)) for name in ("keep", "leave_out"))
+    both = [name for name in keep if name in leave]
+    found = [Problem("keep", f"keep and leave_out both name {', '.join(both)}; a column stays or goes")] if both else []
+    if (target := told.get("target")) is not None and target in leave:
+        found.append(Problem("leave_out", f"leave_out names {target}, which is the target"))
+    return found
+
+
+def _words(given: Any) -> list[str]:
+    return [given] if isinstance(given, str) else [str(word) for word in given or ()]
+
+
+def _of_source(source: object, told: Mapping[str, Any]) -> list[Problem]:
+    kind = ""
+    with contextlib.suppress(DataError):  # reading says what is wrong with it
+        kind = sources.name_of(source)
+    if kind == "table" and told.get("size") is not None:
+        return [Problem("size", "size is for images; this data is a table")]
+    if kind not in ("", "table") and any(told.get(name) for name in COLUMNS):
+        return [Problem("target", "target, missing, keep and leave_out are for tables; this data has no columns")]
+    return []
