@@ -19,7 +19,7 @@ from tuneful.core.recipe import LISTS, SECTIONS, SIDES, Recipe
 from tuneful.core.space import Choice, Dial, Range, Space, parse
 from tuneful.core.task import Task
 from tuneful.pipeline import defaults
-from tuneful.pipeline.keys import FAMILIES, TOP, Keys
+from tuneful.pipeline.keys import FAMILIES, TOP, Keys, flatten
 
 
 @dataclass(frozen=True)
@@ -119,34 +119,6 @@ def from_data(data: Mapping[str, Any]) -> Recipe:
         if isinstance(fields.get(head), Sequence) and not isinstance(fields[head], str):
             fields[head] = tuple(_object(head, item) for item in fields[head])
     return Recipe.parse(fields)
-
-
-def flatten(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Nested tables as dotted keys. An empty table below a list of techniques means "with its defaults"."""
-    found: list[tuple[str, Any]] = []
-    for name, value in data.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, Mapping) and not key.endswith(".arguments"):
-            found.extend(flatten(value, f"{key}.") if value else [(key, "none" if key in LISTS else True)])
-        elif key in LISTS and isinstance(value, list | tuple):
-            found.extend(_members(key, value))
-        else:
-            found.append((key, value))
-    return found
-
-
-def _members(key: str, items: Sequence[Any]) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = [(key, "none")]  # a list names all of them: what auto would choose is left out
-    for item in items:
-        if isinstance(item, Mapping):
-            kind = str(item.get("kind", ""))
-            fields = {name: value for name, value in item.items() if name != "kind"}
-            found.extend(flatten(fields, f"{key}.{kind}.") if fields else [(f"{key}.{kind}", True)])
-        elif isinstance(item, Settings):
-            found.append((f"{key}.{getattr(item, 'kind', '')}", item))
-        else:
-            found.append((f"{key}.{item}", True))
-    return found
 
 
 def _object(family: str, data: Mapping[str, Any]) -> Settings:

@@ -13,8 +13,8 @@ from tuneful.core.config import Settings, comments, plain
 from tuneful.core.errors import Problem, RecipeError
 from tuneful.core.recipe import LISTS, SECTIONS, SIDES, Recipe
 from tuneful.core.space import Space
-from tuneful.pipeline.codec import Entry, flatten
-from tuneful.pipeline.keys import FAMILIES, TOP
+from tuneful.pipeline.codec import Entry
+from tuneful.pipeline.keys import FAMILIES, TOP, flatten
 
 LIMIT = 1_000_000  # bytes; a recipe has a few hundred
 OF_THE_MACHINE = ("threads",)  # what auto chooses by looking at the machine

@@ -18,7 +18,8 @@ from tuneful.core.budget import Budget
 from tuneful.core.config import Auto, Count, Fraction, Settings, Whole, plain
 from tuneful.core.errors import Problem, RecipeError, StudyError
 from tuneful.pipeline import files
-from tuneful.pipeline.codec import Entry, flatten
+from tuneful.pipeline.codec import Entry
+from tuneful.pipeline.keys import flatten
 from tuneful.techniques.search import PROPOSERS, SCHEDULERS
 
 Words = Annotated[tuple[str, ...], Field(strict=False)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tuneful.core.config import Settings, nearest
 from tuneful.core.recipe import LISTS, SECTIONS, SIDES, Recipe
@@ -83,3 +84,31 @@ class Keys:
     def near(self, word: str, many: int = 6) -> list[str]:
         """A few keys to offer beside an unknown one, the most alike first."""
         return difflib.get_close_matches(word, self.full, n=many, cutoff=0.0)
+
+
+def flatten(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Nested tables as dotted keys. An empty table below a list of techniques means "with its defaults"."""
+    found: list[tuple[str, Any]] = []
+    for name, value in data.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping) and not key.endswith(".arguments"):
+            found.extend(flatten(value, f"{key}.") if value else [(key, "none" if key in LISTS else True)])
+        elif key in LISTS and isinstance(value, list | tuple):
+            found.extend(_members(key, value))
+        else:
+            found.append((key, value))
+    return found
+
+
+def _members(key: str, items: Sequence[Any]) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = [(key, "none")]  # a list names all of them: what auto would choose is left out
+    for item in items:
+        if isinstance(item, Mapping):
+            kind = str(item.get("kind", ""))
+            fields = {name: value for name, value in item.items() if name != "kind"}
+            found.extend(flatten(fields, f"{key}.{kind}.") if fields else [(f"{key}.{kind}", True)])
+        elif isinstance(item, Settings):
+            found.append((f"{key}.{getattr(item, 'kind', '')}", item))
+        else:
+            found.append((f"{key}.{item}", True))
+    return found
