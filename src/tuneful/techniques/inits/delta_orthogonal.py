@@ -22,7 +22,7 @@ from tuneful.techniques.interfaces import Init
 
 
 class DeltaOrthogonal(Init):
-    """For very deep convolutional networks without norms."""
+    """For very deep convolutional networks of tanh units without norms; with rectifiers take he or lsuv."""
 
     source: ClassVar[str] = "Xiao et al., ICML 2018, arXiv:1806.05393"
     cost: ClassVar[str] = "one QR factorization of the channels per weight, once"
