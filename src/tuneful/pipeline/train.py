@@ -166,7 +166,8 @@ class Run:
     def _one_step(self) -> None:
         x, y = self.batches.at(self.step)
         with torch.no_grad():
-            x, target = augmented(x, y, self.task, self.plan, self.step, self.network.front)
+            x = self.network.front(x)
+            x, target = augmented(x, y, self.task, self.plan, self.step)
         self.course.put_(self.step, self.steps)
         loss = self._gradients(x, target)
         if loss is None:
