@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from tuneful.core.chance import key
 from tuneful.core.errors import ModelError
 from tuneful.core.task import Task
-from tuneful.pipeline.goals import goal
+from tuneful.pipeline.goals import form, goal
 from tuneful.pipeline.limits import out_of_memory
 from tuneful.techniques.augments import apply
 
@@ -37,18 +37,23 @@ def arithmetic(threads: int) -> Generator[None]:
         torch.set_flush_denormal(flushed)
 
 
-def augmented(x: Tensor, y: Tensor, task: Task, plan: Any, step: int) -> tuple[Tensor, Tensor]:
-    """The batch as the network sees it, with class numbers where nothing blends classes, else probabilities [B, L].
+def augmented(x: Tensor, y: Tensor, task: Task, plan: Any, step: int, front: nn.Module) -> tuple[Tensor, Tensor]:
+    """The batch as the body sees it, with class numbers where nothing blends classes, else probabilities [B, L].
 
-    x: [B, ...] float32, normalized; y: class numbers [B], or standardized targets [B, 1], which stay as they are; plan: the
-    resolved recipe, whose seed with the step decides every draw.
+    x: [B, ...] as the splits hold it, which `front` normalizes (or makes spectrograms of); y: targets as the goal encodes them;
+    plan: the resolved recipe, whose seed with the step decides every draw. The augments act after the front, but those of
+    sounds that are meant for the recording before it.
     """
     soft = y
     blends = goal(task).blends
     if blends and (plan.augments or any(one.kind == "smoothing" for one in plan.regularizers)):
-        soft = F.one_hot(y, task.outputs).to(x.dtype)
-    dice = [torch.Generator().manual_seed(key(plan.seed, one.kind, step)) for one in plan.augments]
-    x, soft = apply(plan.augments, x, soft, dice)
+        soft = F.one_hot(y, task.outputs).to(x.dtype if x.is_floating_point() else torch.float32)
+    sounds = x.ndim == 3 and form(task).kind == "spectrogram"
+    for raw in (True, False):
+        chosen = [one for one in plan.augments if (one.raw and sounds) is raw]
+        dice = [torch.Generator().manual_seed(key(plan.seed, one.kind, step)) for one in chosen]
+        x, soft = apply(chosen, x, soft, dice) if chosen else (x, soft)
+        x = front(x) if raw else x
     for one in plan.regularizers:
         soft = one.targets(soft) if blends and soft.is_floating_point() else soft
     return x, soft

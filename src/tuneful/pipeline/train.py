@@ -166,8 +166,7 @@ class Run:
     def _one_step(self) -> None:
         x, y = self.batches.at(self.step)
         with torch.no_grad():
-            x = self.network.front(x)
-            x, target = augmented(x, y, self.task, self.plan, self.step)
+            x, target = augmented(x, y, self.task, self.plan, self.step, self.network.front)
         self.course.put_(self.step, self.steps)
         loss = self._gradients(x, target)
         if loss is None:

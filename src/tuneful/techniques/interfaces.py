@@ -226,6 +226,7 @@ class Augment(Technique):
     family: ClassVar[str] = "augments"
     serves: ClassVar[tuple[FormKind, ...]] = ("image", "spectrogram", "vector", "series")  # kinds of input
     moves: ClassVar[bool] = False  # do values end up at other places of the example? Targets of places would not follow
+    raw: ClassVar[bool] = False  # of sounds: does it act on the recording, before the spectrogram is made of it?
     partners: ClassVar[tuple[str, ...]] = ()  # the draws that are numbers of other examples in the batch
 
     def fitted(self, form: Form) -> Augment:

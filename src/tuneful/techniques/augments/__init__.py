@@ -7,14 +7,26 @@ dice is a CPU generator, so the same state gives the same batch on every device.
 from __future__ import annotations
 
 from tuneful.techniques.augments.apply import apply, apply_stack
+from tuneful.techniques.augments.background import Background
+from tuneful.techniques.augments.colour import Colour
 from tuneful.techniques.augments.crop import Crop
+from tuneful.techniques.augments.cutmix import CutMix
+from tuneful.techniques.augments.cutout import Cutout
+from tuneful.techniques.augments.erase import Erase
 from tuneful.techniques.augments.fit import fit
 from tuneful.techniques.augments.flip import Flip
 from tuneful.techniques.augments.mixup import Mixup, mixup
 from tuneful.techniques.augments.noise import Noise
+from tuneful.techniques.augments.randaugment import RandAugment
 from tuneful.techniques.augments.rotate import Rotate
 from tuneful.techniques.augments.shear import Shear
 from tuneful.techniques.augments.shift import Shift
+from tuneful.techniques.augments.specaugment import SpecAugment
+from tuneful.techniques.augments.swap import Swap
+from tuneful.techniques.augments.time_shift import TimeShift
+from tuneful.techniques.augments.token_drop import TokenDrop
+from tuneful.techniques.augments.token_mask import TokenMask
+from tuneful.techniques.augments.trivialaugment import TrivialAugment
 from tuneful.techniques.augments.zoom import Zoom
 from tuneful.techniques.interfaces import Augment
 
@@ -25,19 +37,43 @@ TABLE: dict[str, type[Augment]] = {
     "shift": Shift,
     "shear": Shear,
     "zoom": Zoom,
+    "erase": Erase,
+    "cutout": Cutout,
+    "colour": Colour,
     "noise": Noise,
     "mixup": Mixup,
+    "cutmix": CutMix,
+    "randaugment": RandAugment,
+    "trivialaugment": TrivialAugment,
+    "specaugment": SpecAugment,
+    "time_shift": TimeShift,
+    "background": Background,
+    "token_drop": TokenDrop,
+    "token_mask": TokenMask,
+    "swap": Swap,
 }
 
 __all__ = [
     "TABLE",
+    "Background",
+    "Colour",
     "Crop",
+    "CutMix",
+    "Cutout",
+    "Erase",
     "Flip",
     "Mixup",
     "Noise",
+    "RandAugment",
     "Rotate",
     "Shear",
     "Shift",
+    "SpecAugment",
+    "Swap",
+    "TimeShift",
+    "TokenDrop",
+    "TokenMask",
+    "TrivialAugment",
     "Zoom",
     "apply",
     "apply_stack",
