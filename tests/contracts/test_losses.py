@@ -13,11 +13,12 @@ from torch.nn import functional as F
 
 from tuneful.core.config import comments
 from tuneful.core.errors import RecipeError
+from tuneful.pipeline.goals.numbers import Numbers
 from tuneful.techniques.interfaces import Loss
-from tuneful.techniques.losses import MAE, MSE, TABLE, CrossEntropy, Focal, Huber, Quantile
+from tuneful.techniques.losses import MAE, MSE, TABLE, BinaryCrossEntropy, CrossEntropy, Focal, Huber, Quantile
 
 CLASSES = [kind for kind, cls in TABLE.items() if cls.classes]
-VALUES = [kind for kind, cls in TABLE.items() if not cls.classes]
+VALUES = [kind for kind in TABLE if kind in Numbers.losses]
 
 
 def dice(seed: int = 0) -> torch.Generator:
@@ -109,12 +110,40 @@ def test_balanced_weights_are_those_of_scikit_learn_and_each_class_weighs_the_sa
     assert torch.isfinite(absent).all()
 
 
+def labels(n: int = 40, of: int = 5) -> Tensor:
+    return (torch.rand(n, of, generator=dice(9)) < torch.linspace(0.1, 0.9, of)).double()
+
+
+def test_binary_cross_entropy_is_torch_s_and_leaves_out_what_is_not_known():
+    z, y = logits(), labels()
+    loss = BinaryCrossEntropy()
+    torch.testing.assert_close(mean(loss, z, y), F.binary_cross_entropy_with_logits(z, y))
+    known = torch.rand(40, 5, generator=dice(4)) < 0.7
+    partly = torch.where(known, y, -1.0)
+    torch.testing.assert_close(mean(loss, z, partly), F.binary_cross_entropy_with_logits(z[known], y[known]))
+
+
+def test_balanced_labels_weigh_as_torch_s_pos_weight_does():
+    z, y = logits(), labels()
+    loss = BinaryCrossEntropy(balance="labels")
+    prepared = loss.prepare(y, 5)
+    have, without = y.sum(dim=0), (1 - y).sum(dim=0)
+    each = F.binary_cross_entropy_with_logits(z, y, pos_weight=without / have, reduction="none")
+    wanted = (each * prepared[0].double()).sum() / 200  # torch weighs those without by 1; ours weighs both sides the same
+    torch.testing.assert_close(mean(loss, z, y, prepared), wanted, rtol=1e-5, atol=0)
+    torch.testing.assert_close((prepared[1] * have).double(), (prepared[0] * without).double(), rtol=1e-5, atol=0)
+    alone = loss.prepare(torch.ones(6, 1), 1)
+    assert alone.tolist() == [[1.0], [1.0]]
+
+
 @pytest.mark.parametrize("kind", TABLE)
 def test_parts_of_unequal_size_add_up_to_the_whole(kind: str):
     loss = TABLE[kind]()
     z = logits(40, 5 if loss.classes else 2)
     target = numbers() if loss.classes else torch.randn(40, 2, generator=dice(3), dtype=torch.float64)
-    if loss.classes:
+    if kind == "binary_cross_entropy":
+        target = (target > 0).double()
+    if loss.classes or kind == "binary_cross_entropy":
         target[::7] = -1
     whole = mean(loss, z, target)
     weight = loss.weight(target, None)

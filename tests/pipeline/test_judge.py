@@ -14,7 +14,7 @@ from sklearn.calibration import calibration_curve
 from torch import nn
 
 from tuneful.core.errors import ModelError, RecipeError
-from tuneful.pipeline import judge
+from tuneful.pipeline import details, judge
 from tuneful.pipeline.judge import METRICS
 
 CLASSES = [name for name, metric in METRICS.items() if "binary" in metric.kinds]
@@ -158,7 +158,7 @@ def test_absent_classes_are_told_and_do_not_crash():
     for name, found in judge.measures(CLASSES, p, y).items():
         assert math.isfinite(found.value), name
     assert "2 of 4 classes are absent" in judge.measure("f1_macro", p, y).how
-    each = judge.per_class(p, y)
+    each = details.per_class(p, y)
     assert each[3]["recall"].how == "undefined: there are no examples"
     alone = judge.measures(CLASSES, p[y == 0], y[y == 0])
     assert alone["auroc"].how.startswith("undefined: the split has one class only")
@@ -181,12 +181,12 @@ def test_what_cannot_be_measured_is_nan_and_says_why():
 def test_per_class_is_scikit_learns_report():
     p, y = classes(200, 4, 1.0)
     report = sk.classification_report(y, p.argmax(axis=1), output_dict=True)
-    for c, found in enumerate(judge.per_class(p, y)):
+    for c, found in enumerate(details.per_class(p, y)):
         for ours, key in (("precision", "precision"), ("recall", "recall"), ("f1", "f1-score")):
             assert found[ours].value == pytest.approx(report[str(c)][key])
             assert found[ours].low < found[ours].value < found[ours].high
-    assert (judge.confusion(p, y) == sk.confusion_matrix(y, p.argmax(axis=1))).all()
-    assert sum(b["n"] for b in judge.calibration(p, y)) == 200
+    assert (details.confusion(p, y) == sk.confusion_matrix(y, p.argmax(axis=1))).all()
+    assert sum(b["n"] for b in details.calibration(p, y)) == 200
 
 
 def test_refusals_are_sentences():

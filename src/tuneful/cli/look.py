@@ -119,7 +119,9 @@ def _told(job: Job) -> dict[str, Any]:
 
 
 def _heading(task: Task, output: Path) -> str:
-    what = f"{task.kind}, {len(task.labels)} classes" if task.labels else f"regression of {task.target.get('name', 'y')}"
+    from tuneful.pipeline.goals import goal
+
+    what = goal(task).said(task)
     return (
         f"A recipe for {task.name}: {what}, {len(task.train)} training examples, objective {task.objective.metric}.\n"
         f"`tuneful train {output.name}` takes these values; `tuneful optimize {output.name}` begins at them and varies what the "
@@ -165,7 +167,9 @@ def _one_batch(task: Task, recipe: Recipe, device: str | None) -> dict[str, Any]
 
 
 def _print_task(task: Task) -> None:
-    what = f"{task.kind} with {len(task.labels)} classes" if task.labels else f"regression of {task.target.get('name', 'y')}"
+    from tuneful.pipeline.goals import goal
+
+    what = goal(task).said(task)
     print(f"data:      {task.name}: {what}; examples of shape {'x'.join(map(str, task.shape))}")
     print(f"splits:    {len(task.train)} train, {len(task.valid)} valid, {len(task.test)} test (sealed)")
     print(f"objective: {task.objective.metric}, {'larger' if task.objective.direction == 'max' else 'smaller'} is better")

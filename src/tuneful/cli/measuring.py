@@ -10,6 +10,7 @@ from tuneful.core.errors import DataError, StudyError
 
 if TYPE_CHECKING:
     from tuneful.core.measure import Measure
+    from tuneful.runtime.load import Model
 
 Found = tuple[dict[str, "Measure"], dict[str, Any]]
 
@@ -53,20 +54,48 @@ def on_new_data(artifact: Path, data: str) -> Found:
 
     from tuneful.cli.inputs import of_part, test_part
     from tuneful.pipeline import judge
+    from tuneful.runtime.answers import VALUES
     from tuneful.runtime.load import load
     from tuneful.techniques import sources
 
     model = load(artifact)
     raw = sources.read(data)
     name, part = test_part(raw.parts)
-    y = _labels(part, str(model.artifact.read("preprocessing.json")["target"].get("name", "y")), data)
-    p: Any = model.predict if model.kind == "regression" else model.probabilities
+    p: Any = model.predict if model.kind in VALUES else model.probabilities
     p = np.asarray(p(of_part(part, str(model.schema["kind"]), data)), dtype=np.float64)
-    targets = _values(y, data) if model.kind == "regression" else _classes(y, model.labels, data)
+    targets = _targets(part, model, data)
     names = [metric for metric, its in judge.METRICS.items() if model.kind in its.kinds]
     found = judge.measures(names, p, targets)
     which = f" (its {name} split)" if len(raw.parts) > 1 else ""
     return found, {"what": f"{artifact} on {len(targets)} examples of {data}{which}", "notes": []}
+
+
+def _targets(part: Any, model: Model, data: str) -> Any:
+    """What the model should have said, in the shape of its answers."""
+    import numpy as np
+
+    from tuneful.pipeline import several
+    from tuneful.techniques.sources import Table
+
+    columns = [str(name) for name in model.target.get("columns", ())]
+    if columns and isinstance(part, Table):
+        told = {name: _labels(part, name, data) for name in columns}
+        if model.kind == "multilabel":
+            return several.marked(told, columns, data)
+        return np.stack([_values(told[name], data) for name in columns], axis=1)
+    if columns:  # arrays: one column for each
+        y = np.asarray(_labels(part, "y", data))
+        if y.ndim != 2 or y.shape[1] != len(columns):
+            raise DataError(
+                f"{data} has targets of shape {list(y.shape)}; this model tells {len(columns)} things of each example"
+            )
+        named = {name: y[:, k] for k, name in enumerate(columns)}
+        return several.marked(named, columns, data) if model.kind == "multilabel" else y.astype(np.float64)
+    y = _labels(part, str(model.target.get("name", "y")), data)
+    if model.kind == "multilabel":
+        by = str(model.target.get("lists", ""))
+        return several.borne(several.parted(y, by) if by else y, model.labels)[0]
+    return _values(y, data) if model.kind == "regression" else _classes(y, model.labels, data)
 
 
 def _labels(part: Any, target: str, data: str) -> list[Any]:

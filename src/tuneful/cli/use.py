@@ -117,17 +117,22 @@ def predict(
     if output is not None and Path(data).exists() and output.exists() and output.samefile(data):
         raise TunefulError(f"{output} is the data itself, which is not overwritten", "give another name with -o")
     from tuneful.cli.inputs import example_names, read
+    from tuneful.runtime import answers
     from tuneful.runtime.load import load
 
     model = load(folder)
     x, names = read(data, model)
-    classes = model.kind != "regression"
-    p = model.probabilities(x) if classes else model.predict(x)
+    p = model.predict(x) if model.kind in answers.VALUES else model.probabilities(x)
     names = names or example_names(len(p))
-    found: list[Any] = [model.labels[k] for k in p.argmax(axis=1)] if classes else [float(value) for value in p]
-    head = ["file" if names and not names[0].isdigit() else "row", "prediction", *(f"p({label})" for label in model.labels)]
-    rows = [[name, value, *(float(f"{q:.6g}") for q in (p[at] if classes else ()))]
-            for at, (name, value) in enumerate(zip(names, found, strict=True))]  # fmt: skip
+    first = "file" if names and not names[0].isdigit() else "row"
+    said = answers.decided(model.kind, model.labels, p)
+    if model.targets:
+        head = [first, *model.targets]
+        rows = [[name, *(float(value) for value in line)] for name, line in zip(names, said, strict=True)]
+    else:
+        head = [first, "prediction", *(f"p({label})" for label in model.labels)]
+        rows = [[name, _said(value, model.labels), *(float(f"{q:.6g}") for q in (p[at] if model.labels else ()))]
+                for at, (name, value) in enumerate(zip(names, said, strict=True))]  # fmt: skip
     text = json.dumps([dict(zip(head, row)) for row in rows], indent=1) + "\n" if as_json else _csv([head, *rows])
     if output is None:
         sys.stdout.write(text)
@@ -135,6 +140,13 @@ def predict(
         runs.write(output, text)
         print(f"{len(rows)} predictions are in {output}", file=sys.stderr)
     return 0
+
+
+def _said(decision: Any, labels: tuple[str, ...]) -> Any:
+    """A decision as one cell: a class, a number, or the labels that are borne with | between them."""
+    if getattr(decision, "ndim", 0) == 1:
+        return "|".join(label for label, there in zip(labels, decision, strict=True) if there)
+    return str(decision) if labels else float(decision)
 
 
 def _csv(rows: list[list[Any]]) -> str:

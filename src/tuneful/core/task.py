@@ -19,7 +19,7 @@ from tuneful.core.errors import DataError
 if TYPE_CHECKING:
     import numpy as np
 
-Kind = Literal["binary", "multiclass", "regression"]
+Kind = Literal["binary", "multiclass", "multilabel", "ordinal", "regression", "multiregression"]
 Severity = Literal["error", "warning", "note"]
 
 
@@ -45,7 +45,8 @@ class Finding:
 @dataclass(frozen=True)
 class Split:
     """Examples in memory. x: [N, C, H, W] uint8 or float32 for images, [N, D] float32 for tables and vectors;
-    y: [N] int64 class numbers, or [N] float32 targets in their own unit."""
+    y: [N] int64 class numbers, [N, L] int8 labels (1: has it, 0: has it not, -1: not known), or [N] or [N, M] float32 targets in
+    their own unit."""
 
     x: np.ndarray
     y: np.ndarray
@@ -151,10 +152,12 @@ class Objective:
 class Task:
     """Everything that training needs to know of the data.
 
-    labels: class names in the order of their numbers, () for regression.
+    labels: names of the classes (or of the labels, of which an example may bear several) in the order of their numbers, () for
+        values.
     shape: of one example, (C, H, W) or (D,).
     normalize: {"mean": [...], "std": [...]} per channel (images) or per feature, fitted on train; empty when done already.
-    target: {"mean": m, "std": s, "name": column} of a regression target, fitted on train; {"name": ...} otherwise.
+    target: {"mean": m, "std": s, "name": column} of a regression target, fitted on train; {"name": ...} otherwise. Where
+        several columns are the target, "columns" names them, and mean and std are lists.
     schema: how raw input becomes x, as plain data that `runtime.preprocess` reads; travels in the artifact.
     fingerprint: a hash over the bytes of all splits and the schema: the same data gives the same fingerprint.
     limits: what else must hold, such as {"latency_ms": 5.0}.
@@ -178,8 +181,8 @@ class Task:
 
     @property
     def outputs(self) -> int:
-        """How many numbers the network must give for one example: one a class, or 1 for a regression."""
-        return 1 if self.kind == "regression" else len(self.labels)
+        """How many numbers are told of one example: one a class or label, one a target."""
+        return len(self.labels) or len(self.target.get("columns", ())) or 1
 
     def logged_in(self, folder: Path) -> Task:
         """The same task whose openings of the test split are kept in `folder`."""

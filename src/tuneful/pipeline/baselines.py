@@ -4,7 +4,7 @@
     logistic, or ridge regression (scikit-learn, defaults)        on standardized inputs
     gradient-boosted trees (HistGradientBoosting)                 100 rounds; the method is that of Ke et al., NeurIPS 2017
 
-All are fitted on train alone and predict the split that they are given. The time is a bound: a small fit is timed first,
+For labels and for several targets: see `forests`. All are fitted on train alone and predict the split that they are given. The time is a bound: a small fit is timed first,
 then rows or iterations are cut to what fits, which `note` says, or the baseline is left out, which `failed` says. Images are
 flattened; large ones are averaged over squares first.
 """
@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from tuneful.core.task import Kind, Split
+from tuneful.pipeline import forests
 from tuneful.pipeline.metrics import Array, Floats
 
 _ENTRIES = 40_000_000  # numbers of the training matrix in memory: 160 MB as float32
@@ -28,6 +29,16 @@ _LINEAR_WIDTH = 3072  # features that an image may have, colour channels counted
 _TREE_WIDTH, _TREE_WIDTH_MANY = 1024, 400  # the same for trees; with many classes a round is as many trees
 _ROUNDS, _FEWEST_ROUNDS = 100, 10  # of boosting: scikit-learn's default, and fewer than this is no fair opponent
 _STEPS, _FEWEST_ROWS = 200, 200
+_TREES = "gradient-boosted trees"
+_CLASSES = ("majority class", "logistic regression", _TREES)
+_NAMES: dict[str, tuple[str, str, str]] = {
+    "binary": _CLASSES,
+    "multiclass": _CLASSES,
+    "ordinal": _CLASSES,
+    "multilabel": ("shares of train", "a logistic regression for each label", "random forest"),
+    "regression": ("mean of train", "ridge regression", _TREES),
+    "multiregression": ("means of train", "ridge regression", "random forest"),
+}
 
 
 @dataclass(frozen=True)
@@ -69,13 +80,8 @@ def baselines(
 
     end = time.perf_counter() + seconds
     found: list[Baseline] = []
-    named = ("mean of train", "ridge regression") if kind == "regression" else ("majority class", "logistic regression")
     with threadpool_limits(limits=threads):
-        for name, fit, share in (
-            (named[0], _constant, 1.0),
-            (named[1], _linear, 0.4),
-            ("gradient-boosted trees", _trees, 0.9),
-        ):
+        for name, fit, share in zip(_NAMES[kind], (_constant, _linear, _trees), (1.0, 0.4, 0.9), strict=True):
             begin = time.perf_counter()
             allowed = share * (end - begin)
             with warnings.catch_warnings(record=True) as heard:
@@ -95,6 +101,8 @@ def baselines(
 
 
 def _constant(kind: Kind, outputs: int, train: Split, x: Array, seconds: float, seed: int) -> _Fitted:
+    if train.y.ndim == 2:
+        return _Fitted(forests.shares(train, x))
     if kind == "regression":
         return _Fitted(np.full(len(x), train.y.astype(np.float64).mean()))
     shares = np.bincount(train.y, minlength=outputs) / len(train.y)
@@ -110,6 +118,11 @@ def _linear(kind: Kind, outputs: int, train: Split, x: Array, seconds: float, se
     scaler = StandardScaler()
     few = scaler.fit_transform(data.few)
     labels = train.y[data.order[: len(few)]]
+    if train.y.ndim == 2:
+        rows = data.affordable(0.0, 0.0, end - time.perf_counter(), _FEWEST_ROWS)
+        flat, y = scaler.fit_transform(data.matrix(rows)), train.y[data.order[:rows]]
+        test = np.asarray(scaler.transform(_flatten(x, _LINEAR_WIDTH)))
+        return _Fitted(forests.one_each(flat, y, test, end, data.notes), "; ".join(data.notes))
     if kind == "regression":
         cost, _ = _timed(lambda: Ridge(solver="lsqr").fit(few, labels))
     else:
@@ -142,6 +155,13 @@ def _trees(kind: Kind, outputs: int, train: Split, x: Array, seconds: float, see
 
     def left() -> float:
         return end - time.perf_counter()
+
+    if train.y.ndim == 2:
+        flat = data.matrix(data.affordable(0.0, 0.0, left(), _FEWEST_ROWS))
+        found = forests.forest(flat, train.y[data.order[: len(flat)]], _flatten(x, width), end, seed, data.notes)
+        if found is None:
+            raise _Skipped(f"a forest would need more than the {max(0.0, seconds):.2g} s that it has")
+        return _Fitted(found, "; ".join(data.notes))
 
     def grow(model: Any, flat: Array, rounds: int) -> float:
         """Seconds that it takes to bring the model to so many rounds."""

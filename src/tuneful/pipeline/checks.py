@@ -58,7 +58,7 @@ def repeats(parts: Mapping[str, NDArray[np.uint64]], y: Mapping[str, NDArray[Any
         examples = tuple(f"{what} {int(i)}" for i in first[counts > 1][:3])
         found.append(Finding("note", f"{split} repeats examples", again, len(here), examples))
         if y[split].dtype.kind != "f":
-            clash = y[split] != y[split][first][inverse]
+            clash = (y[split] != y[split][first][inverse]).reshape(len(here), -1).any(axis=1)
             if clash.any():
                 text = f"equal examples bear different classes in {split}"
                 found.append(
@@ -101,6 +101,22 @@ def classes(y: Mapping[str, NDArray[Any]], labels: Sequence[str]) -> list[Findin
     return found
 
 
+def labels(y: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[Finding]:
+    """Labels that few examples of train bear, or that a split does not show both with and without."""
+    found: list[Finding] = []
+    counts = (y["train"] == 1).sum(axis=0)
+    few = [f"{names[i]}: {counts[i]}" for i in np.flatnonzero(counts < FEW).tolist()]
+    if few:
+        found.append(Finding("warning", f"labels are borne by fewer than {FEW} examples of train", len(few), len(names), tuple(few[:5]),
+                             "collect more of them"))  # fmt: skip
+    for split, here in y.items():
+        one = [names[i] for i in np.flatnonzero(((here == 1).sum(axis=0) == 0) | ((here == 0).sum(axis=0) == 0)).tolist()]
+        if one:
+            text = f"labels are borne by no example, or by all, in {split}, so nothing can be said of them there"
+            found.append(Finding("warning", text, len(one), len(names), tuple(one[:5])))
+    return found
+
+
 def features(x: NDArray[Any]) -> list[Finding]:
     """Constant and repeated features of vectors [N, D]."""
     found: list[Finding] = []
@@ -120,6 +136,8 @@ def features(x: NDArray[Any]) -> list[Finding]:
 
 def determined(x: NDArray[Any], y: NDArray[Any]) -> list[Finding]:
     """Features of vectors [N, D] that are the target itself, or a straight line of it."""
+    if y.ndim == 2:
+        return [finding for column in y.T for finding in determined(x, column)]
     if x.shape[1] > 5000 or len(y) < 30:
         return []
     a, b = x - x.mean(axis=0, dtype=np.float64), y - y.mean(dtype=np.float64)

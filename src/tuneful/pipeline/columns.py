@@ -317,6 +317,8 @@ def _without_leaks(
 
 
 def _tells(frame: pl.DataFrame, column: dict[str, Any], y: NDArray[Any], missing: Sequence[str]) -> bool:
+    if y.ndim == 2:
+        return any(_tells(frame, column, part, missing) for part in np.maximum(y, 0).T)
     name, n = column["name"], len(y)
     if column["type"] == "date" or n < 30:
         return False

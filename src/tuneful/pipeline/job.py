@@ -32,8 +32,10 @@ class Data(Settings):
 
     family = "data"
 
-    target: str | None = None  # the column to predict
-    kind: Literal["binary", "multiclass", "regression"] | None = None  # what kind of task it is
+    target: str | Words | None = None  # the column to predict, or several with commas between them
+    kind: Literal["binary", "multiclass", "multilabel", "regression", "multiregression"] | None = (
+        None  # what kind of task it is
+    )
     metric: str | None = None  # what is optimized
     missing: Words = ()  # words that mean "no value"
     keep: Words = ()  # columns that stay, whatever the checks say

@@ -1,11 +1,11 @@
 """Measure a network on a split: predictions, and every metric with its interval.
 
-    accuracy                      Wilson
+    accuracy, subset accuracy     Wilson
     other metrics of classes      bootstrap of the confusion matrix and of one right and one wrong example more, so that a
                                   flawless split does not give an interval without width
     auroc                         DeLong's variance, in Wilson's form
     log loss, Brier, MSE, MAE     bootstrap-t over examples (Efron 1981), as losses are skewed; RMSE: its root
-    R2                            bootstrap over examples
+    R2, means over targets        bootstrap over examples
     calibration error             the same with reversed percentiles, as noise only adds to it; its lower end is 0 where
                                   noise alone could explain the value
 
@@ -38,25 +38,27 @@ from tuneful.core.measure import (
 from tuneful.pipeline.candidate import as_input
 from tuneful.pipeline.goals import GOALS
 from tuneful.pipeline.metrics import (
+    AREAS,
     BINS,
     COUNTED,
+    EXACT,
     METRICS,
     PLAIN,
     Array,
     Cells,
     Floats,
     auroc,
-    bins,
     calibrated,
     cells,
     finish,
     lookup,
+    right,
     rows,
     told,
     unfit,
 )
 
-__all__ = ["METRICS", "calibration", "compare", "confusion", "measure", "measures", "per_class", "predict", "score", "value"]
+__all__ = ["METRICS", "compare", "measure", "measures", "predict", "score", "value"]
 
 _DRAWS = 20_000_000  # random numbers that one interval may cost, about 0.2 s
 
@@ -101,17 +103,17 @@ def _tensor(part: Array | Tensor) -> Tensor:
 
 
 def score(metric: str, p: Array, y: Array) -> float:
-    """The metric of predictions p ([N, L] probabilities or [N] values) for the targets y [N]; NaN when it is undefined.
+    """The metric of predictions p for the targets y, in one of the shapes of `metrics.table.Shape`; NaN when it is undefined.
 
     Raises RecipeError for a metric that is unknown or does not fit p, ModelError for shapes that do not fit.
     """
-    lookup(metric, p)
+    lookup(metric, p, y)
     if unfit(p, y):
         return math.nan
-    if metric == "accuracy":
-        return float((p.argmax(axis=1) == y).mean())
-    if metric == "auroc":
-        return auroc(p, y).value
+    if metric in EXACT:
+        return float(right(p, y).mean())
+    if metric in AREAS:
+        return auroc(metric, p, y).value
     means, _, _ = _parts(metric, p, y)
     return float(finish(metric, means))
 
@@ -125,19 +127,19 @@ def measures(metrics: Iterable[str], p: Array, y: Array, seed: int = 0, unit: st
     """Several metrics of the same predictions; they share their resamples, which costs little more than one."""
     names, n = list(metrics), len(y)
     for name in names:
-        lookup(name, p)
+        lookup(name, p, y)
     if problem := unfit(p, y):
         return {name: undefined(n, problem, _unit(name, unit)) for name in names}
     found: dict[str, Measure] = {}
     resamples = max(300, min(1000, _DRAWS // n))
     counted = [name for name in names if name in COUNTED]
     if counted:
-        table = cells(y, [p.argmax(axis=1)], p.shape[1])
+        table = cells(y, [p])
         draws = _extended(table, resamples, seed)
         exact = table.counts @ table.rows / n
         for name in counted:
             found[name] = _resampled(name, finish(name, exact), finish(name, draws), n, unit)
-    each = {name: rows(name, p, y) for name in names if name not in COUNTED and name not in ("accuracy", "auroc")}
+    each = {name: rows(name, p, y) for name in names if name not in COUNTED and name not in (*EXACT, *AREAS)}
     if each:
         tables = {name: np.hstack([table, table**2]) if name in PLAIN else table for name, table in each.items()}
         draws = resampled_means(np.hstack(list(tables.values())), resamples, seed)
@@ -150,7 +152,7 @@ def measures(metrics: Iterable[str], p: Array, y: Array, seed: int = 0, unit: st
             else:
                 noise = float(np.quantile(calibrated(p), 0.975)) if name == "calibration_error" else 0.0
                 found[name] = _resampled(name, finish(name, table.mean(axis=0)), finish(name, part), n, unit, noise)
-    found |= {name: value(name, p, y) for name in names if name in ("accuracy", "auroc")}
+    found |= {name: value(name, p, y) for name in names if name in (*EXACT, *AREAS)}
     return {name: _tell(found[name], told(name, p, y)) for name in names}
 
 
@@ -204,14 +206,14 @@ def _tell(found: Measure, more: str) -> Measure:
 def value(metric: str, p: Array, y: Array, unit: str = "") -> Measure:
     """`score` with a quick 95 % interval, for every validation: no resampling, but the error carried through the metric's
     slope (delta method). Costs below 5 ms for 2000 examples of 10 classes."""
-    bounds, n = lookup(metric, p), len(y)
+    bounds, n = lookup(metric, p, y), len(y)
     unit = _unit(metric, unit)
     if problem := unfit(p, y):
         return undefined(n, problem, unit)
-    if metric == "accuracy":
-        return wilson(int((p.argmax(axis=1) == y).sum()), n)
-    if metric == "auroc":
-        return _area(p, y)
+    if metric in EXACT:
+        return wilson(int(right(p, y).sum()), n)
+    if metric in AREAS:
+        return _area(metric, p, y)
     means, table, counts = _parts(metric, p, y)
     exact = float(finish(metric, means))
     if not math.isfinite(exact):
@@ -237,22 +239,23 @@ def value(metric: str, p: Array, y: Array, unit: str = "") -> Measure:
 def _parts(metric: str, p: Array, y: Array) -> tuple[Floats, Floats, Array]:
     """Means [k], rows [m, k] and how often each row occurs [m]."""
     if metric in COUNTED:
-        table = cells(y, [p.argmax(axis=1)], p.shape[1])
+        table = cells(y, [p])
         return table.counts @ table.rows / len(y), table.rows, table.counts
     table = rows(metric, p, y)
     return table.mean(axis=0), table, np.ones(len(y))
 
 
-def _area(p: Array, y: Array) -> Measure:
+def _area(name: str, p: Array, y: Array) -> Measure:
     """DeLong's variance says how many yes-no answers the area is worth; Wilson's interval for so many stays in [0, 1]."""
-    found, n = auroc(p, y), len(y)
+    found, n = auroc(name, p, y), len(y)
     if not math.isfinite(found.value):
         return undefined(n, "the split has one class only")
     spread, variance = found.value * (1 - found.value), float(found.influence @ found.influence)
     worth = min(max(spread / variance, found.least), found.most) if variance > 0 else found.most
     inside = wilson(found.value * worth, worth)
     low, high = min(inside.low, found.value), max(inside.high, found.value)
-    more = "" if p.shape[1] == 2 else ", mean of each class against the rest"
+    each = f"mean of each {'class' if y.ndim == 1 else 'label'} against the rest"
+    more = "" if p.shape[1] == 2 and y.ndim == 1 else ", all labels together" if name == "auroc_micro" else f", {each}"
     return Measure(found.value, low, high, n, how=f"DeLong 95 %, Wilson form{more}")
 
 
@@ -261,21 +264,21 @@ def compare(metric: str, ours: Array, theirs: Array, y: Array, seed: int = 0, re
 
     accuracy: McNemar's exact test; auroc: DeLong's paired test; others: paired bootstrap over examples.
     """
-    bounds, n = lookup(metric, ours), len(y)
+    bounds, n = lookup(metric, ours, y), len(y)
     sign = 1.0 if bounds.direction == "max" else -1.0
     if problem := unfit(ours, y) or unfit(theirs, y):
         return PairedTest(undefined(n, problem), math.nan, "none")
-    if metric == "accuracy":
-        return paired_difference(ours.argmax(axis=1) == y, theirs.argmax(axis=1) == y, "mcnemar")
-    if metric == "auroc":
-        return _compare_areas(ours, theirs, y)
+    if metric in EXACT:
+        return paired_difference(right(ours, y), right(theirs, y), "mcnemar")
+    if metric in AREAS:
+        return _compare_areas(metric, ours, theirs, y)
     exact = sign * (score(metric, ours, y) - score(metric, theirs, y))
     if not math.isfinite(exact) or n == 1:
         return PairedTest(undefined(n, "the metric is undefined here", value=exact), math.nan, "none")
     resamples = max(500, min(resamples, _DRAWS // n))
     if metric in COUNTED:
-        both = cells(y, [ours.argmax(axis=1), theirs.argmax(axis=1)], ours.shape[1])
-        split = 3 * len(np.union1d(y, ours.argmax(axis=1)))
+        both = cells(y, [ours, theirs])
+        split = cells(y, [ours]).rows.shape[1]
         draws = _extended(both, resamples, seed)
     else:
         tables = rows(metric, ours, y), rows(metric, theirs, y)
@@ -290,51 +293,16 @@ def compare(metric: str, ours: Array, theirs: Array, y: Array, seed: int = 0, re
     return PairedTest(found, p, "paired bootstrap over examples")
 
 
-def _compare_areas(ours: Array, theirs: Array, y: Array) -> PairedTest:
-    a, b = auroc(ours, y), auroc(theirs, y)
+def _compare_areas(name: str, ours: Array, theirs: Array, y: Array) -> PairedTest:
+    a, b = auroc(name, ours, y), auroc(name, theirs, y)
     exact, n = a.value - b.value, len(y)
     if not math.isfinite(exact):
         return PairedTest(undefined(n, "the split has one class only"), math.nan, "none")
     shared = a.influence - b.influence
     error, z = math.sqrt(float(shared @ shared)), normal_quantile(0.95)
     if error == 0 and exact != 0:  # both rank without any spread: their own intervals are all that is known
-        one, two = _area(ours, y), _area(theirs, y)
+        one, two = _area(name, ours, y), _area(name, theirs, y)
         error = math.hypot(one.value - one.low, two.high - two.value) / z
     p = 1.0 if exact == 0 else math.erfc(abs(exact) / error / math.sqrt(2))
     found = Measure(exact, max(-1.0, exact - z * error), min(1.0, exact + z * error), n, how="paired DeLong 95 %")
     return PairedTest(found, p, "paired DeLong")
-
-
-def confusion(p: Array, y: Array) -> Array:
-    """How often class i (row) was called class j (column): [L, L] counts."""
-    classes = p.shape[1]
-    return np.bincount(y * classes + p.argmax(axis=1), minlength=classes**2).reshape(classes, classes)
-
-
-def per_class(p: Array, y: Array) -> list[dict[str, Measure]]:
-    """Precision, recall and F1 of each class, in the order of the classes.
-
-    All three are shares of yes-no answers, so that Wilson's interval serves: F1 = 2 q / (1 + q) where q is the share of
-    right ones among the examples that are of the class or are called so.
-    """
-    found: list[dict[str, Measure]] = []
-    matrix = confusion(p, y)
-    for c, (called, there) in enumerate(zip(matrix.sum(axis=0), matrix.sum(axis=1), strict=True)):
-        right = int(matrix[c, c])
-        overlap = wilson(right, int(called + there) - right)
-        value, low, high = (2 * q / (1 + q) for q in (overlap.value, overlap.low, overlap.high))
-        f1 = Measure(value, low, high, overlap.n, how=overlap.how)
-        found.append({"precision": wilson(right, int(called)), "recall": wilson(right, int(there)), "f1": f1})
-    return found
-
-
-def calibration(p: Array, y: Array) -> list[dict[str, float | int]]:
-    """Per bin of confidence that has examples: mean confidence in the predicted class, share that was right, count."""
-    confidence, right = p.max(axis=1), p.argmax(axis=1) == y
-    where = bins(confidence)
-    found: list[dict[str, float | int]] = []
-    for b in np.unique(where):
-        inside = where == b
-        means = {"confidence": float(confidence[inside].mean()), "accuracy": float(right[inside].mean())}
-        found.append({**means, "n": int(inside.sum())})
-    return found

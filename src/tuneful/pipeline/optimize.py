@@ -35,6 +35,7 @@ from tuneful.pipeline import defaults, files
 from tuneful.pipeline.asked import asked, beside, checked
 from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.codec import from_data
+from tuneful.pipeline.goals import goal
 from tuneful.pipeline.job import Job, from_settings
 from tuneful.pipeline.kept import keep, kept, write_json
 from tuneful.pipeline.keys import Keys
@@ -281,7 +282,7 @@ def _load_ahead() -> None:
 
 
 def _described(task: Task) -> str:
-    what = f"{task.kind} with {len(task.labels)} classes" if task.labels else f"regression of {task.target.get('name', 'y')}"
+    what = goal(task).said(task)
     split = f"{len(task.train)} train, {len(task.valid)} valid, {len(task.test)} test (sealed)"
     return (
         f"{task.name}: {what}; {split}; examples of shape {'x'.join(map(str, task.shape))}; metric {task.objective.metric}"

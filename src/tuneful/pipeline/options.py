@@ -62,8 +62,8 @@ def _goal(kind: str | None, metric: str | None) -> list[Problem]:
         sentence = f"metric is {metric!r}; it must be one of {', '.join(METRICS)}"
         found.append(Problem("metric", sentence, nearest=nearest(metric, METRICS)))
     elif metric is not None and known:
-        kinds = {str(kind)} if kind in ("binary", "multiclass") else {"regression"} if known == "numbers" else set[str]()
-        kinds = kinds or {"binary", "multiclass"}
+        several = {"labels": {"multilabel"}, "numbers": {"regression", "multiregression"}}
+        kinds = {str(kind)} if kind in ("binary", "multiclass") else several.get(known, {"binary", "multiclass"})
         if not kinds & {*METRICS[metric].kinds}:
             found.append(unfit(metric, str(kind), [name for name, one in METRICS.items() if kinds & {*one.kinds}]))
     return found
@@ -73,8 +73,9 @@ def _columns(told: Mapping[str, Any]) -> list[Problem]:
     keep, leave = (_words(told.get(name)) for name in ("keep", "leave_out"))
     both = [name for name in keep if name in leave]
     found = [Problem("keep", f"keep and leave_out both name {', '.join(both)}; a column stays or goes")] if both else []
-    if (target := told.get("target")) is not None and target in leave:
-        found.append(Problem("leave_out", f"leave_out names {target}, which is the target"))
+    target = told.get("target")
+    if aim := next((name for name in _words(target) if name in leave), None):
+        found.append(Problem("leave_out", f"leave_out names {aim}, which is the target"))
     return found
 
 

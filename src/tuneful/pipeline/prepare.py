@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from tuneful.core.config import nearest
 from tuneful.core.errors import DataError, Problem, RecipeError
 from tuneful.core.task import Finding, Kind, Objective, Sealed, Split, Task
-from tuneful.pipeline import checks, columns, images, split, targets
+from tuneful.pipeline import aims, checks, columns, images, split, targets
 from tuneful.pipeline.goals import GOALS
 from tuneful.pipeline.metrics import METRICS
 from tuneful.pipeline.options import unfit, wrong
-from tuneful.runtime.preprocess import MISSING, apply
+from tuneful.runtime.preprocess import apply
 from tuneful.techniques import sources
 from tuneful.techniques.sources import Arrays, Files, Raw, Table, note
 
@@ -34,7 +34,7 @@ Parts = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class _Options:
-    target: str | None
+    target: str | tuple[str, ...] | None
     kind: str | None
     missing: tuple[str, ...]
     keep: tuple[str, ...]
@@ -58,12 +58,13 @@ class _Built:
     what: str  # an example's name in findings: image, row
     twins: Parts
     normalize: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)  # what else is to be known of the target
 
 
 def prepare(
     source: object,
     *,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     kind: str | None = None,
     metric: str | None = None,
     missing: Sequence[str] = (),
@@ -82,9 +83,10 @@ def prepare(
     Args:
         source: "digits"; a path to a folder of images, a table, an .npz archive or idx files; (x, y); {"train": (x, y), ...};
             a data frame; a torch Dataset; or (train, test) or (train, valid, test) of any of these.
-        target: the column to predict; found by its name, or the last one, when not given.
-        kind: "binary", "multiclass" or "regression"; told by the target when not given.
-        metric: what is optimized; AUROC for two classes, accuracy for more, RMSE for numbers when not given.
+        target: the column to predict, or several ("a,b,c" or a list); found by its name, or the last one, when not given.
+        kind: "binary", "multiclass", "multilabel" or "regression"; told by the target when not given.
+        metric: what is optimized; AUROC for two classes and for labels, accuracy for more classes, RMSE for numbers, mean R2
+            for several, when not given.
         missing: words that mean "no value", beside the usual ones ("", NA, ?, null ...).
         keep, leave_out: columns that stay, or go, whatever the checks say.
         size: of images after resizing: pixels a side, or (height, width).
@@ -101,7 +103,8 @@ def prepare(
             "size": size, "valid": valid, "test": test, "limit": limit}  # fmt: skip
     if problems := wrong(source, told):
         raise RecipeError(problems)
-    options = _Options(target, kind, _words(missing), _words(keep), _words(leave_out), size, valid, test, seed, limit)
+    named = target if target is None or isinstance(target, str) else tuple(target)
+    options = _Options(named, kind, _words(missing), _words(keep), _words(leave_out), size, valid, test, seed, limit)
     raw = sources.read(source)
     findings = [note(f"the data is {raw.what}"), *raw.findings]
     for part, content in raw.parts.items():
@@ -120,14 +123,18 @@ def prepare(
         built = _from_examples(raw, options, findings)
     findings += built.target.findings
     if built.target.labels:
-        findings += checks.classes(built.y, built.target.labels)
+        look = checks.labels if built.target.kind == "multilabel" else checks.classes
+        findings += look(built.y, built.target.labels)
     findings += checks.repeats(cast("dict[str, NDArray[np.uint64]]", built.twins), built.y, built.what)
     objective = _objective(built.target.kind, metric, findings)
     x, y = built.x, built.y
-    about: dict[str, Any] = {"name": built.column}
-    if built.target.kind == "regression":
+    about: dict[str, Any] = {"name": built.column} | dict(built.about)
+    if y["train"].dtype.kind == "f":
         wide = y["train"].astype(np.float64)
-        about = {"mean": float(wide.mean()), "std": float(wide.std()) or 1.0, "name": built.column}
+        mean, std = wide.mean(axis=0), wide.std(axis=0)
+        about |= {"mean": mean.tolist(), "std": np.where(std > 0, std, 1.0).tolist()}
+    if built.target.columns:
+        about["columns"] = list(built.target.columns)
     return Task(
         name=name or raw.name,
         kind=built.target.kind,
@@ -208,21 +215,21 @@ def _from_examples(raw: Raw, options: _Options, findings: list[Finding]) -> _Bui
     else:
         parts_ = cast("Mapping[str, Arrays]", raw.parts)
         x = images.shaped({p: part.x for p, part in parts_.items()}, options.size, findings)
-        labels = {p: _flat(part.y, len(part.x), p) for p, part in parts_.items()}
+        labels = {p: aims.flat(part.y, len(part.x), p, options.kind) for p, part in parts_.items()}
         kind = options.kind
         shape = [int(side) for side in x["train"].shape[1:]]
         form = "image" if len(shape) == 3 else "vector"
         schema = {"format": 1, "kind": form, "shape": shape, "dtype": str(x["train"].dtype)}
     for part, found in x.items():
         checks.finite(found, "x" if part == "train" and len(x) == 1 else f"x of {part}")
-    target = targets.decode(labels, kind, "y")
+    target = aims.of_arrays(labels, kind)
     twins: Parts = {part: checks.prints(found) for part, found in x.items()}
     chosen = _divide(target.y, twins, options, findings)
     out = {name: _take(x[part], indices) for name, (part, indices) in chosen.items()}
     y = {name: target.y[part][indices] for name, (part, indices) in chosen.items()}
     if schema["kind"] == "vector":
         findings += checks.features(out["train"])
-        findings += checks.determined(out["train"], y["train"]) if target.kind == "regression" else []
+        findings += checks.determined(out["train"], y["train"]) if y["train"].dtype.kind == "f" else []
     return _Built(
         x=out, target=target, y=y, schema=schema, column="y", what="image" if schema["kind"] == "image" else "row",
         twins={name: twins[part][indices] for name, (part, indices) in chosen.items()},
@@ -234,25 +241,6 @@ def _take(x: NDArray[Any], indices: NDArray[np.int64]) -> NDArray[Any]:
     return x if len(indices) == len(x) else x[indices]
 
 
-def _flat(y: NDArray[Any], n: int, part: str) -> NDArray[Any]:
-    """Labels as [N]: one-hot rows become numbers, a second axis of length 1 goes."""
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    elif y.ndim == 2 and y.dtype.kind in "biuf" and len(y) and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all():
-        y = y.argmax(axis=1)
-    if y.ndim != 1:
-        raise DataError(
-            f"the labels of {part} have shape {list(y.shape)}; one number or word an example is wanted, [{n}]",
-            "several labels an example are not served yet",
-        )
-    if len(y) != n:
-        raise DataError(
-            f"{part} has {n} examples and {len(y)} labels; both must be equally many",
-            "give one label for each, in the same order",
-        )
-    return y
-
-
 # Tables
 
 
@@ -261,33 +249,21 @@ def _from_table(raw: Raw, options: _Options, findings: list[Finding]) -> _Built:
 
     tables = cast("Mapping[str, Table]", raw.parts)
     train = tables["train"]
-    column, told = targets.choose(train.frame, train.where, options.target)
-    findings += [told] if told else []
+    named = aims.columns(train.frame, train.where, options.target, findings)
     for word, names in (("keep", options.keep), ("leave_out", options.leave_out)):
         for name in names:
             if name not in train.frame.columns:
                 problem = f"{word} names column {name!r}, which {train.where} has not"
                 raise RecipeError([Problem(word, problem, nearest=nearest(name, train.frame.columns))])
-    empty = {word.casefold() for word in (*MISSING, *options.missing)}
-    frames: dict[str, pl.DataFrame] = {}
-    for part, table in tables.items():
-        goal = table.frame[column]
-        there = goal.is_not_null() & ~goal.cast(pl.String).str.to_lowercase().is_in(list(empty))
-        if goal.dtype.is_float():
-            there = there & goal.is_not_nan()
-        frames[part] = table.frame if there.all() else table.frame.filter(there)
-        lost = table.frame.height - frames[part].height
-        if lost == table.frame.height:
-            raise DataError(
-                f'{table.where}: target "{column}" has no value in any of {lost} rows', "give another with target=COLUMN"
-            )
-        if lost:
-            findings.append(Finding("warning", f'rows of {part} without a value of the target "{column}" are left out', lost,
-                                    table.frame.height))  # fmt: skip
-    target = targets.decode(
-        {part: _goal(frame[column], options.kind) for part, frame in frames.items()}, options.kind, column
-    )
-    inputs = [name for name in train.frame.columns if name != column and name not in options.leave_out]
+    frames = aims.rows(tables, named, options.kind, options.missing, findings)
+    column = ", ".join(named)
+    target, about = aims.of_table(frames, named, options.kind)
+    inputs = [name for name in train.frame.columns if name not in named and name not in options.leave_out]
+    if holds := [name for name in inputs if isinstance(train.frame.schema[name], pl.List)]:
+        raise DataError(
+            f'{train.where}: column "{holds[0]}" holds lists; numbers, text, dates or true/false are wanted of an input',
+            f"leave it out with leave_out={holds[0]}, or make it the target",
+        )
     if not inputs:
         raise DataError(f'{train.where} has no column beside the target "{column}"; at least one input is wanted')
     frames = {part: frame.select(inputs) for part, frame in frames.items()}
@@ -302,7 +278,7 @@ def _from_table(raw: Raw, options: _Options, findings: list[Finding]) -> _Built:
     encoded = {p: _encoded(schema, cells[p], p, options) for p in cells}
     return _Built(
         x={name: _take(encoded[p], i) for name, (p, i) in chosen.items()}, target=target, y=y, schema=schema, column=column,
-        what="row", twins={name: twins[p][i] for name, (p, i) in chosen.items()},
+        what="row", twins={name: twins[p][i] for name, (p, i) in chosen.items()}, about=about,
     )  # fmt: skip
 
 
@@ -317,21 +293,3 @@ def _encoded(schema: Mapping[str, Any], cells: Mapping[str, Any], part: str, opt
         raise DataError(
             f"{part}: {error.message}", "name the word with missing=WORD when it means that there is no value"
         ) from None
-
-
-def _goal(series: Any, kind: str | None) -> Any:
-    """A target column as targets.decode takes it: numbers where every value is one, else text."""
-    if series.dtype.is_numeric():
-        return series.to_numpy()
-    numeric = series.cast(float, strict=False)
-    share = 1 - numeric.null_count() / max(1, len(series))
-    if share == 1:
-        return numeric.to_numpy()
-    if kind is None and share > 0.9 and numeric.n_unique() > 20:
-        odd = series.filter(numeric.is_null())
-        row = int(numeric.is_null().arg_max())
-        raise DataError(
-            f'target "{series.name}" has {len(odd)} of {len(series)} values that are not numbers (first: row {row + 1}, "{odd[0]}")',
-            f"name them missing with missing={odd[0]}, say kind=multiclass, or give another target with target=COLUMN",
-        )
-    return series.to_list()

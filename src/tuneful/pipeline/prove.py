@@ -20,11 +20,11 @@ from tuneful.core.measure import Measure
 from tuneful.core.task import Task
 from tuneful.pipeline.baselines import Baseline, baselines
 from tuneful.pipeline.candidate import Candidate
+from tuneful.pipeline.details import details
 from tuneful.pipeline.goals import goal
-from tuneful.pipeline.judge import METRICS, Floats, calibration, compare, confusion, measures, per_class, predict
+from tuneful.pipeline.judge import METRICS, Floats, compare, measures, predict
 
 FORMAT = 1
-_POINTS = 2000  # residuals that the evidence keeps
 _SURE = 0.05  # a smaller p is no tie
 
 
@@ -67,23 +67,12 @@ def prove(task: Task, candidate: Candidate, *, seconds: float, reason: str, seed
         "steps": candidate.steps,
         "valid": _data(valid),
         "test": _data(test),
-        "per_class": {},
-        "confusion": [],
-        "calibration": [],
-        "residuals": {},
+        **details(task, ours, split.y, seed),
         "baselines": [_entry(b, measured.get(b.name, {})) for b in against],
         "against_baseline": comparison,
         "environment": _environment(),
         "notes": [*candidate.notes, *_notes(task, split.y, against)],
     }
-    if task.kind == "regression":
-        evidence["residuals"] = _residuals(ours, split.y, seed)
-    else:
-        there = np.bincount(split.y, minlength=task.outputs)
-        each = zip(task.labels, per_class(ours, split.y), there, strict=True)
-        evidence["per_class"] = {label: {**_data(found), "n": int(n)} for label, found, n in each}
-        evidence["confusion"] = confusion(ours, split.y).tolist()
-        evidence["calibration"] = calibration(ours, split.y)
     taken = time.perf_counter() - begin
     evidence["seconds"] = {**candidate.seconds, "prove": taken, "baselines": sum(b.seconds for b in against)}
     return evidence
@@ -179,21 +168,15 @@ def _notes(task: Task, y: np.ndarray, against: list[Baseline]) -> list[str]:
         f"The baseline {b.name} failed: {b.failed}." for b in against if b.failed and not b.failed.startswith("skipped")
     ]
     notes += [f"The baseline {b.name}: {b.note}." for b in against if b.note]
-    if task.kind != "regression":
-        absent = [label for label, n in zip(task.labels, np.bincount(y, minlength=task.outputs), strict=True) if n == 0]
+    if task.labels:
+        there = (y == 1).sum(axis=0) if y.ndim == 2 else np.bincount(y, minlength=task.outputs)
+        absent = [label for label, n in zip(task.labels, there, strict=True) if n == 0]
         if absent:
             shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
             notes.append(
-                f"{len(absent)} of {task.outputs} classes have no test example ({shown}); macro averages leave them out."
+                f"{len(absent)} of {task.outputs} {'labels' if y.ndim == 2 else 'classes'} have no test example ({shown}); macro averages leave them out."
             )
     return notes
-
-
-def _residuals(p: Floats, y: np.ndarray, seed: int) -> dict[str, list[float]]:
-    kept = np.arange(len(y))
-    if len(y) > _POINTS:
-        kept = np.sort(np.random.default_rng(seed).choice(len(y), _POINTS, replace=False))
-    return {"true": y[kept].astype(float).tolist(), "predicted": p[kept].tolist()}
 
 
 def _environment() -> dict[str, Any]:
@@ -224,5 +207,12 @@ def _interval(measure: Measure) -> str:
 def _words(metric: str) -> str:
     """How a metric is said in a sentence."""
     special = {"auroc": "AUROC", "mse": "MSE", "rmse": "RMSE", "mae": "MAE", "r2": "R2", "log_loss": "log loss"}
-    special |= {"brier": "Brier score", "f1_macro": "macro F1", "f1_weighted": "weighted F1"}
+    special |= {"brier": "Brier score", "f1_macro": "macro F1", "f1_weighted": "weighted F1", "f1_micro": "micro F1"}
+    special |= {
+        "auroc_micro": "micro AUROC",
+        "hamming_loss": "Hamming loss",
+        "r2_mean": "mean R2",
+        "rmse_scaled": "scaled RMSE",
+    }
+    special |= {"rmse_mean": "mean RMSE", "mae_mean": "mean MAE"}
     return special.get(metric, metric.replace("_", " "))

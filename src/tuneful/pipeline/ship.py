@@ -83,9 +83,15 @@ def parity(network: Served, session: Session, task: Task) -> dict[str, Any]:
             "a model that diverged cannot be shipped; train with a lower learning rate",
         )
     if goal(task).answer == "value":
-        scale = max(float(np.std(ours)), float(task.target.get("std", 0.0)))
-        tolerance = TOLERANCE * scale + 16 * float(np.finfo(np.float32).eps) * float(np.max(np.abs(ours)))
-        same = int(np.sum(np.abs(ours - theirs) <= tolerance))
+        std = np.asarray(task.target.get("std", 0.0))  # of each target, where there are several
+        scale = np.maximum(np.std(ours, axis=0), std)
+        bound = TOLERANCE * scale + 16 * float(np.finfo(np.float32).eps) * np.max(np.abs(ours), axis=0)
+        tolerance = float(np.max(bound))
+        same = int(np.sum((np.abs(ours - theirs) <= bound).reshape(len(ours), -1).all(axis=1)))
+        ours, theirs = ours / bound * tolerance, theirs / bound * tolerance  # as if all had the widest target's unit
+    elif task.kind == "multilabel":
+        tolerance = TOLERANCE
+        same = int(np.sum(((ours >= 0.5) == (theirs >= 0.5)).all(axis=1)))
     else:
         tolerance = TOLERANCE
         same = int(np.sum(ours.argmax(axis=1) == theirs.argmax(axis=1)))

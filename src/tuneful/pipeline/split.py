@@ -101,6 +101,12 @@ def _count(share: float | Literal["auto"], n: int) -> int:
 
 
 def _strata(y: NDArray[Any]) -> Indices:
+    if y.ndim == 2 and y.dtype.kind != "f":  # of several labels the rarest that an example bears: it has least to give away
+        counts = (y == 1).sum(axis=0)
+        rarity = np.where(y == 1, counts, len(y) + 1)
+        return np.where((y == 1).any(axis=1), rarity.argmin(axis=1), y.shape[1]).astype(np.int64)
+    if y.ndim == 2:
+        y = ((y - y.mean(axis=0)) / np.maximum(y.std(axis=0), 1e-12)).mean(axis=1)
     if y.dtype.kind != "f":
         return y.astype(np.int64)
     order = np.empty(len(y), dtype=np.int64)

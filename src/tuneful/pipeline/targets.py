@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 KINDS = {
     "binary": "classes", "multiclass": "classes", "classification": "classes", "classes": "classes",
-    "regression": "numbers", "numbers": "numbers",
+    "regression": "numbers", "numbers": "numbers", "multiregression": "numbers", "multilabel": "labels",
 }  # fmt: skip
 _SURE = ("target", "label", "y", "labels", "targets")
 _USUAL = (
@@ -36,20 +36,22 @@ _MOST_CLASSES = 1000
 
 @dataclass(frozen=True)
 class Target:
-    """kind; labels: class names by number, () for numbers; y: for each part int64 class numbers or float32 values."""
+    """kind; labels: class names by number, () for numbers; y: for each part int64 class numbers or float32 values; columns: the
+    names of several target columns."""
 
     kind: Kind
     labels: tuple[str, ...]
     y: Mapping[str, NDArray[Any]]
     findings: tuple[Finding, ...] = ()
+    columns: tuple[str, ...] = ()
 
 
 def check_kind(kind: str | None) -> str:
-    """ "classes", "numbers" or "" for not said. Raises RecipeError for any other word."""
+    """ "classes", "numbers", "labels" or "" for not said. Raises RecipeError for any other word."""
     if kind is None:
         return ""
     if kind not in KINDS:
-        sentence = f"kind is {kind!r}; it must be binary, multiclass or regression"
+        sentence = f"kind is {kind!r}; it must be binary, multiclass, multilabel or regression"
         raise RecipeError([Problem("kind", sentence, nearest=nearest(str(kind), KINDS))])
     return KINDS[kind]
 

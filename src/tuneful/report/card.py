@@ -53,7 +53,10 @@ def _details(evidence: Mapping[str, Any], recipe: Mapping[str, Any], version: st
 
 def _use(task: Mapping[str, Any]) -> str:
     target = str(words.table(task.get("target")).get("name", "")) or "the target"
-    what = "a value" if task.get("kind") == "regression" else f"one of {len(words.rows(task.get('labels')))} classes"
+    count = len(words.rows(task.get("labels")))
+    what = (
+        f"any of {count} labels" if task.get("kind") == "multilabel" else f"one of {count} classes" if count else "a value"
+    )
     return _section(
         "Intended use",
         [
@@ -67,7 +70,11 @@ def _use(task: Mapping[str, Any]) -> str:
 def _factors(task: Mapping[str, Any]) -> str:
     labels = [_plain(str(label)) for label in words.rows(task.get("labels"))]
     shown = words.listed(labels[:20]) + (" and others" if len(labels) > 20 else "")
-    examined = f"Examined: the classes ({shown})." if labels else "Examined: none beside the size of the error."
+    examined = (
+        f"Examined: the {'labels' if task.get('kind') == 'multilabel' else 'classes'} ({shown})."
+        if labels
+        else "Examined: none beside the size of the error."
+    )
     return _section(
         "Factors",
         [
@@ -81,7 +88,9 @@ def _metrics(task: Mapping[str, Any]) -> str:
     goal = words.table(task.get("objective"))
     better = "larger is better" if goal.get("direction") == "max" else "smaller is better"
     lines = [f"Chosen by: {words.metric(str(goal.get('metric', 'an unnamed metric')))} on the validation split; {better}."]
-    if task.get("kind") != "regression":
+    if task.get("kind") == "multilabel":
+        lines.append("Decision: each label whose probability is at least 0.5; no other threshold was tried.")
+    elif task.get("kind") not in words.VALUES:
         lines.append("Decision: the most probable class; no other threshold was tried.")
     lines.append("Uncertainty: every figure stands with its 95 % interval and its count; the method is in evidence.json.")
     return _section("Metrics", lines)

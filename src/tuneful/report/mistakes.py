@@ -79,13 +79,34 @@ def per_class(story: Story) -> Html | None:
         cells.append(Cell(whisker(f1, axis), f1.value, "value") if f1 else Cell(""))
         lines.append(cells)
     weakest = known[0]
-    sentence = f"The weakest of {many(len(known), 'class', 'classes')} is {_name(weakest[0])}" + (
-        f", F1 {whole(weakest[2])}." if weakest[2] else "."
+    labels = story.facts.get("kind") == "multilabel"
+    sentence = (
+        f"The weakest of {many(len(known), 'label') if labels else many(len(known), 'class', 'classes')} is {_name(weakest[0])}"
+        + (f", F1 {whole(weakest[2])}." if weakest[2] else ".")
     )
     table_ = grid(
-        ("class", "n", "precision", "recall", "F1", "F1 with its interval"), lines, sentence, "classes", (1, 2, 3, 4)
+        ("label" if labels else "class", "n", "precision", "recall", "F1", "F1 with its interval"),
+        lines,
+        sentence,
+        "classes",
+        (1, 2, 3, 4),
     )
-    return figure("Class by class", sentence, table_, class_="long")
+    return figure("Label by label" if labels else "Class by class", sentence, table_, class_="long")
+
+
+def per_target(story: Story) -> Html | None:
+    """RMSE, MAE and R2 of each of several targets, the least explained first."""
+    targets = [(str(name), table(entry)) for name, entry in table(story.evidence.get("per_target")).items()]
+    known = sorted(targets, key=lambda one: m.value if (m := measured(one[1].get("r2"))) else -math.inf)
+    if not known:
+        return None
+    lines: list[Sequence[Child | Cell]] = []
+    for name, entry in known:
+        cells = [figures(m, alike([m])) if (m := measured(entry.get(key))) else Cell("") for key in ("rmse", "mae", "r2")]
+        lines.append([short(name, 60), *cells])
+    weakest = measured(known[0][1].get("r2"))
+    sentence = f"Least is explained of {_name(known[0][0])}" + (f", R² {whole(weakest)}." if weakest else ".")
+    return figure("Target by target", sentence, grid(("target", "RMSE", "MAE", "R²"), lines, sentence, "", (1, 2, 3)))
 
 
 def residuals(story: Story) -> list[Html]:

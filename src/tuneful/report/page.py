@@ -38,7 +38,13 @@ def render(story: Story) -> str:
         _section(
             "mistakes",
             "Where it errs",
-            [mistakes.confusion(story), *mistakes.residuals(story), proof.calibration(story), mistakes.per_class(story)],
+            [
+                mistakes.confusion(story),
+                *mistakes.residuals(story),
+                proof.calibration(story),
+                mistakes.per_class(story),
+                mistakes.per_target(story),
+            ],
         ),
         _section("search", "How it was found" if len(story.trials) > 1 else "How it learned", search.search(story)),
         _section("recipe", "What it is made of", [record.recipe(story), record.export(story)]),
@@ -128,7 +134,10 @@ def _about(story: Story) -> Html:
         if task.get(key)
     ]
     classes = len(rows(task.get("labels")))
-    what = many(classes, "class", "classes") if classes else str(task.get("kind", ""))
+    labels = task.get("kind") == "multilabel"
+    what = (
+        (many(classes, "label") if labels else many(classes, "class", "classes")) if classes else str(task.get("kind", ""))
+    )
     return join(tag("b", str(task.get("name", ""))), f", {what}; {', '.join(counts)} examples." if counts else f", {what}.")
 
 

@@ -68,7 +68,8 @@ def cards(story: Story) -> Html | None:
                 str(against.get("verdict", "")),
             )
         )
-    extra = "r2" if story.facts.get("kind") == "regression" else "calibration_error"
+    extras = {"regression": "r2", "multilabel": "f1_macro", "multiregression": "rmse_scaled"}
+    extra = extras.get(str(story.facts.get("kind")), "calibration_error")
     other = measured(table(evidence.get("test")).get(extra))
     if other is not None and extra != story.metric:
         found.append(_card(f"{metric(extra)} on test", central(other), interval(other), f"{other.n:,} examples"))

@@ -13,7 +13,8 @@ from tuneful.report.story import Story
 from tuneful.report.words import duration, many, measured, number, rows, setting, share, size, table, whole
 
 ORDER = {"error": 0, "warning": 1, "note": 2}
-WHAT = {"binary": "two classes", "multiclass": "{} classes", "regression": "numbers"}
+WHAT = {"binary": "two classes", "multiclass": "{} classes", "multilabel": "{} labels, any number at once",
+        "ordinal": "{} ordered levels", "regression": "a number", "multiregression": "several numbers"}  # fmt: skip
 
 
 def data(story: Story) -> list[Html]:

@@ -25,13 +25,22 @@ METRICS: dict[str, str] = {
     "rmse": "RMSE",
     "mae": "MAE",
     "r2": "R²",
+    "r2_mean": "mean R²",
+    "rmse_scaled": "RMSE (scaled, mean)",
+    "rmse_mean": "mean RMSE",
+    "mae_mean": "mean MAE",
+    "f1_micro": "F1 (micro)",
+    "auroc_micro": "AUROC (micro)",
+    "hamming_loss": "Hamming loss",
 }
 AT_MOST_ONE = frozenset(
     f"{name}{kind}"
-    for name in ("accuracy", "balanced_accuracy", "auroc", "f1", "precision", "recall")
-    for kind in ("", "_macro", "_weighted")
+    for name in ("accuracy", "balanced_accuracy", "subset_accuracy", "auroc", "f1", "precision", "recall")
+    for kind in ("", "_macro", "_weighted", "_micro")
 )
-SMALLER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error", "mse", "rmse", "mae"})
+SMALLER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error", "mse", "rmse", "mae", "hamming_loss", "rmse_scaled",
+                               "rmse_mean", "mae_mean"})  # fmt: skip
+VALUES = ("regression", "multiregression")  # kinds of task that have no classes
 
 
 def metric(name: str) -> str:

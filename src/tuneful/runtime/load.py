@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tuneful.core.artifact import Artifact, unseal
 from tuneful.core.errors import ArtifactError, MissingError, ModelError, TunefulError
+from tuneful.runtime import answers
 from tuneful.runtime.onnxfile import external_tensors
 
 BATCH = 256  # examples that go through the network at once
@@ -34,8 +35,9 @@ class Session(Protocol):
 class Model:
     """A loaded artifact. It may be shared by threads: nothing in it changes.
 
-    kind: "binary", "multiclass" or "regression"; labels: class names in the order of the columns of `probabilities`;
-    shape: of one example as the network takes it.
+    kind: "binary", "multiclass", "multilabel", "regression" ...; labels: names of the classes (or labels) in the order of the
+    columns of `probabilities`; targets: of several values, the names in the order of the columns of `predict`; shape: of one
+    example as the network takes it.
     """
 
     def __init__(self, artifact: Artifact, session: Session) -> None:
@@ -44,6 +46,7 @@ class Model:
             self.kind = str(facts["kind"])
             self.shape = tuple(int(side) for side in facts["shape"])
             self.schema: Mapping[str, Any] = facts["schema"]
+            self.target: Mapping[str, Any] = facts.get("target", {})
             self.labels = tuple(str(label) for label in artifact.read("labels.json"))
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(
@@ -53,19 +56,20 @@ class Model:
         self._session = session
 
     def predict(self, x: Any) -> NDArray[Any]:
-        """The most probable class name of each example, or the value: [N].
+        """The most probable class name of each example, or the value: [N]; which labels it bears [N, L], or several values
+        [N, M].
 
         x: raw input as it was before tuneful saw it. Images: an array [N, C, H, W] (or [N, H, W, C], [N, H, W]) or a list of
         files; vectors: an array [N, D]; tables: {column: values} or a list of rows {column: value}.
 
         Raises: DataError that names the column, shape or value which does not fit.
         """
-        out = self._run(x)
-        return out if self.kind == "regression" else np.array(self.labels)[out.argmax(axis=1)]
+        return answers.decided(self.kind, self.labels, self._run(x))
 
     def probabilities(self, x: Any) -> NDArray[np.float32]:
-        """The probability of each class, [N, L]; rows sum to 1. x as for `predict`. Raises ModelError for a regression."""
-        if self.kind == "regression":
+        """The probability of each class, [N, L]; rows sum to 1, but for labels that do not exclude one another. x as for
+        `predict`. Raises ModelError for a regression."""
+        if self.kind in answers.VALUES:
             raise ModelError("a regression has no probabilities", "call predict")
         return self._run(x)
 
@@ -74,11 +78,21 @@ class Model:
 
         encoded = apply(self.schema, x)
         parts = [np.asarray(self._session.run(None, {"x": batch})[0]) for batch in _batches(encoded)]
-        width = () if self.kind == "regression" else (len(self.labels),)
+        width = answers.width(self.kind, self.labels, self.target)
         return np.concatenate(parts) if parts else np.empty((0, *width), np.float32)
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of several values, in their order; () for anything else."""
+        return tuple(str(name) for name in self.target.get("columns", ())) if self.kind == "multiregression" else ()
+
     def __repr__(self) -> str:
-        of = f"{len(self.labels)} classes" if self.labels else "one value"
+        word = "labels" if self.kind == "multilabel" else "classes"
+        of = (
+            f"{len(self.labels)} {word}"
+            if self.labels
+            else f"{len(self.targets) or 'one'} value{'s' if self.targets else ''}"
+        )
         return f"Model({self.kind}, {of}, input {list(self.shape)}, {self.artifact.folder})"
 
 
@@ -134,12 +148,12 @@ def open_session(model: bytes, threads: int = 1) -> Session:
 def _fits(model: Model, session: Session) -> None:
     """Does the network have the one input and the one output that the other files promise?"""
     inputs, outputs = session.get_inputs(), session.get_outputs()
-    wanted = ["value"] if model.kind == "regression" else ["probabilities"]
+    wanted = [answers.output(model.kind)]
     if [each.name for each in inputs] != ["x"] or [each.name for each in outputs] != wanted:
         met = f"{[each.name for each in inputs]} -> {[each.name for each in outputs]}"
         raise ArtifactError(f"model.onnx has {met}; it must have ['x'] -> {wanted}", "ship the model again")
     shape, width = tuple(inputs[0].shape[1:]), tuple(outputs[0].shape[1:])
-    promised = () if model.kind == "regression" else (len(model.labels),)
+    promised = answers.width(model.kind, model.labels, model.target)
     given = "tensor(int64)" if model.schema.get("kind") in ("tokens", "pair") else "tensor(float)"
     if inputs[0].type != given or shape != model.shape:
         raise ArtifactError(
@@ -147,7 +161,10 @@ def _fits(model: Model, session: Session) -> None:
             "ship the model again",
         )
     if width != promised:
-        raise ArtifactError(f"model.onnx gives {list(width)} numbers an example; labels.json has {len(model.labels)} labels")
+        raise ArtifactError(
+            f"model.onnx gives {list(width)} numbers an example; labels.json has {len(model.labels)} labels",
+            "ship the model again",
+        )
 
 
 def fed(x: NDArray[Any]) -> NDArray[Any]:

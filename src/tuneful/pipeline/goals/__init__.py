@@ -8,9 +8,16 @@ from tuneful.core.form import Form
 from tuneful.core.task import Task
 from tuneful.pipeline.goals.classes import Binary, Classes
 from tuneful.pipeline.goals.goal import Goal
-from tuneful.pipeline.goals.numbers import Numbers
+from tuneful.pipeline.goals.labels import Labels
+from tuneful.pipeline.goals.numbers import Numbers, SeveralNumbers
 
-GOALS: Mapping[str, Goal] = {"binary": Binary(), "multiclass": Classes(), "regression": Numbers()}
+GOALS: Mapping[str, Goal] = {
+    "binary": Binary(),
+    "multiclass": Classes(),
+    "multilabel": Labels(),
+    "regression": Numbers(),
+    "multiregression": SeveralNumbers(),
+}
 """By the kind of the task."""
 
 

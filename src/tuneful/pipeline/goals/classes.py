@@ -34,6 +34,9 @@ class Classes(Goal):
     def link(self) -> nn.Module:
         return nn.Softmax(dim=-1)
 
+    def said(self, task: Task) -> str:
+        return f"{task.kind} with {len(task.labels)} classes"
+
 
 class Binary(Classes):
     metric: ClassVar[str] = "auroc"

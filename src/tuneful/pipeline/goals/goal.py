@@ -41,6 +41,10 @@ class Goal(ABC):
     def link(self) -> nn.Module:
         """From what the network gives to answers: probabilities, or values. It is part of the exported graph."""
 
+    @abstractmethod
+    def said(self, task: Task) -> str:
+        """The kind of task in words: "multiclass with 10 classes"."""
+
 
 def formed(task: Task, outputs: int, each: Literal["example", "place"] = "example") -> Form:
     """The two ends for this many outputs; the input is what the schema says that the front makes ("seen"), or the data as it is."""
@@ -50,4 +54,4 @@ def formed(task: Task, outputs: int, each: Literal["example", "place"] = "exampl
     if kind not in get_args(FormKind):  # a table is a vector
         kind = Form.of(shape, outputs).kind
     vocabulary, source = int(task.schema.get("vocabulary", 0)), int(task.schema.get("source", 0))
-    return Form(kind, shape, outputs, each, vocabulary, source)
+    return Form(kind, shape, outputs, each, vocabulary, source, tuple(int(n) for n in task.schema.get("groups", ())))

@@ -1,4 +1,4 @@
-"""Numbers: a value for each example, [N], in the target's own unit. The network learns them standardized."""
+"""Numbers: a value for each example, [N], in the target's own unit, or several, [N, M]. The network learns them standardized."""
 
 from __future__ import annotations
 
@@ -56,3 +56,29 @@ class Numbers(Goal):
 
     def link(self) -> nn.Module:
         return Single()
+
+    def said(self, task: Task) -> str:
+        return f"regression of {task.target.get('name', 'y')}"
+
+
+class SeveralNumbers(Numbers):
+    """Several values for each example, [N, M], each standardized by itself, so that none drowns the others."""
+
+    metric: ClassVar[str] = "r2_mean"
+    watch: ClassVar[str] = "rmse_scaled"
+
+    def form(self, task: Task) -> Form:
+        return formed(task, task.outputs)
+
+    def width(self, task: Task) -> tuple[int, ...]:
+        return (task.outputs,)
+
+    def encode(self, task: Task, y: Tensor) -> Tensor:
+        mean, std = (torch.tensor(task.target[key], dtype=torch.float32, device=y.device) for key in ("mean", "std"))
+        return (y.float() - mean) / std
+
+    def link(self) -> nn.Module:
+        return nn.Identity()
+
+    def said(self, task: Task) -> str:
+        return f"regression of {task.outputs} targets ({task.target.get('name', 'y')})"

@@ -1,6 +1,7 @@
 """Losses: what training makes small, one file each."""
 
 from tuneful.techniques.interfaces import Loss
+from tuneful.techniques.losses.binary_cross_entropy import BinaryCrossEntropy
 from tuneful.techniques.losses.cross_entropy import CrossEntropy
 from tuneful.techniques.losses.focal import Focal
 from tuneful.techniques.losses.huber import Huber
@@ -11,10 +12,11 @@ from tuneful.techniques.losses.quantile import Quantile
 TABLE: dict[str, type[Loss]] = {
     "cross_entropy": CrossEntropy,
     "focal": Focal,
+    "binary_cross_entropy": BinaryCrossEntropy,
     "mse": MSE,
     "mae": MAE,
     "huber": Huber,
     "quantile": Quantile,
 }
 
-__all__ = ["MAE", "MSE", "TABLE", "CrossEntropy", "Focal", "Huber", "Quantile"]
+__all__ = ["MAE", "MSE", "TABLE", "BinaryCrossEntropy", "CrossEntropy", "Focal", "Huber", "Quantile"]

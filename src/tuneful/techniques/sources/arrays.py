@@ -54,9 +54,8 @@ def is_array(value: object) -> bool:
     """Is it an array, a tensor, or a list of numbers, rows or words?"""
     if isinstance(value, np.ndarray) or _is_tensor(value):
         return True
-    return (
-        isinstance(value, list) and bool(value) and isinstance(value[0], int | float | str | list | np.ndarray | np.generic)
-    )
+    kinds = int | float | str | list | tuple | set | frozenset | np.ndarray | np.generic
+    return isinstance(value, list) and bool(value) and isinstance(value[0], kinds)
 
 
 def as_array(value: Any, name: str) -> NDArray[Any]:
@@ -64,6 +63,10 @@ def as_array(value: Any, name: str) -> NDArray[Any]:
     if _is_tensor(value):
         value = value.detach().cpu()
         return value.float().numpy() if "bfloat16" in str(value.dtype) else value.numpy()
+    if isinstance(value, list) and _lists_of_words(value):
+        array = np.empty(len(value), dtype=object)
+        array[:] = [tuple(row) for row in value]
+        return array
     try:
         array = np.asarray(value)
     except ValueError:
@@ -76,6 +79,12 @@ def as_array(value: Any, name: str) -> NDArray[Any]:
             f"convert it, such as with np.asarray({name.split()[0]}, dtype=float)",
         )
     return array
+
+
+def _lists_of_words(value: list[Any]) -> bool:
+    """Is it a list of labels for each example, such as [["a", "b"], [], ["c"]]?"""
+    lists = all(isinstance(row, list | tuple | set | frozenset) for row in value)
+    return lists and any(value) and all(isinstance(word, str) for row in value for word in row)
 
 
 def _is_tensor(value: object) -> bool:

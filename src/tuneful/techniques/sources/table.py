@@ -121,7 +121,7 @@ def _plain(frame: pl.DataFrame, where: str) -> pl.DataFrame:
     for name, dtype in frame.schema.items():
         if dtype.is_decimal():
             kept.append(pl.col(name).cast(pl.Float64))
-        elif dtype.is_numeric() or dtype == pl.String:
+        elif dtype.is_numeric() or dtype == pl.String or (isinstance(dtype, pl.List) and dtype.inner == pl.String):
             kept.append(pl.col(name))
         elif dtype == pl.Boolean:
             kept.append(

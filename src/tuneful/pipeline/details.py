@@ -1,0 +1,94 @@
+"""Where a model errs: class by class, label by label, target by target; confusion, calibration, residuals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tuneful.core.measure import Measure, wilson
+from tuneful.core.task import Task
+from tuneful.pipeline.judge import measures
+from tuneful.pipeline.metrics import Array, bins, labels, shape
+
+_POINTS = 2000  # residuals that the evidence keeps
+
+
+def details(task: Task, p: Array, y: Array, seed: int = 0) -> dict[str, Any]:
+    """The parts of the evidence that stand below the measures, as plain data: those that the kind of the task has."""
+    found: dict[str, Any] = {"per_class": {}, "per_target": {}, "confusion": [], "calibration": [], "residuals": {}}
+    match shape(p, y):
+        case "values":
+            found["residuals"] = _residuals(p, y, seed)
+        case "columns":
+            names = [str(name) for name in task.target["columns"]]
+            each = zip(names, per_target(p, y, seed), strict=True)
+            found["per_target"] = {name: _data(its) for name, its in each}
+        case lie:
+            there = np.bincount(y, minlength=task.outputs) if lie == "classes" else (y == 1).sum(axis=0)
+            each = zip(task.labels, per_class(p, y), there, strict=True)
+            found["per_class"] = {label: {**_data(its), "n": int(n)} for label, its, n in each}
+            found["confusion"] = confusion(p, y).tolist() if lie == "classes" else []
+            found["calibration"] = calibration(p, y)
+    return found
+
+
+def confusion(p: Array, y: Array) -> Array:
+    """How often class i (row) was called class j (column): [L, L] counts."""
+    classes = p.shape[1]
+    return np.bincount(y * classes + p.argmax(axis=1), minlength=classes**2).reshape(classes, classes)
+
+
+def per_class(p: Array, y: Array) -> list[dict[str, Measure]]:
+    """Precision, recall and F1 of each class or label, in their order.
+
+    All three are shares of yes-no answers, so that Wilson's interval serves: F1 = 2 q / (1 + q) where q is the share of
+    right ones among the examples that are of the class or are called so.
+    """
+    found: list[dict[str, Measure]] = []
+    for called, there, right in _counted(p, y):
+        overlap = wilson(right, called + there - right)
+        value, low, high = (2 * q / (1 + q) for q in (overlap.value, overlap.low, overlap.high))
+        f1 = Measure(value, low, high, overlap.n, how=overlap.how)
+        found.append({"precision": wilson(right, called), "recall": wilson(right, there), "f1": f1})
+    return found
+
+
+def _counted(p: Array, y: Array) -> list[tuple[int, int, int]]:
+    """For each class or label how many are called so, are so, and both."""
+    if y.ndim == 2:
+        there, called, both = np.split(labels.counts(p, y).sum(axis=0).astype(int), 3)
+    else:
+        matrix = confusion(p, y)
+        called, there, both = matrix.sum(axis=0), matrix.sum(axis=1), matrix.diagonal()
+    return [(int(a), int(b), int(c)) for a, b, c in zip(called, there, both, strict=True)]
+
+
+def per_target(p: Array, y: Array, seed: int = 0) -> list[dict[str, Measure]]:
+    """RMSE, MAE and R2 of each of several targets, each in its own unit."""
+    return [measures(("rmse", "mae", "r2"), p[:, m], y[:, m].astype(np.float64), seed) for m in range(y.shape[1])]
+
+
+def calibration(p: Array, y: Array) -> list[dict[str, float | int]]:
+    """Per bin of confidence that has examples: mean confidence in the predicted class, share that was right, count."""
+    if y.ndim == 2:  # each known label of each example is a question of its own
+        p, y = np.stack([1 - p[y >= 0], p[y >= 0]], axis=1), y[y >= 0]
+    confidence, right = p.max(axis=1), p.argmax(axis=1) == y
+    where = bins(confidence)
+    found: list[dict[str, float | int]] = []
+    for b in np.unique(where):
+        inside = where == b
+        means = {"confidence": float(confidence[inside].mean()), "accuracy": float(right[inside].mean())}
+        found.append({**means, "n": int(inside.sum())})
+    return found
+
+
+def _residuals(p: Array, y: Array, seed: int) -> dict[str, list[float]]:
+    kept = np.arange(len(y))
+    if len(y) > _POINTS:
+        kept = np.sort(np.random.default_rng(seed).choice(len(y), _POINTS, replace=False))
+    return {"true": y[kept].astype(float).tolist(), "predicted": p[kept].tolist()}
+
+
+def _data(found: dict[str, Measure]) -> dict[str, Any]:
+    return {name: measure.as_data() for name, measure in found.items()}

@@ -1,0 +1,31 @@
+"""What each kind of task answers: the name of the network's output, how wide it is, and what is decided by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+VALUES = ("regression", "multiregression")
+THRESHOLD = 0.5  # from this probability on a label is predicted
+
+
+def output(kind: str) -> str:
+    """The name of the network's output."""
+    return "value" if kind in VALUES else "probabilities"
+
+
+def width(kind: str, labels: Sequence[str], target: Mapping[str, Any]) -> tuple[int, ...]:
+    """The shape of one example's answer."""
+    if kind == "regression":
+        return ()
+    return (len(labels) or len(target.get("columns", ())),)
+
+
+def decided(kind: str, labels: Sequence[str], answers: NDArray[Any]) -> NDArray[Any]:
+    """What is predicted: class names [N], which labels there are [N, L] bool, or the values as they are."""
+    if kind in VALUES:
+        return answers
+    return answers >= THRESHOLD if kind == "multilabel" else np.array(labels)[answers.argmax(axis=1)]
