@@ -166,6 +166,7 @@ def test_options_that_a_source_cannot_follow_are_told_from_its_first_bytes(tmp_p
     for told in ({"target": "y"}, {"missing": ["?"]}, {"leave_out": ["a"]}):
         assert "are for tables; this data has no columns" in wrong("digits", told)[0].sentence
     assert wrong(str(table), {"target": "b"}) == []
+    assert wrong("digits", {"metric": "f1"})[0].nearest == "f1_macro"
     assert wrong(str(tmp_path / "none"), {"target": "b"}) == []  # reading says that there is nothing
 
 

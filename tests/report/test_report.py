@@ -137,6 +137,18 @@ def test_failed_trials_are_listed_with_their_reason_and_never_lead(stories: Stor
     assert "All 4 trials failed, so there is no result." in Page(report.render(stories["all failed"]())).words
 
 
+def test_a_baseline_without_a_value_says_whether_it_was_skipped_or_failed(stories: Stories):
+    story = stories["study"]()
+    told = [
+        {"name": n, "measures": {}, "seconds": 0.1, "failed": n} for n in ("skipped: it would need 3 s", "no column varies")
+    ]
+    evidence = {**story.evidence, "baselines": [*story.evidence["baselines"], *told]}
+    words = Page(report.render(replace(story, evidence=evidence))).words
+    assert "failed: skipped" not in words
+    assert "skipped: it would need 3 s" in words
+    assert "failed: no column varies" in words
+
+
 def test_the_best_trial_follows_the_direction_of_the_objective():
     def trial(number: int, value: float) -> Trial:
         point = Point(1, 1.0, Measure(value, value, value, 10), 0.1, 0.1, 0.1, 1.0)

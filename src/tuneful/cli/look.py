@@ -124,8 +124,8 @@ def _heading(task: Task, output: Path) -> str:
     what = goal(task).said(task)
     return (
         f"A recipe for {task.name}: {what}, {len(task.train)} training examples, objective {task.objective.metric}.\n"
-        f"`tuneful train {output.name}` takes these values; `tuneful optimize {output.name}` begins at them and varies what the "
-        f'table [ranges] names: "1e-4..1e-1" is a range, "16,32,64" a choice.\n'
+        f"`tuneful train {output.name}` takes these values; `tuneful optimize {output.name}` begins at them and\n"
+        f'varies what the table [ranges] names: "1e-4..1e-1" is a range, "16,32,64" a choice.\n'
         f'Put "auto" where tuneful shall choose; leave a line out for the same.'
     )
 

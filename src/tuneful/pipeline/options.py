@@ -60,7 +60,8 @@ def _goal(kind: str | None, metric: str | None) -> list[Problem]:
         found += error.problems
     if metric is not None and metric not in METRICS:
         sentence = f"metric is {metric!r}; it must be one of {', '.join(METRICS)}"
-        found.append(Problem("metric", sentence, nearest=nearest(metric, METRICS)))
+        guess = nearest(metric, METRICS) or next((name for name in METRICS if metric and name.startswith(metric)), "")
+        found.append(Problem("metric", sentence, nearest=guess))
     elif metric is not None and known:
         several = {"labels": {"multilabel"}, "numbers": {"regression", "multiregression"}}
         kinds = {str(kind)} if kind in ("binary", "multiclass") else several.get(known, {"binary", "multiclass"})

@@ -134,7 +134,7 @@ def baselines(story: Story) -> list[Html]:
             lines.append(
                 (
                     label,
-                    tag("span", f"failed: {entry.get('failed') or 'no value'}", class_="why"),
+                    tag("span", _why(str(entry.get("failed") or "no value")), class_="why"),
                     "–",
                     Cell(duration(seconds), seconds),
                 )
@@ -159,6 +159,11 @@ def baselines(story: Story) -> list[Html]:
         )
         pieces.append(figure("The paired difference", told, body, class_="small"))
     return pieces
+
+
+def _why(failed: str) -> str:
+    """Why a baseline has no value: it was skipped, or it failed."""
+    return failed if failed.startswith("skipped") else f"failed: {failed}"
 
 
 def measures(story: Story) -> Html | None:
