@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from tuneful.core.config import comments
 from tuneful.core.errors import ModelError, RecipeError
-from tuneful.techniques.regularizers import L1, L2, TABLE, Averaging, Clipping, Dropout, EarlyStopping, Smoothing
+from tuneful.techniques.interfaces import Residual
+from tuneful.techniques.regularizers import L1, L2, TABLE, Averaging, Clipping, Dropout, EarlyStopping, ElasticNet, Smoothing
 
 
 def network(seed: int = 0) -> Any:
@@ -40,34 +41,111 @@ def test_says_its_kind_source_and_cost_and_comments_each_field(kind: str):
     assert set(comments(cls)) == set(cls.model_fields) - {"kind"}
 
 
+AVERAGES = {"averaging", "horizons", "swa", "lawa"}
+LIMITS = {"clipping", "value_clipping", "adaptive_clipping", "percentile_clipping"}
+
+
+class Block(nn.Module, Residual):
+    """x + linear(relu(linear(x)))."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(width, width), nn.Linear(width, width)
+
+    def ends(self) -> list[nn.Module]:
+        return [self.two]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.two(self.one(x).relu())
+
+
+def dice(seed: int = 0) -> Any:
+    return lambda: torch.Generator().manual_seed(seed)
+
+
 @pytest.mark.parametrize("kind", TABLE)
 def test_every_hook_may_be_called_and_those_of_others_do_nothing(kind: str):
-    net, r = network(), TABLE[kind]()
-    before = backward(net)
-    p = torch.eye(3)
+    r = TABLE[kind]()
+    net = nn.Sequential(network(), Block(3))
     r.prepare(net)
-    changed_targets = not torch.equal(r.targets(p), p)
-    average = r.start_average(net)
-    params = list(net.parameters())
-    r.penalize_(params)
-    r.limit_(params)
-    r.update_average_(average or {}, net, 1)
-    changed_gradients = any(not torch.equal(a, b.grad) for a, b in zip(before, params) if b.grad is not None)
+    net.eval()
+    before, weights = backward(net), [p.detach().clone() for p in net.parameters()]
+    p, params = torch.eye(3), list(net.parameters())
+    assert torch.equal(r.targets(p), p) == (kind != "smoothing")
     assert torch.equal(p, torch.eye(3))
-    assert changed_targets == (kind == "smoothing")
-    assert changed_gradients == (kind in ("l1", "l2"))  # the gradient is short: clipping leaves it
-    assert (average is not None) == (kind == "averaging")
+    with r.during(params, dice()):
+        inside = any(not torch.equal(a, b) for a, b in zip(weights, params))
+    assert inside == (kind in ("weight_noise", "drop_connect"))
+    if kind == "drop_connect":
+        before = [p.grad.clone() for p in params]  # of thinned weights
+    memory = r.start_memory(params)
+    assert bool(memory) == (kind == "percentile_clipping")
+
+    def changed() -> bool:
+        return any(not torch.equal(a, b.grad) for a, b in zip(before, params) if b.grad is not None)
+
+    r.penalize_(params)
+    assert changed() == (kind in ("l1", "l2", "elastic_net"))
+    before = [p.grad.clone() for p in params]
+    for p in params:
+        p.grad.mul_(0.0)  # no limit lengthens
+    r.limit_(params, memory)
+    assert all(p.grad.abs().max() == 0 for p in params)
+    before = [p.grad.clone() for p in params]
+    r.disturb_(params, 1, dice())
+    assert changed() == (kind == "gradient_noise")
+    r.settle_(params, 0.1)
+    average = r.start_average(net)
+    r.update_average_(average or {}, net, 1, 10)
+    assert (average is not None) == (kind in AVERAGES)
+    assert all(torch.equal(a, b) for a, b in zip(weights, params))
     assert bool(r.ends([1.0] * 99, "max")) == (kind == "early_stopping")
+
+
+@pytest.mark.parametrize("kind", sorted(LIMITS))
+@given(scale=st.floats(1e-4, 1e4))
+def test_a_limit_never_lengthens_and_keeps_signs(kind: str, scale: float):
+    net = network()
+    backward(net)
+    params = [p for p in net.parameters() if p.grad is not None]
+    for p in params:
+        p.grad.mul_(scale)
+    before, r = [p.grad.clone() for p in params], TABLE[kind]()
+    memory = r.start_memory(params)
+    for _ in range(3):
+        r.limit_(params, memory)
+    for p, old in zip(params, before):
+        assert (p.grad.abs() <= old.abs() * (1 + 1e-6)).all()
+        assert (p.grad * old >= 0).all()
+
+
+@pytest.mark.parametrize("kind", sorted(LIMITS))
+def test_a_gradient_that_is_no_number_stays_one(kind: str):
+    p, q = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2, 2))
+    p.grad, q.grad = torch.full((2, 2), math.nan), torch.ones(2, 2)
+    r = TABLE[kind]()
+    memory = r.start_memory([p, q])
+    r.limit_([p, q], memory)
+    assert p.grad.isnan().any()
+    p.grad, q.grad = torch.ones(2, 2), torch.ones(2, 2)
+    r.limit_([p, q], memory)
+    assert p.grad.isfinite().all()  # nothing of it is remembered
 
 
 @pytest.mark.parametrize(
     ("penalty", "loss"),
     [
+        (
+            ElasticNet(strength=0.3, l1_share=0.25),
+            lambda net: sum(
+                0.075 * m.weight.abs().sum() + 0.1125 * m.weight.square().sum() for m in net if isinstance(m, nn.Linear)
+            ),
+        ),
         (L1(strength=0.3), lambda net: 0.3 * sum(m.weight.abs().sum() for m in net if isinstance(m, nn.Linear))),
         (L2(strength=0.3), lambda net: 0.15 * sum(m.weight.square().sum() for m in net if isinstance(m, nn.Linear))),
     ],
 )
-def test_a_penalty_is_the_gradient_of_its_loss_on_weights_alone(penalty: L1 | L2, loss: object):
+def test_a_penalty_is_the_gradient_of_its_loss_on_weights_alone(penalty: L1 | L2 | ElasticNet, loss: object):
     net = network()
     theirs = backward(net, loss)
     backward(net)
@@ -76,8 +154,8 @@ def test_a_penalty_is_the_gradient_of_its_loss_on_weights_alone(penalty: L1 | L2
         torch.testing.assert_close(p.grad, g)
 
 
-@pytest.mark.parametrize("penalty", [L1(), L2()])
-def test_a_penalty_leaves_a_parameter_without_gradient_alone(penalty: L1 | L2):
+@pytest.mark.parametrize("penalty", [L1(), L2(), ElasticNet()])
+def test_a_penalty_leaves_a_parameter_without_gradient_alone(penalty: L1 | L2 | ElasticNet):
     p = nn.Parameter(torch.ones(2, 2))
     penalty.penalize_([p])
     assert p.grad is None
@@ -115,7 +193,7 @@ def test_clipping_shortens_long_gradients_to_the_limit_and_leaves_short_ones(sca
     for p in params:
         p.grad = torch.full_like(p, scale)
     length = scale * math.sqrt(11)
-    Clipping(max_norm=1.0).limit_(params)
+    Clipping(max_norm=1.0).limit_(params, {})
     after = torch.cat([p.grad.flatten() for p in params if p.grad is not None])
     assert after.norm().item() == pytest.approx(min(length, 1.0), rel=1e-4)
     assert after.min() == after.max()
@@ -130,7 +208,7 @@ def test_clipping_never_waits_for_the_device(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Tensor, "item", waits)
     monkeypatch.setattr(Tensor, "__bool__", waits)
     monkeypatch.setattr(Tensor, "__float__", waits)
-    Clipping(max_norm=1.0).limit_([p])
+    Clipping(max_norm=1.0).limit_([p], {})
 
 
 @pytest.mark.parametrize(
@@ -178,7 +256,7 @@ def test_averaging_is_the_recursion_done_by_hand_buffers_too():
     for t in range(1, 12):
         backward(net)
         optimizer.step()
-        r.update_average_(average, net, t)
+        r.update_average_(average, net, t, 1000)
         d = min(0.5, (1 + t) / (10 + t))
         by_hand = {name: d * old + (1 - d) * net.state_dict()[name].double() for name, old in by_hand.items()}
     for name, value in average.items():
@@ -206,5 +284,5 @@ def test_an_average_lies_nearer_the_minimum_than_noisy_weights():
     for t in range(1, 1001):
         with torch.no_grad():
             net.weight.copy_(torch.randn(1, 50, generator=dice))
-        r.update_average_(average, net, t)
+        r.update_average_(average, net, t, 1000)
     assert average["weight"].square().mean() < 0.05 * net.weight.square().mean()

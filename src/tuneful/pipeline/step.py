@@ -6,7 +6,7 @@ Functions of what they are given; what a step changes of a run (counters, weight
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -57,6 +57,37 @@ def augmented(x: Tensor, y: Tensor, task: Task, plan: Any, step: int, front: nn.
     for one in plan.regularizers:
         soft = one.targets(soft) if blends and soft.is_floating_point() else soft
     return x, soft
+
+
+def thrown(seed: int, purpose: str, step: int, params: Sequence[Tensor]) -> Callable[[], torch.Generator]:
+    """What makes the generator of a step, keyed, on the device of the parameters; it costs nothing until it is called."""
+    return lambda: torch.Generator(params[0].device).manual_seed(key(seed, purpose, step))
+
+
+@contextlib.contextmanager
+def shaken(plan: Any, params: Sequence[nn.Parameter], step: int) -> Generator[None]:
+    """Around forward and backward: the weights as the regularizers want them there."""
+    with contextlib.ExitStack() as around:
+        for one in plan.regularizers:
+            around.enter_context(one.during(params, thrown(plan.seed, one.kind, step, params)))
+        yield
+
+
+def restrain_(plan: Any, params: Sequence[nn.Parameter], memories: Mapping[str, dict[str, Tensor]], step: int) -> None:
+    """Penalties, then limits, then noise, on the gradients of a step."""
+    for one in plan.regularizers:
+        one.penalize_(params)
+    for one in plan.regularizers:
+        one.limit_(params, memories[one.kind])
+    for one in plan.regularizers:
+        one.disturb_(params, step + 1, thrown(plan.seed, one.kind, step, params))
+
+
+def settle_(plan: Any, optimizer: torch.optim.Optimizer) -> None:
+    """What regularizers do to the weights after the optimizer's step."""
+    for one in plan.regularizers:
+        for group in optimizer.param_groups:
+            one.settle_(group["params"], group["lr"])
 
 
 def gradients_(

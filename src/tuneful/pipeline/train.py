@@ -38,7 +38,8 @@ from tuneful.pipeline.course import Course
 from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.goals import form, goal
 from tuneful.pipeline.limits import Halt
-from tuneful.pipeline.step import arithmetic, augmented, gradients_
+from tuneful.pipeline.readout import Readout
+from tuneful.pipeline.step import arithmetic, augmented, gradients_, restrain_, settle_, shaken
 from tuneful.techniques.augments import fit
 from tuneful.techniques.models import with_callable
 from tuneful.techniques.optimizers.groups import decay_groups, rated
@@ -93,12 +94,10 @@ class Run:
         self.course = Course(recipe, self.optimizer)
         self.batches = Batches(task, recipe, self.device)
         self.prepared: Tensor | None = self.plan.loss.prepare(self.batches.y, self.form.outputs)
-        self.readout = self.network  # what is judged and kept: the average of weights, where there is one
-        self.averages: list[tuple[Any, dict[str, Tensor]]] = []
-        for one in self.plan.regularizers:
-            if one.start_average(self.body) is not None:
-                self.readout = copy.deepcopy(self.network).requires_grad_(False)
-                self.averages = [(one, self.readout.body.state_dict())]  # these tensors are the network's own
+        self.kept = Readout(self.network, recipe, self.batches)
+        self.memories: dict[str, dict[str, Tensor]] = {
+            one.kind: one.start_memory(self.params) for one in self.plan.regularizers
+        }  # what limits remember from step to step
         self.best: dict[str, Tensor] = {}  # the best point's weights, kept under early stopping
         self.keeps_best = any(isinstance(one, EarlyStopping) for one in self.plan.regularizers)
 
@@ -157,6 +156,11 @@ class Run:
         return (time.perf_counter() - began) / (self.step - before)
 
     @property
+    def readout(self) -> Network:
+        """What was judged last: the network itself, or an average of its weights."""
+        return self.kept.network
+
+    @property
     def epoch(self) -> float:
         """Passes over train so far."""
         return self.batches.epochs(self.step)
@@ -168,17 +172,15 @@ class Run:
         with torch.no_grad():
             x, target = augmented(x, y, self.task, self.plan, self.step, self.network.front)
         self.course.put_(self.step, self.steps)
-        loss = self._gradients(x, target)
+        with shaken(self.plan, self.params, self.step):
+            loss = self._gradients(x, target)
         if loss is None:
             return
-        for one in self.plan.regularizers:
-            one.penalize_(self.params)
-        for one in self.plan.regularizers:
-            one.limit_(self.params)
+        restrain_(self.plan, self.params, self.memories, self.step)
         self.optimizer.step()
+        settle_(self.plan, self.optimizer)
         self.step += 1
-        for one, average in self.averages:
-            one.update_average_(average, self.body, self.step)
+        self.kept.update_(self.step, self.steps)
         self._loss += loss
         self._look += loss
         self._losses += 1
@@ -223,7 +225,10 @@ class Run:
     def look(self) -> Point:
         """Validate now, whether or not a point is due; the weights stay as they are."""
         began = time.monotonic()
-        p = judge.predict(self.readout, self.task.valid.x, kind=self.task.kind)
+        before = self.kept.chosen
+        p = self.kept.judged(self.task, self.step, self.steps)
+        if before and before != self.kept.chosen:
+            self.notes.append(f"{self.kept.chosen} is read out")
         finite = bool(torch.isfinite(torch.from_numpy(p)).all())
         value = judge.value(self.task.objective.metric, p, self.task.valid.y) if finite else _nothing(len(self.task.valid))
         loss = judge.score(goal(self.task).watch, p, self.task.valid.y) if finite else math.nan
@@ -277,6 +282,7 @@ class Run:
 
     def candidate(self) -> Candidate:
         """What the run has made so far, as a copy: the best point's weights under early stopping, else the newest."""
+        self.kept.load_(self.step, self.steps)
         network = copy.deepcopy(self.readout).cpu().eval()
         if self.best:
             network.load_state_dict(self.best)
@@ -297,14 +303,14 @@ class Run:
         tensors: dict[str, Tensor] = {f"net.{k}": v for k, v in self.body.state_dict().items()}
         in_optimizer, plain_optimizer = state.pack(self.optimizer)
         tensors |= {f"opt.{k}": v for k, v in in_optimizer.items()}
-        if self.averages:
-            tensors |= {f"avg.{k}": v for k, v in self.readout.body.state_dict().items()}
+        for part, named in (("avg", self.kept.averages), ("mem", self.memories)):
+            tensors |= {f"{part}.{kind}.{k}": v for kind, held in named.items() for k, v in held.items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         tensors |= {"sum.loss": self._loss, "sum.look": self._look}
         plain = {
             "recipe": self.recipe.as_data(), "fingerprint": self.task.fingerprint, "step": self.step, "micro": self.micro,
             "curve": [point.as_data() for point in self.curve], "notes": self.notes, "ended": self.ended, "first": repr(self._first),
-            "losses": self._losses, "seconds": self.seconds, "optimizer": plain_optimizer,
+            "losses": self._losses, "seconds": self.seconds, "optimizer": plain_optimizer, "chosen": self.kept.chosen,
         }  # fmt: skip
         state.save(path, tensors, plain)
         self._saved = time.monotonic()
@@ -338,9 +344,11 @@ class Run:
 
         try:
             self.body.load_state_dict(under("net."))
-            if self.averages:
-                self.readout.body.load_state_dict(under("avg."))
-        except RuntimeError as error:
+            for part, named in (("avg", self.kept.averages), ("mem", self.memories)):
+                for kind, held in named.items():
+                    for name, tensor in held.items():
+                        tensor.copy_(tensors[f"{part}.{kind}.{name}"])
+        except (RuntimeError, KeyError) as error:
             raise StateError(
                 f"the state {path} does not fit the network of its recipe: {str(error).splitlines()[-1].strip()}"
             ) from error
@@ -351,6 +359,8 @@ class Run:
         self.curve = [Point.from_data(point) for point in plain["curve"]]
         self.notes, self.ended, self._first = list(plain["notes"]), plain["ended"], float(plain["first"])
         self.seconds = dict(plain["seconds"])
+        self.kept.chosen = plain["chosen"]
+        self.kept.load_(self.step, self.steps)
         self._react()
 
 

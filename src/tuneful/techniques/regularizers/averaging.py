@@ -11,6 +11,7 @@ Memory: one copy of the network.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -33,17 +34,21 @@ class Averaging(Regularizer):
         """A copy of the network's state."""
         return {name: value.detach().clone() for name, value in net.state_dict().items()}
 
-    @torch.no_grad()
-    def update_average_(self, average: dict[str, Tensor], net: nn.Module, t: int) -> None:
+    def update_average_(self, average: dict[str, Tensor], net: nn.Module, t: int, steps: int) -> None:
         """Move the average towards the network; t counts the optimizer's steps from 1. All floating tensors in one call."""
-        share = 1.0 - min(self.decay, (1.0 + t) / (10.0 + t))
-        old: list[Tensor] = []
-        new: list[Tensor] = []
-        for name, value in net.state_dict().items():
-            if value.is_floating_point():
-                old.append(average[name])
-                new.append(value)
-            else:
-                average[name].copy_(value)
-        if old:
-            torch._foreach_lerp_(old, new, share)  # pyright: ignore[reportPrivateImportUsage]
+        move_(average, net.state_dict(), 1.0 - min(self.decay, (1.0 + t) / (10.0 + t)))
+
+
+@torch.no_grad()
+def move_(average: Mapping[str, Tensor], state: Mapping[str, Tensor], share: float) -> None:
+    """Move an average towards a state by a share of the way, buffers too; what does not float is copied."""
+    old: list[Tensor] = []
+    new: list[Tensor] = []
+    for name, value in state.items():
+        if value.is_floating_point():
+            old.append(average[name])
+            new.append(value)
+        else:
+            average[name].copy_(value)
+    if old:
+        torch._foreach_lerp_(old, new, share)  # pyright: ignore[reportPrivateImportUsage]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from tuneful.core.config import Positive
 from tuneful.techniques.interfaces import Regularizer
@@ -25,6 +25,6 @@ class Clipping(Regularizer):
     kind: Literal["clipping"] = "clipping"
     max_norm: Positive = 1.0  # longest gradient, by its Euclidean norm over all parameters
 
-    def limit_(self, params: Sequence[nn.Parameter]) -> None:
+    def limit_(self, params: Sequence[nn.Parameter], memory: dict[str, Tensor]) -> None:
         """Scale all gradients by one factor <= 1. A gradient that is not finite stays so: the loop sees it in the loss."""
         nn.utils.clip_grad_norm_(params, self.max_norm, error_if_nonfinite=False)
