@@ -86,29 +86,6 @@ def test_serves_images_of_any_size_from_4x4(model: Model, shape: tuple[int, ...]
     assert all(p.grad is not None for p in net.parameters())
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 8), (5,)], ids=str)
-@pytest.mark.parametrize("model", OURS, ids=str)
-def test_is_stackable_or_says_why_not(model: Model, shape: tuple[int, ...]):
-    """K networks as one program (torch.func.vmap) give what each of them gives alone, batch statistics included."""
-    form = Form.of(shape, 3)
-    if form.kind not in model.serves:
-        pytest.skip(f"it does not serve a {form.kind}")
-    if model.stackable:
-        pytest.skip(model.stackable)
-    nets = [make(model, form) for _ in range(3)]
-    for seed, net in enumerate(nets):
-        apply_(net, He(), seed)
-    x = torch.randn(3, 4, *shape)
-    params, buffers = torch.func.stack_module_state(nets)  # type: ignore[arg-type]
-    counted = {k: b for k, b in buffers.items() if not b.is_floating_point()}  # vmap cannot add to an int in place
-    moving = {k: b for k, b in buffers.items() if b.is_floating_point()}
-    at_once = torch.vmap(
-        lambda p, b, one: torch.func.functional_call(nets[0], (p, b, {k: v[0] for k, v in counted.items()}), (one,)),
-        randomness="different",
-    )(params, moving, x)
-    torch.testing.assert_close(at_once, torch.stack([net(one) for net, one in zip(nets, x)]), rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize("model", OURS[:4], ids=str)
 def test_serves_tables(model: Model):
     check(model.build(Form.of((5,), 1)), Form.of((5,), 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tuneful.core.errors import ModelError
+from tuneful.core.errors import ModelError, RecipeError
 from tuneful.core.form import Form
 from tuneful.techniques.inits import He, Init, MuP, apply_
 from tuneful.techniques.interfaces import Attention, Optimizer, Rate
@@ -275,7 +275,16 @@ def test_rates_reach_the_groups_and_rate_times_decay_stays():
     assert (last["lr"], last["weight_decay"]) == pytest.approx((3.2, 0.025))
 
 
-@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_an_optimizer_for_which_the_factors_do_not_hold_is_refused():
+    class Turning(SGD):
+        unrated: ClassVar[str] = "its steps are orthogonal"
+
+    with pytest.raises(RecipeError, match="cannot take the factors that init mup gives the rates: its steps are orthogonal"):
+        begun(mlp, 256, MuP(), Turning())
+    begun(mlp, 256, He(), Turning())
+
+
+@pytest.mark.parametrize("kind", [kind for kind, cls in OPTIMIZERS.items() if not cls.unrated])
 def test_optimizers_say_which_of_their_rates_are_free_of_the_gradients_scale(kind: str):
     """A gradient of eight times the length gives the same first step, or one of eight times the length."""
 

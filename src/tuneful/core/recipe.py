@@ -16,6 +16,7 @@ from pydantic import Field
 from tuneful.core.config import Auto, Count, NonNegative, Positive, Settings, Share, Whole, nearest
 from tuneful.core.errors import Problem, RecipeError
 
+Views = Annotated[tuple[Literal["flip", "shift"], ...], Field(strict=False)]
 Several = Annotated[tuple[Settings, ...], Field(strict=False)]
 
 SIDES = ("momentum_schedule", "decay_schedule", "batch_schedule")  # schedules of other settings than the rate; may be "none"
@@ -44,6 +45,7 @@ class Recipe(Settings):
     validate_every: Positive | Auto = "auto"  # epochs between two validations
     precision: Literal["fp32", "bf16"] | Auto = "auto"  # arithmetic of the forward pass
     threads: Count | Auto = "auto"  # CPU threads; part of the recipe because sums depend on it
+    views: Views = ()  # how images are looked at again when the network is used, and the answers averaged: flip, shift
     seed: Whole = 0  # of all chance in the run
     reasons: dict[str, str] = Field(default_factory=dict)  # what auto chose, and why
 

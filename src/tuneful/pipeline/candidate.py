@@ -2,12 +2,13 @@
 
     raw x --front (normalize)--> body (the model) --back (unit of the target)--> logits, or values
 
+Where the recipe names views, body and back answer to each of them, and the answers are averaged (`techniques.augments.views`).
 Front and back are fitted on train and travel inside the network, so an export takes raw input by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -17,6 +18,7 @@ from tuneful.core.measure import Measure
 from tuneful.core.recipe import Recipe
 from tuneful.core.task import Task
 from tuneful.pipeline.goals import goal
+from tuneful.techniques.augments import averaged, views
 
 
 class Normalize(nn.Module):
@@ -35,14 +37,24 @@ class Normalize(nn.Module):
 
 
 class Network(nn.Module):
-    """front, body, back. Input [B, *shape] as stored in the splits, float32 or int64; output: logits, or values in their unit."""
+    """front, body, back. Input [B, *shape] as stored in the splits, float32 or int64; output: logits, or values in their unit.
 
-    def __init__(self, front: nn.Module, body: nn.Module, back: nn.Module) -> None:
+    views: how images are looked at again outside of training; classes: are the outputs logits, so that probabilities are
+    averaged over the views?
+    """
+
+    def __init__(
+        self, front: nn.Module, body: nn.Module, back: nn.Module, views: Sequence[str] = (), classes: bool = True
+    ) -> None:
         super().__init__()
         self.front, self.body, self.back = front, body, back
+        self.views, self.classes = tuple(views), classes
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.back(self.body(self.front(x)))
+        x = self.front(x)
+        if self.training or not self.views:
+            return self.back(self.body(x))
+        return averaged([self.back(self.body(one)) for one in views(x, self.views)], self.classes)
 
 
 def as_input(x: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ from tuneful.pipeline.goals import form, goal
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.readout import Readout
 from tuneful.pipeline.step import arithmetic, augmented, gradients_, restrain_, settle_, shaken
-from tuneful.techniques.augments import fit
+from tuneful.techniques.augments import fit, require_views
 from tuneful.techniques.models import with_callable
 from tuneful.techniques.optimizers.groups import decay_groups, rated
 from tuneful.techniques.regularizers import EarlyStopping
@@ -85,7 +85,8 @@ class Run:
                 "leave loss out, and one that fits is chosen",
             )
         front, back = ends(task)
-        self.network = Network(front, body, back).to(self.device)
+        require_views(recipe.views, self.form)
+        self.network = Network(front, body, back, recipe.views, goal(task).blends).to(self.device)
         self.body = self.network.body
         self.params = [p for p in self.body.parameters() if p.requires_grad]
         paced: dict[Tensor, Any] = {p: rates[name] for name, p in self.body.named_parameters() if name in rates}

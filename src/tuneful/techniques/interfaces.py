@@ -133,6 +133,7 @@ class Optimizer(Technique):
     state: ClassVar[tuple[str, ...]] = ()
     rates: ClassVar[tuple[str, ...]] = ("lr",)
     scale_free: ClassVar[tuple[str, ...]] = ()  # those of `rates` whose step stays as long when all gradients are doubled
+    unrated: ClassVar[str] = ""  # why factors of `Rate` do not hold for it (Muon: its steps are orthogonal); "": they do
 
     @abstractmethod
     def step_(self, p: Tensor, g: Tensor, s: Mapping[str, Tensor], t: int | Tensor, h: Hyper) -> None:

@@ -27,6 +27,7 @@ from tuneful.techniques.augments.time_shift import TimeShift
 from tuneful.techniques.augments.token_drop import TokenDrop
 from tuneful.techniques.augments.token_mask import TokenMask
 from tuneful.techniques.augments.trivialaugment import TrivialAugment
+from tuneful.techniques.augments.views import averaged, require_views, views
 from tuneful.techniques.augments.zoom import Zoom
 from tuneful.techniques.interfaces import Augment
 
@@ -77,6 +78,9 @@ __all__ = [
     "Zoom",
     "apply",
     "apply_stack",
+    "averaged",
     "fit",
     "mixup",
+    "require_views",
+    "views",
 ]

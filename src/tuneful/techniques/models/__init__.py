@@ -5,16 +5,31 @@ from __future__ import annotations
 from tuneful.techniques.interfaces import Model
 from tuneful.techniques.models.check import Size, check, size
 from tuneful.techniques.models.convnet import ConvNet
+from tuneful.techniques.models.lenet import LeNet
 from tuneful.techniques.models.linear import Linear
 from tuneful.techniques.models.make import make
 from tuneful.techniques.models.mlp import MLP
+from tuneful.techniques.models.mobilenet_v2 import MobileNetV2
+from tuneful.techniques.models.mobilenet_v3 import MobileNetV3
 from tuneful.techniques.models.own import Own, with_callable
+from tuneful.techniques.models.resnet import ResNet
+from tuneful.techniques.models.resnet9 import ResNet9
+from tuneful.techniques.models.vit import ViT
 
 TABLE: dict[str, type[Model]] = {
     "linear": Linear,
     "mlp": MLP,
     "convnet": ConvNet,
+    "lenet": LeNet,
+    "resnet9": ResNet9,
+    "resnet": ResNet,
+    "mobilenet_v2": MobileNetV2,
+    "mobilenet_v3": MobileNetV3,
+    "vit": ViT,
     "own": Own,
 }
 
-__all__ = ["MLP", "TABLE", "ConvNet", "Linear", "Own", "Size", "check", "make", "size", "with_callable"]
+__all__ = [
+    "MLP", "TABLE", "ConvNet", "LeNet", "Linear", "MobileNetV2", "MobileNetV3", "Own", "ResNet", "ResNet9", "Size", "ViT",
+    "check", "make", "size", "with_callable",
+]  # fmt: skip

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.utils.flop_counter import FlopCounterMode
 
 from tuneful.core.errors import ModelError
 from tuneful.core.form import Form
@@ -17,8 +17,8 @@ from tuneful.core.form import Form
 
 @dataclass(frozen=True)
 class Size:
-    """parameters: numbers that are learned or fixed, tied ones once; multiply_adds: for one example, in linear layers and
-    convolutions (others cost little)."""
+    """parameters: numbers that are learned or fixed, tied ones once; multiply_adds: for one example, in all products of
+    matrices: linear layers, convolutions, attention, recurrent layers (everything else costs little)."""
 
     parameters: int
     multiply_adds: int
@@ -72,34 +72,46 @@ def _parameters(net: nn.Module) -> int:
 
 def _dry_run(net: nn.Module, form: Form) -> tuple[object, int]:
     """What two normal examples give, and the multiply-adds of one."""
-    counts: list[int] = []
-
-    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if isinstance(module, nn.Linear):
-            counts.append(output.numel() * module.in_features)
-        elif isinstance(module, _ConvTransposeNd):
-            counts.append(inputs[0].numel() * module.out_channels // module.groups * math.prod(module.kernel_size))
-        elif isinstance(module, _ConvNd):
-            counts.append(output.numel() * module.in_channels // module.groups * math.prod(module.kernel_size))
-
     dice = torch.Generator().manual_seed(0)
     if form.whole:
         x = torch.randint(min(2, form.vocabulary - 1), form.vocabulary, (2, *form.shape), generator=dice).to(_device(net))
     else:
         x = torch.randn(2, *form.shape, generator=dice).to(_device(net))
-    hooks = [m.register_forward_hook(count) for m in net.modules() if isinstance(m, nn.Linear | _ConvNd)]
+    counter = FlopCounterMode(display=False, custom_mapping=_UNCOUNTED)
     try:
-        with _evaluating(net), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with _evaluating(net), torch.no_grad(), torch.random.fork_rng(devices=[]), _by_parts(), counter:
             result = net(x)
     except Exception as error:  # the user's code may raise anything
         raise ModelError(
             f"the network failed on a batch of shape {list(x.shape)}: {type(error).__name__}: {error}",
             f"its forward() must take one {'int64' if form.whole else 'float32'} tensor of that shape",
         ) from error
+    return result, counter.get_total_flops() // 2 // 2  # a multiply-add is two operations; there were two examples
+
+
+def _attention(query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object) -> int:
+    return 2 * math.prod(query) * key[-2] + 2 * math.prod(query[:-1]) * key[-2] * value[-1]
+
+
+def _recurrent(x: torch.Size, own: torch.Size, back: torch.Size, *_: object, **__: object) -> int:
+    return 2 * math.prod(x[:-1]) * (math.prod(own) + math.prod(back))
+
+
+_UNCOUNTED = {  # what torch's counter does not know: kernels of the CPU
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    torch.ops.aten.mkldnn_rnn_layer: _recurrent,
+}
+
+
+@contextmanager
+def _by_parts() -> Iterator[None]:
+    """Inside, torch's attention layers compute by parts that can be counted, not in one kernel."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
     finally:
-        for hook in hooks:
-            hook.remove()
-    return result, sum(counts) // 2
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _device(net: nn.Module) -> torch.device:

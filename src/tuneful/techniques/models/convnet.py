@@ -19,12 +19,11 @@ from typing import ClassVar, Literal
 from torch import nn
 
 from tuneful.core.config import Count
-from tuneful.core.errors import ModelError
 from tuneful.core.form import Form, FormKind
 from tuneful.techniques.interfaces import Model
 from tuneful.techniques.models.activations import Activation, activation
+from tuneful.techniques.models.maps import SMALLEST, Norm, norm, sides
 
-SMALLEST = 4  # pixels a side: below, windows of 3 see little but the border
 STAGES = 3  # from which on no stage without halving is added
 GROWTH = 4  # the widest stage, in widths of the first
 
@@ -40,17 +39,12 @@ class ConvNet(Model):
     kind: Literal["convnet"] = "convnet"
     width: Count = 32  # channels of the first stage
     depth: Count = 2  # convolutions per stage
-    norm: Literal["batch", "none"] = "batch"  # normalization before the activation
+    norm: Norm = "batch"  # normalization before the activation
     activation: Activation = "relu"  # nonlinear function
 
     def build(self, form: Form) -> nn.Module:
         """For shape (C, H, W). Raises ModelError for images below 4x4."""
-        channels, height, width = form.shape
-        side = min(height, width)
-        if side < SMALLEST:
-            raise ModelError(
-                f"a convnet needs images of {SMALLEST}x{SMALLEST} or more; these are {height}x{width}", "take model=mlp"
-            )
+        channels, side = sides(form, "convnet")
         halvings = 0
         while side >> halvings > SMALLEST:
             halvings += 1
@@ -64,10 +58,9 @@ class ConvNet(Model):
         return nn.Sequential(*blocks, *head)
 
     def _block(self, inputs: int, outputs: int, halve: bool) -> nn.Module:
-        normed = self.norm == "batch"
-        layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, 3, padding=1, bias=not normed)]
+        layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, 3, padding=1, bias=self.norm == "none")]
         if halve:
             layers.append(nn.MaxPool2d(2))
-        if normed:
-            layers.append(nn.BatchNorm2d(outputs))
+        if self.norm != "none":
+            layers.append(norm(self.norm, outputs))
         return nn.Sequential(*layers, activation(self.activation))

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tuneful.core.errors import RecipeError
 from tuneful.techniques.interfaces import Optimizer, Rate
 
 OURS_TO_TORCH = {"decay": "weight_decay"}
@@ -37,7 +38,14 @@ def rated(groups: Iterable[dict[str, Any]], settings: Optimizer, rates: Mapping[
 
     A rate that is `scale_free` is multiplied by the factor `free`, others by `following`; decay is divided by the factor of lr,
     so that rate * decay stays as it was. `initial_lr` is lr before a schedule: it writes `lr = initial_lr * factor`.
+    Raises: RecipeError where there are factors and the optimizer is `unrated`.
     """
+    if rates and settings.unrated:
+        kind = getattr(settings, "kind", type(settings).__name__)
+        raise RecipeError(
+            f"optimizer {kind} cannot take the factors that init mup gives the rates: {settings.unrated}",
+            "take optimizer=adamw or momentum, or init=he",
+        )
     found: list[dict[str, Any]] = []
     for group in groups:
         parts: dict[Rate, list[Tensor]] = {}
