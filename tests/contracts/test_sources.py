@@ -49,6 +49,18 @@ def made(kind: str, folder: Path) -> object:
         for i, (x, y) in enumerate(zip(X, Y)):
             (folder / f"c{y}").mkdir(exist_ok=True)
             Image.fromarray(x).save(folder / f"c{y}" / f"{i:02}.png")
+    elif kind == "cifar":
+        rows = np.concatenate([Y[:, None], np.resize(X, (24, 3072))], axis=1).astype(np.uint8)
+        (folder / "data_batch_1.bin").write_bytes(rows.tobytes())
+    elif kind == "time_series":
+        lines = [",".join(map(str, x.ravel())) + f":{y}" for x, y in zip(X, Y)]
+        (folder / "Some_TRAIN.ts").write_text("# made\n@univariate true\n@classLabel true 0 1 2\n@data\n" + "\n".join(lines))
+    elif kind == "file_list":
+        for i, x in enumerate(X):
+            Image.fromarray(x).save(folder / f"{i:02}.png")
+        rows = "\n".join(f"{i:02}.png,c{y}" for i, y in enumerate(Y))
+        (folder / "list.csv").write_text("file,label\n" + rows + "\n")
+        return folder / "list.csv"
     elif kind == "torch":
         return Pairs()
     else:
@@ -77,12 +89,13 @@ def test_a_source_reads_every_example_in_order(kind, tmp_path):
     assert raw.what
     assert raw.name
     if isinstance(part, Arrays) and kind != "digits":
-        np.testing.assert_array_equal(part.x, X)
-        np.testing.assert_array_equal(part.y, Y)
+        wanted = {"cifar": np.resize(X, (24, 3, 32, 32)), "time_series": X.reshape(24, 1, 16)}.get(kind, X)
+        np.testing.assert_array_equal(part.x, wanted)
+        np.testing.assert_array_equal(part.y.astype(int), Y)
     elif isinstance(part, Files):
         assert sorted(part.labels) == sorted(f"c{y}" for y in Y)
         for path, label in zip(part.paths, part.labels):
-            assert path.decode().split("/")[-2] == label
+            assert kind == "file_list" or path.decode().split("/")[-2] == label
     elif isinstance(part, Table):
         assert part.frame["target"].to_list() == [str(y) for y in Y]
     else:

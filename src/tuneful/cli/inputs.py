@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from tuneful.runtime.load import Model
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+SOUNDS = (".wav", ".wave", ".flac", ".ogg", ".oga", ".aif", ".aiff")
 TEXT = (".csv", ".tsv", ".tab", ".csv.gz", ".tsv.gz", ".tab.gz")
+SUFFIXES = {"image": IMAGES, "audio": SOUNDS}
 
 
 def read(data: str, model: Model) -> tuple[Any, list[str]]:
@@ -23,18 +25,18 @@ def read(data: str, model: Model) -> tuple[Any, list[str]]:
         from tuneful.runtime.preprocess import read_rows
 
         return read_rows(path), []
-    if kind == "image" and (files := images(path)):
+    if kind in SUFFIXES and (files := files_at(path, SUFFIXES[kind])):
         return files, [_shown(path, file) for file in files]
     if path.suffix.lower() == ".npy" and path.is_file():
         return _array(path), []
     return _from_source(data, kind), []
 
 
-def images(path: Path) -> list[Path]:
-    """The image files at a path: itself, or those of a folder at any depth, by name."""
+def files_at(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """The files of a kind at a path: itself, or those of a folder at any depth, by name."""
     if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGES and file.is_file())
-    return [path] if path.is_file() and path.suffix.lower() in IMAGES else []
+        return sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
+    return [path] if path.is_file() and path.suffix.lower() in suffixes else []
 
 
 def example_names(count: int) -> list[str]:
@@ -48,12 +50,13 @@ def of_part(part: Any, kind: str, what: str) -> Any:
 
     if isinstance(part, Table) and kind == "table":
         return {name: part.frame[name].to_list() for name in part.frame.columns}
-    if isinstance(part, Files) and kind == "image":
+    if isinstance(part, Files) and kind == {"image": "image", "sound": "audio"}[part.media]:
         return list(part.paths)
-    if isinstance(part, Arrays) and kind in ("image", "vector"):
+    if isinstance(part, Arrays) and kind in ("image", "vector", "series"):
         return part.x
-    met = {Table: "a table", Files: "image files", Arrays: "arrays"}[type(part)]
-    raise DataError(f"{what} is {met}; this model takes {'a table' if kind == 'table' else f'{kind}s'}")
+    met = f"{part.media} files" if isinstance(part, Files) else {Table: "a table", Arrays: "arrays"}[type(part)]
+    wanted = {"table": "a table", "audio": "sounds", "series": "time series"}.get(kind, f"{kind}s")
+    raise DataError(f"{what} is {met}; this model takes {wanted}")
 
 
 def test_part(parts: Any) -> tuple[str, Any]:

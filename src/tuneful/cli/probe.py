@@ -17,7 +17,14 @@ NEEDED = {
     "onnxruntime": "onnxruntime", "pyyaml": "yaml",
 }  # fmt: skip
 """What pyproject.toml asks for: distribution -> module."""
-OPTIONAL = {"torchvision": "torchvision", "transformers": "transformers", "timm": "timm", "ray": "ray", "pandas": "pandas"}
+OPTIONAL = {
+    "torchvision": "torchvision",
+    "transformers": "transformers",
+    "timm": "timm",
+    "ray": "ray",
+    "pandas": "pandas",
+    "soundfile": "soundfile",
+}
 
 # Imports the modules in argv one after another and tells each before the next one may end the process.
 CHILD = """

@@ -17,23 +17,9 @@ from torch import Tensor, nn
 from tuneful.core.measure import Measure
 from tuneful.core.recipe import Recipe
 from tuneful.core.task import Task
+from tuneful.pipeline.fronts import front
 from tuneful.pipeline.goals import goal
 from tuneful.techniques.augments import averaged, views
-
-
-class Normalize(nn.Module):
-    """(x - mean) / std per channel of [B, C, H, W], or per feature of [B, D]."""
-
-    mean: Tensor
-    scale: Tensor
-
-    def __init__(self, mean: Tensor, std: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("mean", mean)
-        self.register_buffer("scale", 1 / std)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) * self.scale
 
 
 class Network(nn.Module):
@@ -64,12 +50,7 @@ def as_input(x: Tensor) -> Tensor:
 
 def ends(task: Task) -> tuple[nn.Module, nn.Module]:
     """The front and the back that a task asks for."""
-    front: nn.Module = nn.Identity()
-    if task.normalize:
-        axes = (-1, *[1] * (len(task.shape) - 1))
-        mean, std = (torch.tensor(task.normalize[k], dtype=torch.float32).reshape(axes) for k in ("mean", "std"))
-        front = Normalize(mean, std)
-    return front, goal(task).back(task)
+    return front(task), goal(task).back(task)
 
 
 @dataclass(frozen=True)

@@ -30,12 +30,16 @@ SOFT_FROM = 10_000  # images from which labels are smoothed: with few it costs l
 
 def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
     """(value, reason) for one section or field of a recipe, beside what the recipe settles already."""
-    n, images = len(task.train), len(task.shape) == 3
+    seen = form(task)
+    n, images = len(task.train), seen.kind in ("image", "spectrogram")
     match section:
         case "model":
-            if images and min(task.shape[1:]) >= 4:
-                return ConvNet(), f"the examples are images of {'x'.join(map(str, task.shape))}"
-            return MLP(), f"the examples are vectors of {math.prod(task.shape)} numbers"
+            if images and min(seen.shape[1:]) >= 4:
+                return ConvNet(), f"the network sees {seen.kind}s of {'x'.join(map(str, seen.shape))}"
+            return (
+                MLP(),
+                f"the examples are {seen.kind if seen.kind == 'series' else 'vectors'} of {math.prod(seen.shape)} numbers",
+            )
         case "init":
             if getattr(recipe.model, "kind", "") == "own":
                 return AsBuilt(), "your own network keeps the weights that it is built with"
@@ -84,9 +88,10 @@ def _memory(task: Task, recipe: Recipe) -> float:
 
 
 def _augments(task: Task, recipe: Recipe) -> tuple[tuple[Any, ...], str]:
-    if len(task.shape) != 3:
+    seen = form(task)
+    if seen.kind != "image":
         return (), "the examples are not images"
-    channels, height, width = task.shape
+    channels, height, width = seen.shape
     pad = max(1, min(height, width) // 8) if min(height, width) >= 16 else 1
     if channels == 1 and getattr(recipe.model, "kind", "") == "mlp":
         return (Shift(),), "an MLP has to learn each place of a sign; moves between pixels serve it better than whole ones"
@@ -132,6 +137,6 @@ def dials(task: Task, recipe: Recipe) -> dict[str, str]:
         found |= {"model.width": "32..512", "model.depth": "1..4", "regularizers.dropout.rate": "0..0.5"}
     if len(task.train) >= 2_000:
         found["batch_size"] = ",".join(str(b) for b in (64, 128, 256) if b <= len(task.train) // 8)
-    if task.kind != "regression" and len(task.shape) == 3 and len(task.train) >= SOFT_FROM:
+    if task.kind != "regression" and form(task).kind == "image" and len(task.train) >= SOFT_FROM:
         found["regularizers.smoothing.amount"] = "0..0.2"
     return found

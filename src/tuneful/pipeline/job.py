@@ -41,6 +41,7 @@ class Data(Settings):
     keep: Words = ()  # columns that stay, whatever the checks say
     leave_out: Words = ()  # columns that go
     size: Count | None = None  # pixels a side, after resizing
+    form: Literal["series", "image"] | None = None  # what arrays of three axes are
     valid: Fraction | Auto = "auto"  # share of the data to validate on
     test: Fraction | Auto = "auto"  # share of the data to prove on
     limit: Count | None = None  # at most so many examples a split

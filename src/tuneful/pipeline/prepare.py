@@ -1,6 +1,6 @@
 """Data of any kind -> Task: read, decide, split, fit the preprocessing on train, check, fingerprint.
 
-    "digits" · folder of images · CSV, TSV, Parquet · .npz · idx · arrays · data frame · torch Dataset · a triple of these
+    "digits" · folder of images or sounds · list of files · CIFAR batches · .ts series · CSV, TSV, Parquet · .npz · idx · arrays · data frame · torch Dataset · a triple of these
 
 Every choice that was made for the user is told as a finding of severity "note" or "warning". What cannot be learned from
 raises DataError. The same data, options and seed give the same task, down to its fingerprint.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tuneful.core.config import nearest
 from tuneful.core.errors import DataError, Problem, RecipeError
 from tuneful.core.task import Finding, Kind, Objective, Sealed, Split, Task
-from tuneful.pipeline import aims, checks, columns, images, split, targets
+from tuneful.pipeline import aims, checks, columns, images, series, sounds, split, targets
 from tuneful.pipeline.goals import GOALS
 from tuneful.pipeline.metrics import METRICS
 from tuneful.pipeline.options import unfit, wrong
@@ -30,6 +30,7 @@ from tuneful.techniques import sources
 from tuneful.techniques.sources import Arrays, Files, Raw, Table, note
 
 Parts = dict[str, NDArray[Any]]
+_EXAMPLES = {"image": "image", "audio": "sound", "series": "series", "vector": "row"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class _Options:
     test: float | Literal["auto"]
     seed: int
     limit: int | None
+    form: Literal["", "series", "image"]
 
 
 @dataclass
@@ -76,6 +78,7 @@ def prepare(
     valid: float | Literal["auto"] = "auto",
     test: float | Literal["auto"] = "auto",
     limit: int | None = None,
+    form: Literal["series", "image"] | None = None,
     limits: Mapping[str, float] | None = None,
 ) -> Task:
     """Everything that training needs to know of the data.
@@ -93,6 +96,7 @@ def prepare(
         seed: of the split.
         valid, test: shares to cut where the data brings no such split; "auto" is 20 %, at most 10 000 examples.
         limit: at most so many examples a split, stratified.
+        form: "series" when arrays [N, C, T] (or [N, T]) are time series; three axes are grey images otherwise.
         limits: what else must hold, such as {"latency_ms": 5.0}.
 
     Returns: a Task. `task.findings` tells what was chosen and what may be wrong.
@@ -104,7 +108,8 @@ def prepare(
     if problems := wrong(source, told):
         raise RecipeError(problems)
     named = target if target is None or isinstance(target, str) else tuple(target)
-    options = _Options(named, kind, _words(missing), _words(keep), _words(leave_out), size, valid, test, seed, limit)
+    options = _Options(named, kind, _words(missing), _words(keep), _words(leave_out), size, valid, test, seed, limit,
+                       form or "")  # fmt: skip
     raw = sources.read(source)
     findings = [note(f"the data is {raw.what}"), *raw.findings]
     for part, content in raw.parts.items():
@@ -209,16 +214,24 @@ def _from_examples(raw: Raw, options: _Options, findings: list[Finding]) -> _Bui
     schema: dict[str, Any]
     if isinstance(raw.parts["train"], Files):
         parts = cast("Mapping[str, Files]", raw.parts)
-        loaded, schema = images.load(parts, options.size, findings)
+        loaded: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
+        if raw.parts["train"].media == "sound":
+            if options.size is not None:
+                raise RecipeError([Problem("size", "size is for images; these are sounds")])
+            loaded, schema = sounds.load(parts, findings)
+        else:
+            loaded, schema = images.load(parts, options.size, findings)
         x, labels = {p: found for p, (found, _) in loaded.items()}, {p: found for p, (_, found) in loaded.items()}
         kind = options.kind or "classes"
     else:
         parts_ = cast("Mapping[str, Arrays]", raw.parts)
-        x = images.shaped({p: part.x for p, part in parts_.items()}, options.size, findings)
+        form = parts_["train"].form or options.form
+        given = {p: part.x for p, part in parts_.items()}
+        x = series.shaped(given) if form == "series" else images.shaped(given, options.size, findings)
         labels = {p: aims.flat(part.y, len(part.x), p, options.kind) for p, part in parts_.items()}
         kind = options.kind
         shape = [int(side) for side in x["train"].shape[1:]]
-        form = "image" if len(shape) == 3 else "vector"
+        form = form or ("image" if len(shape) == 3 else "vector")
         schema = {"format": 1, "kind": form, "shape": shape, "dtype": str(x["train"].dtype)}
     for part, found in x.items():
         checks.finite(found, "x" if part == "train" and len(x) == 1 else f"x of {part}")
@@ -230,10 +243,12 @@ def _from_examples(raw: Raw, options: _Options, findings: list[Finding]) -> _Bui
     if schema["kind"] == "vector":
         findings += checks.features(out["train"])
         findings += checks.determined(out["train"], y["train"]) if y["train"].dtype.kind == "f" else []
+    if schema["kind"] == "audio":
+        schema |= sounds.fit(out["train"], int(schema["rate"]))
     return _Built(
-        x=out, target=target, y=y, schema=schema, column="y", what="image" if schema["kind"] == "image" else "row",
+        x=out, target=target, y=y, schema=schema, column="y", what=_EXAMPLES[schema["kind"]],
         twins={name: twins[part][indices] for name, (part, indices) in chosen.items()},
-        normalize=images.statistics(out["train"]),
+        normalize={} if schema["kind"] == "audio" else images.statistics(out["train"]),
     )  # fmt: skip
 
 

@@ -17,10 +17,11 @@ import torch
 
 from tuneful.core.errors import ModelError
 from tuneful.core.measure import Measure
-from tuneful.core.task import Task
+from tuneful.core.task import Split, Task
 from tuneful.pipeline.baselines import Baseline, baselines
 from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.details import details
+from tuneful.pipeline.fronts import for_baselines
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.judge import METRICS, Floats, compare, measures, predict
 
@@ -54,7 +55,9 @@ def prove(task: Task, candidate: Candidate, *, seconds: float, reason: str, seed
     left = seconds - spent - 1.5 * spent - 0.1
     # Half of the threads: those of boosting spin while they wait, and on a busy machine all of them are slower than one.
     threads = max(1, torch.get_num_threads() // 2)
-    against = baselines(task.kind, task.outputs, task.train, split.x, left, seed, threads)
+    front = candidate.network.front
+    train = Split(for_baselines(front, task.train.x), task.train.y)
+    against = baselines(task.kind, task.outputs, train, for_baselines(front, split.x), left, seed, threads)
     measured = {b.name: measures(names, b.predictions, split.y, seed, unit) for b in against if b.predictions is not None}
     comparison = _against(task, ours, split.y, against, measured, seed)
 

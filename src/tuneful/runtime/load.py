@@ -169,7 +169,7 @@ def _fits(model: Model, session: Session) -> None:
 
 def fed(x: NDArray[Any]) -> NDArray[Any]:
     """Examples as an ONNX session takes them: tokens (int32, int64) as int64, everything else as float32."""
-    return np.ascontiguousarray(x, dtype=np.int64 if x.dtype.kind == "i" else np.float32)
+    return np.ascontiguousarray(x, dtype=np.int64 if x.dtype.kind == "i" and x.dtype.itemsize >= 4 else np.float32)
 
 
 def _batches(x: NDArray[Any]) -> Iterator[NDArray[Any]]:

@@ -5,6 +5,8 @@ A schema is plain data, fitted on train by `pipeline.prepare` and sealed into th
     {"kind": "table", "features": [name, ...], "columns": [column, ...], "missing": [word, ...]}
     {"kind": "image", "shape": [C, H, W], "dtype": "uint8" | "float32"}
     {"kind": "vector", "shape": [D]}
+    {"kind": "series", "shape": [C, T]}
+    {"kind": "audio", "shape": [1, S], "rate": samples a second, ...}; "mel" and "seen" are for the network's own front
 
 A table's column is one of
     {"name", "type": "number", "fill", "mean", "std", "indicator": bool, "words": [...], "decimal": "." | ","}
@@ -49,15 +51,20 @@ def apply(schema: Mapping[str, Any], data: Any) -> Floats:
     Args:
         schema: what `prepare` fitted; see the module.
         data: for a table a mapping from column to values (or a list of such rows); for images an array [N, H, W, C],
-            [N, C, H, W] or [N, H, W], or a list of files; for vectors an array [N, D].
+            [N, C, H, W] or [N, H, W], or a list of files; for vectors an array [N, D]; for series [N, C, T], or [N, T] of one
+            channel; for sounds a list of files, or (samples [N, S] in [-1, 1] or int16, samples a second).
 
-    Returns: float32, [N, D] or [N, C, H, W].
+    Returns: float32, [N, D], [N, C, H, W], [N, C, T] or [N, 1, S].
     Raises:  DataError that names the column, shape or value at fault.
     """
     if schema["kind"] == "table":
         return _table(schema, data)
     if schema["kind"] == "image":
         return _images(schema, data)
+    if schema["kind"] == "audio":
+        return _sounds(schema, data)
+    if schema["kind"] == "series":
+        return _series(schema, data)
     return _vectors(schema, data)
 
 
@@ -307,6 +314,49 @@ def _vectors(schema: Mapping[str, Any], data: Any) -> Floats:
             f"give one row of {width} numbers for each example, also for a single one",
         )
     return _finite(array.astype(np.float32))
+
+
+def _series(schema: Mapping[str, Any], data: Any) -> Floats:
+    channels, length = schema["shape"]
+    array = _numeric(data)
+    if array.ndim == 2 and channels == 1:
+        array = array[:, None]
+    if array.ndim != 3 or array.shape[1:] != (channels, length):
+        raise DataError(
+            f"the series have shape {list(array.shape)}; it must be [N, {channels}, {length}]",
+            "cut or fill them up to the length of training first",
+        )
+    return _finite(array.astype(np.float32))
+
+
+def _sounds(schema: Mapping[str, Any], data: Any) -> Floats:
+    from tuneful.runtime.sounds import fitted, read_sound
+
+    rate, length = int(schema["rate"]), int(schema["shape"][1])
+    if isinstance(data, str | bytes | Path):
+        data = [data]
+    if isinstance(data, list) and all(isinstance(item, str | bytes | Path) for item in cast("list[Any]", data)):
+        paths = cast("list[str | bytes | Path]", data)
+        found = [read_sound(path, rate, length) for path in paths]
+        return np.stack(found).astype(np.float32) if found else np.empty((0, 1, length), np.float32)
+    if not isinstance(data, tuple) or len(cast("tuple[Any, ...]", data)) != 2:
+        raise DataError(
+            "sounds are wanted: a list of files, or (samples, samples a second)", f"such as (samples [N, S], {rate})"
+        )
+    given, hertz = cast("tuple[Any, Any]", data)
+    array = _numeric(given)
+    if array.ndim != 2:
+        raise DataError(f"the samples have shape {list(array.shape)}; it must be [N, S], one sound a row")
+    if array.dtype == np.int16:
+        array = array.astype(np.float32) / 32768
+    if array.dtype.kind != "f":
+        raise DataError(f"the samples are of type {array.dtype}; int16, or floats in [-1, 1], are wanted")
+    array = _finite(array.astype(np.float32))
+    if array.size and float(np.abs(array).max()) > 4:
+        raise DataError(
+            f"the loudest sample is {float(np.abs(array).max()):g}; floats must lie in [-1, 1]", "divide by 32768"
+        )
+    return np.stack([fitted(row, int(hertz), rate, length) for row in array]).astype(np.float32)
 
 
 def _images(schema: Mapping[str, Any], data: Any) -> Floats:

@@ -10,11 +10,14 @@ from pathlib import Path
 from tuneful.core.config import nearest
 from tuneful.core.errors import DataError
 from tuneful.techniques.sources.arrays import InMemory
+from tuneful.techniques.sources.cifar import Cifar
 from tuneful.techniques.sources.digits import Digits
+from tuneful.techniques.sources.filelist import FileList
 from tuneful.techniques.sources.folder import ImageFolder
 from tuneful.techniques.sources.idx import Idx
 from tuneful.techniques.sources.npz import Npz
 from tuneful.techniques.sources.raw import Arrays, Files, Raw, Source, Table, guard, note
+from tuneful.techniques.sources.series import TimeSeries
 from tuneful.techniques.sources.table import TableFile
 from tuneful.techniques.sources.torch_dataset import TorchDataset
 
@@ -22,6 +25,9 @@ TABLE: dict[str, type[Source]] = {
     "digits": Digits,
     "idx": Idx,
     "npz": Npz,
+    "cifar": Cifar,
+    "time_series": TimeSeries,
+    "file_list": FileList,
     "table": TableFile,
     "image_folder": ImageFolder,
     "torch": TorchDataset,

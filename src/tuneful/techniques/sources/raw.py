@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from numpy.typing import NDArray
 
@@ -31,18 +31,21 @@ SPLITS = {
 
 @dataclass(frozen=True)
 class Arrays:
-    """One split in memory. x: [N, ...] numbers; y: [N] numbers or text."""
+    """One split in memory. x: [N, ...] numbers; y: [N] numbers or text. form: "series" where x is [N, C, T]; "" for what its
+    shape says."""
 
     x: NDArray[Any]
     y: NDArray[Any]
+    form: Literal["", "series"] = ""
 
 
 @dataclass(frozen=True)
 class Files:
-    """One split as image files. label: the class folder's name, as text that can be printed."""
+    """One split as files. label: the class folder's name, as text that can be printed, or what a list says of the file."""
 
     paths: tuple[bytes, ...]
     labels: tuple[str, ...]
+    media: Literal["image", "sound"] = "image"
 
 
 @dataclass(frozen=True)
