@@ -157,7 +157,13 @@ def test_what_is_imported_is_asked_for_and_the_reverse(root, sources):
     owners = {module: {normal(name) for name in names} for module, names in packages_distributions().items()}
     own = {*sys.stdlib_module_names, "tuneful"}
     imported = {module for source in sources for module in modules_of(source.tree)} - own
-    assert {module for module in imported if not owners.get(module, set()) & asked} == set(), "imported, not asked for"
+    extras = project["optional-dependencies"]
+    offered = {normal(name) for extra, names in extras.items() if extra not in ("test", "dev", "all") for name in names}
+    known = asked | offered
+    assert {module for module in imported if not owners.get(module, {normal(module)}) & known} == set(), (
+        "imported, not asked for"
+    )
+    assert offered <= {normal(name) for name in probe.OPTIONAL}, "`tuneful env` looks for others"
     # torch's exporter loads onnxscript by itself
     used = {name for module in imported for name in owners.get(module, set())} | {"onnxscript"}
     assert asked - used == set(), "asked for, imported nowhere"

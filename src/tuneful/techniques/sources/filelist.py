@@ -17,7 +17,7 @@ from typing import ClassVar, Literal
 
 from tuneful.core.errors import DataError
 from tuneful.core.task import Finding
-from tuneful.techniques.sources.folder import media_of, printable
+from tuneful.techniques.sources.folder import Media, media_of, printable
 from tuneful.techniques.sources.raw import SPLITS, Files, Raw, Source, content, head
 
 _PATHS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "audio", "wav", "sound")
@@ -77,8 +77,8 @@ class FileList(Source):
             gathered.setdefault(SPLITS[word], []).append((os.fsencode(given.parent / path), row[label].strip()))
         if "train" not in gathered:
             raise DataError(f"{given} names no file of train")
-        kinds = [m for pairs in gathered.values() for path, _ in pairs if (m := media_of(path)) is not None]
-        media = kinds[0] if kinds else "image"
+        kinds: list[Media] = [m for pairs in gathered.values() for path, _ in pairs if (m := media_of(path)) is not None]
+        media: Media = kinds[0] if kinds else "image"
         parts: dict[str, Files] = {}
         for name, pairs in gathered.items():
             absent = [pair for pair in pairs if not pair[1]]
