@@ -83,7 +83,7 @@ def test_views_do_not_change_what_is_trained(stripes: Task):
 
 
 def test_views_are_refused_where_they_mean_nothing(flowers: Task):
-    with pytest.raises(RecipeError, match="views=flip looks at images again .* these are vector of 5"):
+    with pytest.raises(RecipeError, match=r"views=flip looks at images again .* these are vector of 5"):
         Run(flowers, decode([Entry("views", "flip")], flowers)[0], device="cpu")
     with pytest.raises(RecipeError, match="views=shift looks"):
         require_views(("shift",), Form("image", (3, 8, 8), 2, "place"))

@@ -301,6 +301,12 @@ class Run:
     def save(self, path: Path) -> None:
         """Write everything that the run is to one file, whole or not at all. Raises StorageError."""
         began = time.monotonic()
+        state.save(path, *self.state())
+        self._saved = time.monotonic()
+        self.seconds["save"] += self._saved - began
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that the run is: tensors, which are its own and not copies, and plain data."""
         tensors: dict[str, Tensor] = {f"net.{k}": v for k, v in self.body.state_dict().items()}
         in_optimizer, plain_optimizer = state.pack(self.optimizer)
         tensors |= {f"opt.{k}": v for k, v in in_optimizer.items()}
@@ -313,9 +319,7 @@ class Run:
             "curve": [point.as_data() for point in self.curve], "notes": self.notes, "ended": self.ended, "first": repr(self._first),
             "losses": self._losses, "seconds": self.seconds, "optimizer": plain_optimizer, "chosen": self.kept.chosen,
         }  # fmt: skip
-        state.save(path, tensors, plain)
-        self._saved = time.monotonic()
-        self.seconds["save"] += self._saved - began
+        return tensors, plain
 
     @classmethod
     def resume(
@@ -336,10 +340,12 @@ class Run:
         if model is not None:
             recipe = recipe.replace(model=with_callable(recipe.model, model))
         run = cls(task, recipe, device=device, halt=halt, save_to=save_to, save_every=save_every)
-        run._put(path, tensors, plain)
+        run.put(tensors, plain, f"the state {path}")
         return run
 
-    def _put(self, path: Path, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
+    def put(self, tensors: dict[str, Tensor], plain: dict[str, Any], what: str = "the state") -> None:
+        """Become the run that `state` gave; what: its name in an error. Raises StateError when it does not fit the recipe."""
+
         def under(prefix: str) -> dict[str, Tensor]:
             return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
@@ -351,7 +357,7 @@ class Run:
                         tensor.copy_(tensors[f"{part}.{kind}.{name}"])
         except (RuntimeError, KeyError) as error:
             raise StateError(
-                f"the state {path} does not fit the network of its recipe: {str(error).splitlines()[-1].strip()}"
+                f"{what} does not fit the network of its recipe: {str(error).splitlines()[-1].strip()}"
             ) from error
         state.unpack(self.optimizer, under("opt."), plain["optimizer"])
         self.best = under("best.")
