@@ -2,10 +2,11 @@
 
     python examples/own_network.py
 
-and the same from the command line, where arguments stand below model.arguments (numbers, text, ranges and choices):
+and the same from the command line, where arguments are written as other settings (numbers, text, ranges and choices; below
+model.arguments where the short name means something else, as `norm` might):
 
-    tuneful tune digits model=own model.factory=examples/own_network.py:Net \
-        model.arguments.width=16..64 model.arguments.norm=true,false lr=1e-3..3e-2 epochs=4 --budget 60s
+    tuneful tune digits model=examples/own_network.py:Net width=16..64 model.arguments.norm=true,false \
+        lr=1e-3..3e-2 epochs=4 --budget 60s
 
 tuneful gives `inputs` (the shape of one example) and `outputs` (how many numbers to give back) where the signature names
 them. The network returns logits, or for a regression one value; the loss, the data and the device are not its business.

@@ -178,6 +178,23 @@ def test_a_network_that_does_not_fit_is_told_in_a_sentence(net: nn.Module, sente
     assert caught.value.hint
 
 
+class TwoInputs(nn.Linear):
+    def forward(self, x: Tensor, mask: Tensor, scale: float = 1.0) -> Tensor:  # type: ignore[override]
+        return super().forward(x * mask) * scale
+
+
+class NamesItsOutputs(nn.Linear):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
+        return {"logits": super().forward(x)}
+
+
+def test_a_network_of_several_inputs_or_outputs_is_refused_in_a_sentence():
+    with pytest.raises(ModelError, match=r"forward\(\) asks for 2 inputs \(x, mask\); it must take one tensor"):
+        check(TwoInputs(4, 3), Form.of((4,), 3))
+    with pytest.raises(ModelError, match="the network gave dict; it must give a tensor"):
+        check(NamesItsOutputs(4, 3), Form.of((4,), 3))
+
+
 def test_a_network_that_fails_is_the_cause_of_our_error():
     with pytest.raises(ModelError) as caught:
         size(nn.Linear(5, 3), Form.of((4,), 1))

@@ -53,9 +53,9 @@ MEMBERS: list[Model] = [
     ResNet(depth=10, width=8, order="pre", norm="layer", activation="gelu"),
     ResNet(depth=26, width=8, stem="large"),
     ResNet(depth=26, width=8, order="pre", norm="none"),
-    MobileNetV2(width=0.25, activation="mish"),
-    MobileNetV3(width=0.25),
-    MobileNetV3(width=0.25, size="large", norm="group"),
+    MobileNetV2(width=8, activation="mish"),
+    MobileNetV3(width=4),
+    MobileNetV3(width=4, size="large", norm="group"),
     ViT(width=24, depth=2, heads=3),
     ViT(width=24, depth=2, heads=2, pool="class", patch=3),
 ]

@@ -29,7 +29,7 @@ from tuneful.techniques.regularizers import Dropout
 
 SMALL: list[Model] = [
     ConvNet(width=4), LeNet(width=4, hidden=(8,)), LeNet(width=4, kernel=5), ResNet9(width=4), ResNet(depth=8, width=4),
-    ResNet(depth=10, width=4, order="pre", stem="small"), MobileNetV2(width=0.1), MobileNetV3(width=0.1), ViT(width=12, depth=1),
+    ResNet(depth=10, width=4, order="pre", stem="small"), MobileNetV2(width=3), MobileNetV3(width=2), ViT(width=12, depth=1),
 ]  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def test_small_pictures_keep_at_least_four_pixels_a_side():
     assert halved((2, 2, 2), 8) == (1, 1, 2)
     assert halved((2, 2, 2), 4) == (1, 1, 1)
     assert halved((2, 2, 2, 2, 2), 64) == (2, 2, 2, 2, 2)
-    net = MobileNetV2(width=0.1).build(Form.of((3, 32, 32), 2))
+    net = MobileNetV2(width=3).build(Form.of((3, 32, 32), 2))
     assert isinstance(net, nn.Sequential)
     assert net[:-4](torch.zeros(1, 3, 32, 32)).shape[-2:] == (4, 4)
 

@@ -11,7 +11,8 @@ from tuneful.core.recipe import Recipe
 from tuneful.core.space import Choice, Range
 from tuneful.pipeline import files
 from tuneful.pipeline.codec import Entry, decode, from_data, from_mapping
-from tuneful.techniques.models import MLP, Own, with_callable
+from tuneful.pipeline.goals import form
+from tuneful.techniques.models import MLP, Own, check, make, with_callable
 
 FACTORY = "torch.nn:Linear"
 
@@ -111,3 +112,71 @@ def test_what_the_user_fixes_is_not_searched(key, value):
     # `optimize` puts its own dials before the user's words.
     _, space = decode([Entry("regularizers.smoothing.amount", "0..0.2"), Entry(key, value)])
     assert len(space) == 0
+
+
+TYPED = """
+from __future__ import annotations
+from typing import Annotated, Literal
+from pydantic import Field
+from torch import nn
+
+def net(inputs, outputs, width: int, rate: float = 0.1, deep: Annotated[int, Field(ge=1)] = 2, act: Literal["relu", "tanh"] = "relu",
+        bias: bool = True, lr: float = 1.0, scale=0.5, plain=3):
+    assert isinstance(width, int) and isinstance(rate, float)
+    return nn.Sequential(nn.Flatten(), nn.Linear(inputs[0], width), nn.Tanh(), nn.Linear(width, outputs, bias))
+"""
+
+
+@pytest.fixture
+def net_py(tmp_path):
+    (tmp_path / "net.py").write_text(TYPED, encoding="utf-8")
+    return f"{tmp_path / 'net.py'}:net"
+
+
+def test_a_file_and_a_name_are_short_for_the_own_network(net_py, flowers):
+    recipe, _ = decode(words(f"model={net_py}", "width=7", "model.rate=0.2", "model.arguments.bias=false"))
+    assert recipe.model == Own(factory=net_py, arguments={"width": 7, "rate": 0.2, "bias": False})
+    check(make(recipe.model, form(flowers)), form(flowers))
+    assert from_mapping({"model": net_py, "width": 7})[0].model == Own(factory=net_py, arguments={"width": 7})
+
+
+def test_annotations_say_what_a_range_holds(net_py):
+    _, space = decode(
+        words(f"model={net_py}", "width=16..64", "model.rate=0..1", "scale=1..4", "plain=1..4", "act=relu,tanh")
+    )
+    assert {dial.path.rpartition(".")[2]: dial.range for dial in space} == {
+        "width": Range(16, 64, integer=True),
+        "rate": Range(0, 1),  # a number, although its ends are written whole
+        "scale": Range(1, 4),  # its default is a number
+        "plain": Range(1, 4, integer=True),  # nothing says: as it is written
+        "act": Choice(("relu", "tanh")),
+    }
+
+
+def test_a_setting_of_ours_keeps_its_short_name(net_py):
+    recipe, _ = decode(words(f"model={net_py}", "width=3", "optimizer=sgd", "lr=0.5", "arguments.lr=2.5"))
+    assert recipe.optimizer.lr == 0.5
+    assert recipe.model.arguments == {"width": 3, "lr": 2.5}
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("width=abc", "model.arguments.width is 'abc'; it must be a whole number, as its annotation says"),
+        ("width=2.5", "model.arguments.width is 2.5; it must be a whole number"),
+        ("width=1.5..3", "the range 1.5..3 has an end that is not a whole number"),
+        ("deep=0..4", "model.arguments.deep is 0; it must be a whole number >= 1"),
+        ("act=relu,silu", "model.arguments.act is 'silu'; it must be 'relu' or 'tanh'"),
+        ("bias=3", "model.arguments.bias is 3; it must be true or false"),
+        ("widht=3", "widht is not a setting"),
+    ],
+)
+def test_a_value_against_its_annotation_is_told(net_py, word, sentence):
+    with pytest.raises(RecipeError) as caught:
+        decode(words(f"model={net_py}", word))
+    assert sentence in str(caught.value)
+
+
+def test_without_a_factory_that_can_be_found_the_long_form_still_serves():
+    recipe, _ = decode(words("model=nowhere.py:Net", "arguments.width=3"))
+    assert recipe.model == Own(factory="nowhere.py:Net", arguments={"width": 3})

@@ -8,7 +8,6 @@ nearest thing that is known. Only here do strings become techniques.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin
@@ -19,6 +18,7 @@ from tuneful.core.recipe import LISTS, SECTIONS, SIDES, Recipe
 from tuneful.core.space import Choice, Dial, Range, Space, parse
 from tuneful.core.task import Task
 from tuneful.pipeline import defaults
+from tuneful.pipeline.arguments import argument, parted, takes
 from tuneful.pipeline.keys import FAMILIES, TOP, Keys, flatten
 
 
@@ -42,6 +42,7 @@ class _Work:
     where: dict[str, str] = field(default_factory=dict)
     base: Recipe = field(default_factory=Recipe)
     hint: str = ""  # how to write a range that could not be read
+    takes: Mapping[str, Any] = field(default_factory=dict)  # arguments of the user's own factory, with their annotations
 
     def wrong(self, key: str, sentence: str, guess: str = "") -> None:
         self.problems.append(Problem(key, sentence, self.where.get(key, ""), guess))
@@ -68,8 +69,11 @@ def decode(entries: Iterable[Entry], task: Task | None = None, base: Recipe | No
     work = _Work(base=base)
     keys = Keys()
     sections: dict[str, dict[str, Any]] = {}
+    entries = [Entry(key, value, one.where) for one in entries for key, value in parted(one.key, one.value).items()]
+    work.takes = takes([(entry.key, entry.value) for entry in entries], base.model)
     for entry in entries:
         full, guess = keys.resolve(entry.key)
+        full = keys.argument(entry.key, full, work.takes) or full
         if not full:
             known = f"; known are {', '.join(keys.near(entry.key))}" if not guess else ""
             work.problems.append(Problem(entry.key, f"{entry.key} is not a setting{known}", entry.where, guess))
@@ -222,17 +226,13 @@ def _gathered(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _arguments(work: _Work, key: str, given: Mapping[str, Any], when: tuple[str, ...]) -> dict[str, Any]:
-    """Arguments of the user's own factory: no type says which numbers are whole, so those are that are written so."""
+    """Arguments of the user's own factory."""
     constants: dict[str, Any] = {}
     for name, raw in given.items():
-        value = raw
-        if isinstance(raw, str):
-            whole = re.fullmatch(r"(?:(?:log|lin)\()?\s*\d+\s*\.\.\s*\d+\s*\)?", raw.strip()) is not None
-            value = work.attempt(lambda raw=raw, whole=whole: parse(raw, integer=whole), f"{key}.{name}")
-        elif isinstance(raw, list | tuple):
-            value = work.attempt(lambda raw=raw: Choice(tuple(raw)), f"{key}.{name}")
+        at, hint = f"{key}.{name}", work.takes.get(name, Any)
+        value = work.attempt(lambda at=at, raw=raw, hint=hint: argument(at, raw, hint), at)
         if isinstance(value, Range | Choice):
-            work.dials.append(Dial(f"{key}.{name}", value, (when[0], when[1:]) if when else None))
+            work.dials.append(Dial(at, value, (when[0], when[1:]) if when else None))
             value = _middle(value)
         if value is not None:
             constants[name] = value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tuneful.core.config import Settings, nearest
@@ -28,6 +28,8 @@ FAMILIES: Mapping[str, Mapping[str, type[Settings]]] = {
 }
 
 TOP = tuple(name for name in Recipe.model_fields if name not in (*SECTIONS, *LISTS, "reasons"))
+
+FIXED = ("model.kind", "model.factory", "model.arguments")
 
 OPEN = "model.arguments."
 """Below it stand names that only the user's own factory knows."""
@@ -80,6 +82,13 @@ class Keys:
         if word in self.short:
             return self.short[word], ""
         return "", nearest(word, [*self.full, *self.short])
+
+    def argument(self, word: str, full: str, takes: Iterable[str]) -> str:
+        """The full key of an argument of the user's own factory: a name alone, or below model, unless it means something else
+        already. "" when the word names no argument of it."""
+        name = word.removeprefix("model.")
+        fixed = full and (not full.startswith("model.") or full in FIXED)
+        return "" if fixed or name not in takes else OPEN + name
 
     def near(self, word: str, many: int = 6) -> list[str]:
         """A few keys to offer beside an unknown one, the most alike first."""

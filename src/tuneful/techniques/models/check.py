@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ def check(net: nn.Module, form: Form) -> Size:
         [2, *form.answer], gives a number that is not finite, or has nothing to train.
     Cost: one forward pass of two examples.
     """
+    _takes_one_input(net)
     result, parts = _dry_run(net, form)
     answer = [2, *form.answer]
     wanted = f"a tensor {answer} of floats for a batch of two"
@@ -64,6 +66,21 @@ def size(net: nn.Module, form: Form) -> Size:
     """Parameters, and multiply-adds for one example. Raises ModelError when the network fails on it."""
     _, multiply_adds = _dry_run(net, form)
     return Size(_parameters(net), multiply_adds)
+
+
+def _takes_one_input(net: nn.Module) -> None:
+    """Raises ModelError when forward() asks for more than one argument."""
+    try:
+        parameters = inspect.signature(net.forward).parameters.values()
+    except (TypeError, ValueError):  # compiled: it keeps its signature to itself
+        return
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    asked = [p.name for p in parameters if p.kind in kinds and p.default is inspect.Parameter.empty]
+    if len(asked) > 1:
+        raise ModelError(
+            f"the network's forward() asks for {len(asked)} inputs ({', '.join(asked)}); it must take one tensor",
+            "give the others defaults, or put the inputs into one tensor and part them inside",
+        )
 
 
 def _parameters(net: nn.Module) -> int:

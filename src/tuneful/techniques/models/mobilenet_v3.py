@@ -14,13 +14,14 @@ from typing import ClassVar, Literal
 
 from torch import nn
 
-from tuneful.core.config import Positive
+from tuneful.core.config import Count
 from tuneful.core.form import Form, FormKind
 from tuneful.techniques.interfaces import Model
 from tuneful.techniques.models.activations import Activation, activation
 from tuneful.techniques.models.inverted import Inverted, eighths
 from tuneful.techniques.models.maps import Norm, halved, sides, unit
 
+STEM = 16  # maps of the first convolution
 # window, hidden maps, maps, squeeze-excite, the chosen activation (else relu), stride
 Row = tuple[int, int, int, bool, bool, int]
 TABLES: dict[str, tuple[tuple[Row, ...], int]] = {
@@ -55,7 +56,7 @@ class MobileNetV3(Model):
 
     kind: Literal["mobilenet_v3"] = "mobilenet_v3"
     size: Literal["small", "large"] = "small"  # which table of the paper
-    width: Positive = 1.0  # factor of all numbers of maps; they are multiples of 8
+    width: Count = STEM  # maps of the first convolution; all others in proportion, in multiples of 8
     norm: Norm = "batch"  # normalization before the activation
     activation: Activation = "hard_swish"  # nonlinear function of stem, later blocks and head
 
@@ -64,15 +65,16 @@ class MobileNetV3(Model):
         channels, side = sides(form, "mobilenet_v3")
         rows, head = TABLES[self.size]
         strides = halved((2, *(row[-1] for row in rows)), side)
-        maps = eighths(16 * self.width)
+        factor = self.width / STEM
+        maps = eighths(self.width)
         layers: list[nn.Module] = [unit(channels, maps, 3, strides[0], normed=self.norm, then=self.activation)]
         for (kernel, hidden, base, squeezes, chosen, _), stride in zip(rows, strides[1:], strict=True):
-            inner, wide = eighths(hidden * self.width), eighths(base * self.width)
+            inner, wide = eighths(hidden * factor), eighths(base * factor)
             squeeze = eighths(inner / 4) if squeezes else 0
             then: Activation = self.activation if chosen else "relu"
             layers.append(Inverted(maps, inner, wide, kernel, stride, squeeze, self.norm, then))
             maps = wide
         layers.append(unit(maps, 6 * maps, 1, normed=self.norm, then=self.activation))
-        last = eighths(head * self.width)
+        last = eighths(head * factor)
         layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6 * maps, last), activation(self.activation)]
         return nn.Sequential(*layers, nn.Dropout(0.0), nn.Linear(last, form.outputs))

@@ -1,7 +1,7 @@
 """Own: the user's network, from a file, an installed package or a callable.
 
-    model=own model.factory=net.py:Net                 # a class or function that gives an nn.Module
-    model=own model.factory=mypackage.nets:small       # importable from here
+    model=net.py:Net width=64                          # a class or function that gives an nn.Module, and its argument
+    model=own model.factory=mypackage.nets:small       # the long form; here of one that is importable
     Own.of(Net, width=64)                              # from Python
 
 The factory is called with those of inputs=shape and outputs=number (and for tokens vocabulary=number) that its signature
@@ -28,6 +28,7 @@ from tuneful.core.config import Auto, Settings, nearest, show
 from tuneful.core.errors import ModelError
 from tuneful.core.form import Form
 from tuneful.techniques.interfaces import Model
+from tuneful.techniques.models.arguments import takes
 
 
 class Own(Model):
@@ -71,6 +72,14 @@ class Own(Model):
         new = super().replace(**changes)
         new._callable = None if "factory" in changes else self._callable
         return new
+
+    def takes(self) -> dict[str, Any]:
+        """The arguments that may be set, with their annotations (see `arguments.takes`); {} where there is no such factory: `build`
+        says so."""
+        try:
+            return takes(self._callable or find(self.factory))
+        except ModelError:
+            return {}
 
     def build(self, form: Form) -> nn.Module:
         """What the factory makes. Raises ModelError, with the factory's own error as its cause, when there is no such file,
