@@ -156,6 +156,16 @@ class Run:
                 self._one_step()
         return (time.perf_counter() - began) / (self.step - before)
 
+    def advance(self, steps: int) -> float:
+        """Do so many steps without a validation, and return their mean loss; nan when the run ended in them. For probing."""
+        with arithmetic(int(self.recipe.threads)):
+            before = self._loss.clone()
+            for _ in range(steps):
+                self._one_step()
+                if self.ended:
+                    return math.nan
+        return float(self._loss - before) / steps
+
     @property
     def readout(self) -> Network:
         """What was judged last: the network itself, or an average of its weights."""
