@@ -307,3 +307,16 @@ def test_verify_resume_says_exact(digits, tuneful):
     assert told["exact"] is True
     assert len(told["killed_at"]) == 1
     assert told["same_as_kept"] is True
+
+
+def test_show_augment_draws_what_the_network_sees(tuneful, tmp_path):
+    said = tuneful("show", "digits", "rotate=20", "--augment", "-o", tmp_path / "seen.png")
+    assert said.code == 0
+    assert said.out.strip() == str(tmp_path / "seen.png")
+    assert (tmp_path / "seen.png").read_bytes().startswith(b"\x89PNG")
+    assert "augments, in their order: crop (padding=1), rotate (degrees=20)" in said.err
+    wrong = tuneful("show", "digits", "--augment", "-o", tmp_path / "seen.jpg")
+    assert wrong.code == 2
+    assert "it must end in .png" in wrong.err
+    many = tuneful("show", "one", "two")
+    assert "show takes one run or artifact, and 2 words were given: one, two" in many.err

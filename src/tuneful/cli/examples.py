@@ -16,7 +16,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "tuneful predict runs/houses/artifact new.csv -o predicted.csv",
     ),
     "report": ("tuneful report runs/digits",),
-    "show": ("tuneful show", "tuneful show digits", "tuneful show runs/digits/artifact --json"),
+    "show": (
+        "tuneful show",
+        "tuneful show digits",
+        "tuneful show runs/digits/artifact --json",
+        "tuneful show digits rotate=20 zoom=0.2 --augment -o seen.png",
+    ),
     "list": ("tuneful list", "tuneful list optimizer", "tuneful list adabound"),
     "env": ("tuneful env", "tuneful env --json"),
     "schema": ("tuneful schema -o tuneful.schema.json",),

@@ -41,7 +41,7 @@ def init(
         raise TunefulError(f"{output} is no name for a recipe; it must end in .toml", "such as -o recipe.toml")
     if output.exists():
         raise TunefulError(f"{output} exists and is not overwritten", "give another name with -o, or move it away")
-    job = _job("init", words)
+    job = job_of("init", words)
     from tuneful.core.recipe import Recipe
     from tuneful.pipeline import defaults, files
     from tuneful.pipeline.asked import asked, checked
@@ -72,7 +72,7 @@ def check(words: Words, device: Device = None, as_json: AsJson = False) -> int:
 
     The exit code is 2 when a finding is an error.
     """
-    job = _job("check", words)
+    job = job_of("check", words)
     from tuneful.core.recipe import Recipe
     from tuneful.pipeline import defaults
     from tuneful.pipeline.asked import asked, checked
@@ -101,7 +101,8 @@ def check(words: Words, device: Device = None, as_json: AsJson = False) -> int:
     return 2 if bad else 0
 
 
-def _job(command: str, words: list[str]) -> Job:
+def job_of(command: str, words: list[str]) -> Job:
+    """What the words of a command that looks ask for."""
     from tuneful.cli.words import sort
 
     source, settings = sort(command, words)

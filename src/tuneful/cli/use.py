@@ -20,12 +20,27 @@ Output = Annotated[
 
 
 def show(
-    what: Annotated[str | None, typer.Argument(metavar="[RUN|ARTIFACT]", help="a run or an artifact; all runs when left out",
-                                               show_default=False)] = None,
+    words: Annotated[list[str] | None, typer.Argument(
+        metavar="[RUN|ARTIFACT|DATA [KEY=VALUE]...]", show_default=False,
+        help="a run or an artifact; all runs when left out; with --augment data and settings",
+    )] = None,
+    augment: Annotated[bool, typer.Option("--augment", help="draw what the network sees of the data into a PNG file")] = False,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="the PNG file of --augment")] = Path("augment.png"),
     home: Home = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
-    """Say what is known of a run or an artifact, each number with its interval; without one, list the runs."""
-    root = runs.home(home)
+    """Say what is known of a run or an artifact, each number with its interval; without one, list the runs.
+
+    With --augment, images are read instead and drawn into a PNG file as the network would see them: a row for each of six
+    examples, the original first, then in eight steps of training with the augments of the recipe.
+    """
+    if augment:
+        return _augmented(words or [], output)
+    if words and len(words) > 1:
+        raise TunefulError(
+            f"show takes one run or artifact, and {len(words)} words were given: {', '.join(words)}",
+            "such as `tuneful show digits`; settings serve `tuneful show digits rotate=20 --augment` alone",
+        )
+    root, what = runs.home(home), words[0] if words else None
     if what is None:
         return _all(root, as_json)
     from tuneful.cli import summary
@@ -45,6 +60,35 @@ def show(
             lines = summary.result(told, folder, str(runs.read(folder / "job.json").get("mode", "")))
     print(json.dumps(told, indent=1) if as_json else "\n".join(lines))
     return 0
+
+
+def _augmented(words: list[str], output: Path) -> int:
+    """Write the picture of `show --augment`, and say what is in it."""
+    if output.suffix.lower() != ".png":
+        raise TunefulError(f"{output} is no name for a picture; it must end in .png", "such as -o augment.png")
+    from tuneful.cli.look import job_of
+
+    job = job_of("show", words)
+    from tuneful.core.recipe import Recipe
+    from tuneful.pipeline import picture
+    from tuneful.pipeline.asked import asked, checked
+    from tuneful.pipeline.defaults import resolve
+    from tuneful.pipeline.prepare import prepare
+
+    checked(job, looking=True)
+    task = prepare(job.source, **job.data.options())
+    recipe = resolve(asked(job, task, Recipe()).recipe, task)
+    picture.write(output, picture.picture(task, recipe))
+    said = ", ".join(_with_settings(one) for one in recipe.augments if not isinstance(one, str)) or "none"
+    print(f"augments, in their order: {said}", file=sys.stderr)
+    print(output)
+    return 0
+
+
+def _with_settings(augment: Any) -> str:
+    fields = [f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+              for name, value in augment.as_data().items() if name != "kind"]  # fmt: skip
+    return f"{augment.kind} ({' '.join(fields)})" if fields else str(augment.kind)
 
 
 def _all(root: Path, as_json: bool) -> int:
