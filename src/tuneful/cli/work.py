@@ -106,6 +106,9 @@ def _begin(
     source, settings = sort(mode, words)
     if name is not None and (not name or Path(name).name != name or name.startswith(".")):
         raise TunefulError(f'the name is "{name}"; it must be the name of one folder', "such as --name first")
+    from tuneful.techniques import sources
+
+    sources.located(source)  # a path that is wrong is told at once, before torch is loaded
     from tuneful.pipeline.job import from_words
 
     job = from_words(mode, source, settings, name=name, budget=budget, command=call.line)

@@ -41,7 +41,7 @@ def read(given: object) -> Raw:
 
     Raises: DataError when there is nothing, or nothing that can be read.
     """
-    given = _located(given)
+    given = located(given)
     for kind in TABLE.values():
         source = kind()
         if source.accepts(given):
@@ -63,7 +63,7 @@ def name_of(given: object) -> str:
 
     Raises: DataError when there is nothing at a path.
     """
-    given = _located(given)
+    given = located(given)
     return next((name for name, kind in TABLE.items() if kind().accepts(given)), "")
 
 
@@ -81,7 +81,7 @@ def _joined(given: Mapping[str, object]) -> Raw:
     return replace(found["train"], parts=parts, what=what, findings=findings)  # type: ignore[arg-type]
 
 
-def _located(given: object) -> object:
+def located(given: object) -> object:
     """Text that is a path as a Path that exists; anything else as it is."""
     if not isinstance(given, str | os.PathLike) or given == "digits":
         return given
