@@ -21,7 +21,7 @@ import pytest
         ("train digits --weight-decay 0.1", "--weight_decay is not an option", "`tuneful train digits weight_decay=0.1`"),
         ("train digits -lr=0.1", "-lr is not an option", "`tuneful train digits lr=0.1`"),
         ("train digits optimiser=adam", "optimiser is not a setting; did you mean optimizer?", "`tuneful train digits optimizer=adam`"),
-        ("train digits optimizer=adm", "optimizer is 'adm'; it must be one of sgd, momentum, adam, adamw, adabound; did you mean adam?", "`tuneful train digits optimizer=adam`"),
+        ("train digits optimizer=adm", "optimizer is 'adm'; it must be one of sgd, momentum, nesterov, adam, adamw, adabound, lion, muon and 22 others; did you mean adam?", "`tuneful train digits optimizer=adam`"),
         ("train digits lrr=0.1 optimizer=adm", "lrr is not a setting; did you mean lr?", "`tuneful train digits lr=0.1 optimizer=adam`"),
         ("train digits lr=", "lr has no value", "lr=1"),
         ("train digits =3", '"=3" has no key before its =', "`tuneful train digits`"),

@@ -284,14 +284,22 @@ def test_an_optimizer_for_which_the_factors_do_not_hold_is_refused():
     begun(mlp, 256, He(), Turning())
 
 
-@pytest.mark.parametrize("kind", [kind for kind, cls in OPTIMIZERS.items() if not cls.unrated])
+# Not of those that ask for gradients themselves, nor of the one that may be missing (it says what AdamW says).
+@pytest.mark.parametrize(
+    "kind", [k for k, c in OPTIMIZERS.items() if not c.unrated and not c.closure and k != "lowbit_adamw"]
+)
 def test_optimizers_say_which_of_their_rates_are_free_of_the_gradients_scale(kind: str):
     """A gradient of eight times the length gives the same first step, or one of eight times the length."""
 
     def step(size: float) -> float:
         p = nn.Parameter(torch.zeros(6, 5))
-        p.grad = size * torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
-        OPTIMIZERS[kind]().build([p]).step()
+        dice = torch.Generator().manual_seed(0)
+        p.grad = size * torch.randn(6, 5, generator=dice)
+        optimizer = OPTIMIZERS[kind]().build([p])
+        optimizer.step()
+        if kind == "soap":  # which only looks at its first gradient
+            p.grad = size * torch.randn(6, 5, generator=dice)
+            optimizer.step()
         return p.norm().item()
 
     free = "lr" in OPTIMIZERS[kind].scale_free

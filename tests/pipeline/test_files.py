@@ -59,7 +59,7 @@ def test_all_errors_of_a_file_with_their_lines(tmp_path, stripes, name, text, li
     told = sorted(str(caught.value).splitlines()[:-1], key=lambda line: int(re.search(r":(\d+): ", line)[1]))
     assert told == [
         f"{path}:{lines[0]}: batch_sise is not a setting; did you mean batch_size?",
-        f"{path}:{lines[1]}: optimizer is 'adm'; it must be one of sgd, momentum, adam, adamw, adabound; did you mean adam?",
+        f"{path}:{lines[1]}: optimizer is 'adm'; it must be one of sgd, momentum, nesterov, adam, adamw, adabound, lion, muon and 22 others; did you mean adam?",
         f"{path}:{lines[2]}: model.width is -4; it must be a whole number >= 1",
         f"{path}:{lines[3]}: model.deptt is not a setting; did you mean model.depth?",
         f"{path}:{lines[4]}: regularizers.dropout.rate is 1.5; it must be in [0, 1)",

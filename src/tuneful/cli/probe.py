@@ -24,6 +24,7 @@ OPTIONAL = {
     "ray": "ray",
     "pandas": "pandas",
     "soundfile": "soundfile",
+    "torchao": "torchao",
 }
 
 # Imports the modules in argv one after another and tells each before the next one may end the process.

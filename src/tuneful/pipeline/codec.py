@@ -169,7 +169,7 @@ def _section(work: _Work, head: str, fields: dict[str, Any], task: Task | None, 
     for name in named:
         if name not in table:
             guess = nearest(str(name), table)
-            work.wrong(head, f"{head} is {show(name)}; it must be one of {', '.join(table)}", guess)
+            work.wrong(head, f"{head} is {show(name)}; it must be one of {_some(table)}", guess)
             return None
     kinds = [str(name) for name in named]
     known = [field for kind in kinds for field in table[kind].model_fields]
@@ -214,19 +214,21 @@ def _made(
 
 
 def _gathered(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields with "arguments.width" and the like as one mapping, the user's own names in it."""
+    """Fields with "arguments.width", "groups.head.*.lr" and the like as one mapping, the user's own names in it."""
     found: dict[str, Any] = {}
     for name, value in fields.items():
         field, inner, own = name.partition(".")
-        if inner and field == "arguments":
+        if inner and field in ("arguments", "groups"):
             found[field] = {**found.get(field, {}), own: value}
+        elif name == "groups" and isinstance(value, Mapping):  # in a file a pattern may have a table of its own
+            found[name] = {**found.get(name, {}), **dict(flatten(value))}
         else:
             found[name] = {**found.get(name, {}), **value} if isinstance(value, Mapping) else value
     return found
 
 
 def _arguments(work: _Work, key: str, given: Mapping[str, Any], when: tuple[str, ...]) -> dict[str, Any]:
-    """Arguments of the user's own factory."""
+    """Arguments of the user's own factory, or settings of the optimizer for some parameters."""
     constants: dict[str, Any] = {}
     for name, raw in given.items():
         at, hint = f"{key}.{name}", work.takes.get(name, Any)
@@ -311,6 +313,12 @@ def _possible(work: _Work, head: str, fields: Mapping[str, Any]) -> None:
             work.dials += next((one.dials for one in trials if not one.problems), [])
 
 
+def _some(names: Iterable[str], between: str = ", ") -> str:
+    """All of a few names; of many the first, and how many more there are."""
+    names = list(names)
+    return between.join(names) if len(names) <= 12 else f"{between.join(names[:8])} and {len(names) - 8} others"
+
+
 def _known(work: _Work, prefix: str, name: str, fields: Iterable[str], kind: str) -> bool:
     """Is it a field of this kind? If not, a problem is noted with what is near, or all there is."""
     known = [field for field in dict.fromkeys(fields) if field != "kind"]
@@ -322,7 +330,7 @@ def _known(work: _Work, prefix: str, name: str, fields: Iterable[str], kind: str
     if holders:
         work.wrong(
             f"{prefix}{name}",
-            f"{prefix}{name} is not a setting of {kind} but of {' or '.join(holders)}; write {head}={holders[0]} beside it",
+            f"{prefix}{name} is not a setting of {kind} but of {_some(holders, ' or ')}; write {head}={holders[0]} beside it",
         )
         return False
     rest = "" if guess else f"; known are {', '.join(known) or 'none'}"

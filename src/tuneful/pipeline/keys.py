@@ -34,6 +34,9 @@ FIXED = ("model.kind", "model.factory", "model.arguments")
 OPEN = "model.arguments."
 """Below it stand names that only the user's own factory knows."""
 
+GROUPS = "optimizer.groups."
+"""Below it stand patterns of parameter names, a dot and a setting."""
+
 ALIASES = {
     "learning_rate": "optimizer.lr",
     "weight_decay": "optimizer.decay",
@@ -79,6 +82,8 @@ class Keys:
             return word, ""
         if word.startswith((OPEN, "arguments.")) and word.rpartition("arguments.")[2].isidentifier():
             return OPEN + word.rpartition("arguments.")[2], ""
+        if word.startswith((GROUPS, "groups.")):
+            return GROUPS + word.partition("groups.")[2], ""
         if word in self.short:
             return self.short[word], ""
         return "", nearest(word, [*self.full, *self.short])
@@ -100,7 +105,7 @@ def flatten(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for name, value in data.items():
         key = f"{prefix}{name}"
-        if isinstance(value, Mapping) and not key.endswith(".arguments"):
+        if isinstance(value, Mapping) and not key.endswith((".arguments", ".groups")):
             found.extend(flatten(value, f"{key}.") if value else [(key, "none" if key in LISTS else True)])
         elif key in LISTS and isinstance(value, list | tuple):
             found.extend(_members(key, value))

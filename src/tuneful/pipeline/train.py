@@ -42,7 +42,7 @@ from tuneful.pipeline.readout import Readout
 from tuneful.pipeline.step import arithmetic, augmented, gradients_, restrain_, settle_, shaken
 from tuneful.techniques.augments import fit, require_views
 from tuneful.techniques.models import with_callable
-from tuneful.techniques.optimizers.groups import decay_groups, rated
+from tuneful.techniques.optimizers.groups import parameter_groups, rated
 from tuneful.techniques.regularizers import EarlyStopping
 
 LOOK = 25  # steps between two looks at the loss, which cost a wait for the device
@@ -90,7 +90,7 @@ class Run:
         self.body = self.network.body
         self.params = [p for p in self.body.parameters() if p.requires_grad]
         paced: dict[Tensor, Any] = {p: rates[name] for name, p in self.body.named_parameters() if name in rates}
-        groups = rated(decay_groups(self.body), self.plan.optimizer, paced)
+        groups = rated(parameter_groups(self.body, self.plan.optimizer), self.plan.optimizer, paced)
         self.optimizer: torch.optim.Optimizer = self.plan.optimizer.build(groups)
         self.course = Course(recipe, self.optimizer)
         self.batches = Batches(task, recipe, self.device)

@@ -8,20 +8,21 @@ Adam's per-parameter rate is clipped into a band that closes on final_lr as t = 
     p -= clip(rate, final_lr (1 - 1/(gamma t + 1)), final_lr (1 + 1/(gamma t))) m
 
 Source: Luo et al., ICLR 2019, arXiv:1902.09843.  Like the authors' code, and unlike their Algorithm 2, there is no
-1/sqrt(t), and a schedule lowers final_lr together with lr.  Memory: two tensors per parameter, as Adam.
+1/sqrt(t), and a schedule lowers final_lr together with lr.  Decay is coupled (added to the gradient).  Memory: two tensors per parameter, as Adam.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tuneful.core.config import Fraction, NonNegative, Positive
 from tuneful.techniques.interfaces import Hyper, Optimizer
-from tuneful.techniques.optimizers.rule import RuleOptimizer, at, decayed
+from tuneful.techniques.optimizers.broadcast import at, decayed
+from tuneful.techniques.optimizers.rule import RuleOptimizer
 
 
 class AdaBound(Optimizer):
@@ -42,7 +43,11 @@ class AdaBound(Optimizer):
     eps: Positive = 1e-8  # keeps the division finite
     decay: NonNegative = 0.0  # pull towards zero, added to the gradient
 
-    def step_(self, p: Tensor, g: Tensor, s: Mapping[str, Tensor], t: int | Tensor, h: Hyper) -> None:
+    def separable(self, h: Hyper) -> bool:
+        """Each number of a parameter moves by itself."""
+        return True
+
+    def step_(self, p: Tensor, g: Tensor, s: MutableMapping[str, Any], t: int | Tensor, h: Hyper) -> None:
         """One step, in place; see interfaces.Optimizer for the shapes."""
         g = decayed(p, g, h.decay)
         s["m"].lerp_(g, at(1 - h.beta1, p))
@@ -51,6 +56,6 @@ class AdaBound(Optimizer):
         low, high = h.final_lr * (1 - 1 / (h.gamma * t + 1)), h.final_lr * (1 + 1 / (h.gamma * t))
         p.sub_(torch.clamp(rate, at(low, p), at(high, p)) * s["m"])
 
-    def build(self, params: Iterable[Any]) -> torch.optim.Optimizer:
+    def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """The rule in its shell: torch has no AdaBound."""
         return RuleOptimizer(params, self)

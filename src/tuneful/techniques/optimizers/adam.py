@@ -12,17 +12,17 @@ Source: Kingma & Ba, ICLR 2015, algorithm 1, arXiv:1412.6980.  Memory: two tenso
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tuneful.core.config import Fraction, NonNegative, Positive
 from tuneful.techniques.interfaces import Hyper, Optimizer
+from tuneful.techniques.optimizers.broadcast import at, decayed
 from tuneful.techniques.optimizers.fused import fusable, guard
 from tuneful.techniques.optimizers.groups import as_groups, for_torch
-from tuneful.techniques.optimizers.rule import at, decayed
 
 
 class Adam(Optimizer):
@@ -40,7 +40,11 @@ class Adam(Optimizer):
     eps: Positive = 1e-8  # keeps the division finite
     decay: NonNegative = 0.0  # pull towards zero, added to the gradient
 
-    def step_(self, p: Tensor, g: Tensor, s: Mapping[str, Tensor], t: int | Tensor, h: Hyper) -> None:
+    def separable(self, h: Hyper) -> bool:
+        """Each number of a parameter moves by itself."""
+        return True
+
+    def step_(self, p: Tensor, g: Tensor, s: MutableMapping[str, Any], t: int | Tensor, h: Hyper) -> None:
         """One step, in place; see interfaces.Optimizer for the shapes."""
         g = decayed(p, g, h.decay)
         s["m"].lerp_(g, at(1 - h.beta1, p))
@@ -48,9 +52,9 @@ class Adam(Optimizer):
         root = s["v"].sqrt() / at((1 - h.beta2**t) ** 0.5, p) + at(h.eps, p)
         p.sub_(at(h.lr / (1 - h.beta1**t), p) * s["m"] / root)
 
-    def build(self, params: Iterable[Any]) -> torch.optim.Optimizer:
+    def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """torch's Adam, fused where all parameters allow it."""
-        groups, betas = as_groups(params), (self.beta1, self.beta2)
+        groups, betas = as_groups(params, self), (self.beta1, self.beta2)
         return guard(
             torch.optim.Adam(
                 for_torch(groups, betas),

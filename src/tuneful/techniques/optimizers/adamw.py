@@ -4,25 +4,26 @@
     m = b1 m + (1 - b1) g;   v = b2 v + (1 - b2) g^2
     p -= lr / (1 - b1^t) * m / (sqrt(v / (1 - b2^t)) + eps)          t = 1, 2, ...
 
-Every weight shrinks by the same share a step, whatever its gradients, so decay and rate can be tuned apart. As in torch, the
-share is lr * decay (the paper writes the schedule's factor times decay).
+Decay is decoupled: every weight shrinks by the same share a step, whatever its gradients, so decay and rate can be tuned apart. As
+in torch, the share is lr * decay (the paper writes the schedule's factor times decay).
 
 Source: Loshchilov & Hutter, ICLR 2019, algorithm 2, arXiv:1711.05101.  Memory: two tensors per parameter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tuneful.core.config import Fraction, NonNegative, Positive
 from tuneful.techniques.interfaces import Hyper, Optimizer
+from tuneful.techniques.optimizers.broadcast import at, cautious, shrink_
 from tuneful.techniques.optimizers.fused import fusable, guard
 from tuneful.techniques.optimizers.groups import as_groups, for_torch
-from tuneful.techniques.optimizers.rule import at
+from tuneful.techniques.optimizers.rule import RuleOptimizer
 
 
 class AdamW(Optimizer):
@@ -31,6 +32,7 @@ class AdamW(Optimizer):
     source: ClassVar[str] = "Loshchilov & Hutter, ICLR 2019, arXiv:1711.05101"
     cost: ClassVar[str] = "two tensors per parameter; about three passes over the weights a step"
     state: ClassVar[tuple[str, ...]] = ("m", "v")
+    fixed: ClassVar[tuple[str, ...]] = ("cautious",)
     scale_free: ClassVar[tuple[str, ...]] = ("lr",)
 
     kind: Literal["adamw"] = "adamw"
@@ -39,18 +41,26 @@ class AdamW(Optimizer):
     beta2: Fraction = 0.999  # memory of its square's mean
     eps: Positive = 1e-8  # keeps the division finite
     decay: NonNegative = 0.01  # share of a weight lost per step, times lr
+    cautious: bool = False  # leave out what points against the gradient (then the rule steps, not torch's kernel)
 
-    def step_(self, p: Tensor, g: Tensor, s: Mapping[str, Tensor], t: int | Tensor, h: Hyper) -> None:
+    def separable(self, h: Hyper) -> bool:
+        """Each number of a parameter moves by itself, unless the cautious mask counts its neighbours."""
+        return not h.cautious
+
+    def step_(self, p: Tensor, g: Tensor, s: MutableMapping[str, Any], t: int | Tensor, h: Hyper) -> None:
         """One step, in place; see interfaces.Optimizer for the shapes."""
-        p.mul_(at(1 - h.lr * h.decay, p))
+        shrink_(p, h.lr * h.decay)
         s["m"].lerp_(g, at(1 - h.beta1, p))
         s["v"].lerp_(g * g, at(1 - h.beta2, p))
-        root = s["v"].sqrt() / at((1 - h.beta2**t) ** 0.5, p) + at(h.eps, p)
-        p.sub_(at(h.lr / (1 - h.beta1**t), p) * s["m"] / root)
+        divisor = s["v"].sqrt().div_(at((1 - h.beta2**t) ** 0.5, p)).add_(at(h.eps, p))
+        m = cautious(s["m"], g, h) if h.cautious else s["m"]
+        p.sub_((m * at(h.lr / (1 - h.beta1**t), p)).div_(divisor))
 
-    def build(self, params: Iterable[Any]) -> torch.optim.Optimizer:
-        """torch's AdamW, fused where all parameters allow it."""
-        groups, betas = as_groups(params), (self.beta1, self.beta2)
+    def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
+        """torch's AdamW, fused where all parameters allow it; the rule in its shell when it is to be cautious."""
+        if self.cautious:
+            return RuleOptimizer(params, self)
+        groups, betas = as_groups(params, self), (self.beta1, self.beta2)
         return guard(
             torch.optim.AdamW(
                 for_torch(groups, betas),

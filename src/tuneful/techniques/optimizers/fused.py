@@ -22,14 +22,14 @@ DEVICES = ("cpu", "cuda", "xpu", "mps")
 Guarded = TypeVar("Guarded", bound=torch.optim.Optimizer)
 
 
-def fusable(groups: Iterable[dict[str, Any]]) -> bool | None:
+def fusable(groups: Iterable[dict[str, Any]], devices: tuple[str, ...] = DEVICES) -> bool | None:
     """True where every parameter is a dense real tensor on a device with the kernels; None lets torch choose the loop."""
     tensors = [item[1] if isinstance(item, tuple) else item for group in groups for item in group["params"]]
-    return True if tensors and all(_fusable(p) for p in tensors) else None
+    return True if tensors and all(_fusable(p, devices) for p in tensors) else None
 
 
-def _fusable(p: Tensor) -> bool:
-    return p.is_floating_point() and p.layout == torch.strided and p.device.type in DEVICES
+def _fusable(p: Tensor, devices: tuple[str, ...]) -> bool:
+    return p.is_floating_point() and p.layout == torch.strided and p.device.type in devices
 
 
 def guard(optimizer: Guarded, zeros: tuple[str, ...] = ()) -> Guarded:
@@ -38,10 +38,23 @@ def guard(optimizer: Guarded, zeros: tuple[str, ...] = ()) -> Guarded:
     Cost: some comparisons of strides a step, below a microsecond a parameter; a copy only where the layouts differ.
     """
 
-    def before_step(optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def align_() -> None:
         for group in optimizer.param_groups:
             for p in group["params"]:
                 _align_(p, optimizer.state, zeros)
+
+    def before_step(_: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any] | None:
+        closure = kwargs["closure"] if "closure" in kwargs else args[1] if len(args) > 1 else None
+        if closure is None:
+            align_()
+            return None
+
+        def aligned() -> Any:  # the gradients are made in it
+            loss = closure()
+            align_()
+            return loss
+
+        return args[:1], {"closure": aligned}
 
     optimizer.register_step_pre_hook(before_step)
     return optimizer
