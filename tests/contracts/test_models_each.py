@@ -37,7 +37,8 @@ from tuneful.techniques.models import (
     make,
 )  # fmt: skip
 
-ELSEWHERE = {"own"}  # whose networks come from outside; they have tests of their own
+SEQUENCES = {"bag", "attention", "conv1d", "rnn", "lstm", "gru", "transformer", "decoder", "encoder_decoder"}
+ELSEWHERE = {"own", *SEQUENCES}  # they have tests of their own
 MEMBERS: list[Model] = [
     Linear(),
     MLP(width=16, norm="batch"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import struct
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from PIL import Image
 from torch.utils.data import Dataset, TensorDataset
 
 from tuneful.core.errors import DataError
-from tuneful.techniques.sources import TABLE, Arrays, Files, Table, read
+from tuneful.techniques.sources import TABLE, Arrays, Files, Table, Texts, read
 
 X = np.arange(24 * 4 * 4, dtype=np.uint8).reshape(24, 4, 4)
 Y = np.arange(24, dtype=np.uint8) % 3
@@ -61,6 +62,19 @@ def made(kind: str, folder: Path) -> object:
         rows = "\n".join(f"{i:02}.png,c{y}" for i, y in enumerate(Y))
         (folder / "list.csv").write_text("file,label\n" + rows + "\n")
         return folder / "list.csv"
+    elif kind == "text_json":
+        (folder / "t.json").write_text(json.dumps([[f"text number {i}", f"c{y}"] for i, y in enumerate(Y)]))
+        return folder / "t.json"
+    elif kind == "text_lines":
+        (folder / "t.tsv").write_text("".join(f"c{y}\ttext number {i}\n" for i, y in enumerate(Y)))
+        return folder / "t.tsv"
+    elif kind == "text_classes":
+        for y in sorted(set(Y.tolist())):
+            (folder / f"t.c{y}").write_text("".join(f"text number {i}\n" for i, own in enumerate(Y) if own == y))
+    elif kind == "text_folder":
+        for i, y in enumerate(Y):
+            (folder / f"c{y}").mkdir(exist_ok=True)
+            (folder / f"c{y}" / f"{i:02}.txt").write_text(f"text number {i}\n")
     elif kind == "torch":
         return Pairs()
     else:
@@ -96,6 +110,9 @@ def test_a_source_reads_every_example_in_order(kind, tmp_path):
         assert sorted(part.labels) == sorted(f"c{y}" for y in Y)
         for path, label in zip(part.paths, part.labels):
             assert kind == "file_list" or path.decode().split("/")[-2] == label
+    elif isinstance(part, Texts):
+        found = {int(text.split()[-1]): label for text, label in zip(part.texts, part.labels)}
+        assert found == {i: f"c{y}" for i, y in enumerate(Y)}
     elif isinstance(part, Table):
         assert part.frame["target"].to_list() == [str(y) for y in Y]
     else:

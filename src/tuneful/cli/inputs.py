@@ -1,4 +1,4 @@
-"""Unlabelled input for a loaded model: tables, images and arrays from files. numpy, and a reader where one is needed; no torch."""
+"""Unlabelled input for a loaded model: tables, texts, images and arrays from files. numpy, and a reader where one is needed; no torch."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ def read(data: str, model: Model) -> tuple[Any, list[str]]:
         from tuneful.runtime.preprocess import read_rows
 
         return read_rows(path), []
+    if (
+        kind == "tokens"
+        and path.is_file()
+        and not path.name.lower().removesuffix(".gz").endswith((*TEXT, ".parquet", ".json", ".jsonl"))
+    ):
+        return lines(path), []
     if kind in SUFFIXES and (files := files_at(path, SUFFIXES[kind])):
         return files, [_shown(path, file) for file in files]
     if path.suffix.lower() == ".npy" and path.is_file():
@@ -39,6 +45,13 @@ def files_at(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
     return [path] if path.is_file() and path.suffix.lower() in suffixes else []
 
 
+def lines(path: Path) -> list[str]:
+    """The lines of a text file, one text each; blank lines are left out."""
+    from tuneful.techniques.sources.encoding import written
+
+    return [line.strip() for line in written(path, []).split("\n") if line.strip()]
+
+
 def example_names(count: int) -> list[str]:
     """Rows by number, from 1."""
     return [str(row) for row in range(1, count + 1)]
@@ -46,16 +59,22 @@ def example_names(count: int) -> list[str]:
 
 def of_part(part: Any, kind: str, what: str) -> Any:
     """A split of a source as `Model.predict` takes it. Raises DataError when the model was trained on another kind."""
-    from tuneful.techniques.sources import Arrays, Files, Table
+    from tuneful.techniques.sources import Arrays, Files, Table, Texts
 
-    if isinstance(part, Table) and kind == "table":
+    if isinstance(part, Table) and kind in ("table", "tokens"):
         return {name: part.frame[name].to_list() for name in part.frame.columns}
     if isinstance(part, Files) and kind == {"image": "image", "sound": "audio"}[part.media]:
         return list(part.paths)
+    if isinstance(part, Texts) and kind == "tokens":
+        return list(part.texts)
     if isinstance(part, Arrays) and kind in ("image", "vector", "series"):
         return part.x
-    met = f"{part.media} files" if isinstance(part, Files) else {Table: "a table", Arrays: "arrays"}[type(part)]
-    wanted = {"table": "a table", "audio": "sounds", "series": "time series"}.get(kind, f"{kind}s")
+    met = (
+        f"{part.media} files"
+        if isinstance(part, Files)
+        else {Table: "a table", Arrays: "arrays", Texts: "texts"}[type(part)]
+    )
+    wanted = {"table": "a table", "audio": "sounds", "series": "time series", "tokens": "texts"}.get(kind, f"{kind}s")
     raise DataError(f"{what} is {met}; this model takes {wanted}")
 
 

@@ -100,7 +100,7 @@ def _targets(part: Any, model: Model, data: str) -> Any:
 
 def _labels(part: Any, target: str, data: str) -> list[Any]:
     from tuneful.core.config import nearest
-    from tuneful.techniques.sources import Files, Table
+    from tuneful.techniques.sources import Files, Table, Texts
 
     if isinstance(part, Table):
         if target not in part.frame.columns:
@@ -108,7 +108,7 @@ def _labels(part: Any, target: str, data: str) -> list[Any]:
             raise DataError(f'{data} has no column "{target}", the target of this model',
                             f"is it {guess}? rename it" if guess else "labelled data is wanted; `tuneful predict` needs no labels")  # fmt: skip
         return part.frame[target].to_list()
-    return list(part.labels if isinstance(part, Files) else part.y)
+    return list(part.labels if isinstance(part, Files | Texts) else part.y)
 
 
 def _classes(y: list[Any], labels: tuple[str, ...], data: str) -> Any:

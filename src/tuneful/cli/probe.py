@@ -25,6 +25,7 @@ OPTIONAL = {
     "pandas": "pandas",
     "soundfile": "soundfile",
     "torchao": "torchao",
+    "tokenizers": "tokenizers",
 }
 
 # Imports the modules in argv one after another and tells each before the next one may end the process.

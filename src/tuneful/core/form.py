@@ -25,6 +25,7 @@ class Form:
         the sequence ([B, T, outputs]).
     groups: of a vector, the sizes of its runs of features that belong together (a category's one-hot levels; 1: a number);
         () where nothing is known. They add up to D.
+    causal: may an answer look at its own place and those before it alone? So it is where the answer is what comes next.
     """
 
     kind: FormKind
@@ -34,6 +35,7 @@ class Form:
     vocabulary: int = 0
     source: int = 0
     groups: tuple[int, ...] = ()
+    causal: bool = False
 
     @classmethod
     def of(cls, shape: tuple[int, ...], outputs: int) -> Form:

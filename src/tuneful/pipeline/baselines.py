@@ -3,6 +3,7 @@
     majority class, or the mean of train                          no fitting
     logistic, or ridge regression (scikit-learn, defaults)        on standardized inputs
     gradient-boosted trees (HistGradientBoosting)                 100 rounds; the method is that of Ke et al., NeurIPS 2017
+    of texts, logistic regression on TF-IDF instead of the latter two (see `tfidf`)
 
 For labels and for several targets: see `forests`. All are fitted on train alone and predict the split that they are given. The time is a bound: a small fit is timed first,
 then rows or iterations are cut to what fits, which `note` says, or the baseline is left out, which `failed` says. Images are
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from tuneful.core.task import Kind, Split
 from tuneful.pipeline import forests
 from tuneful.pipeline.metrics import Array, Floats
+from tuneful.pipeline.tfidf import tfidf
 
 _ENTRIES = 40_000_000  # numbers of the training matrix in memory: 160 MB as float32
 _LINEAR_WIDTH = 3072  # features that an image may have, colour channels counted
@@ -66,14 +68,14 @@ class _Fitted:
 def baselines(
     kind: Kind, outputs: int, train: Split, x: Array, seconds: float, seed: int = 0, threads: int | None = None
 ) -> list[Baseline]:
-    """Fit all three on train and predict x, the cheapest first, within about `seconds` of wall-clock time.
+    """Fit all on train and predict x, the cheapest first, within about `seconds` of wall-clock time.
 
     Args:
         outputs: how many classes there are; 1 for regression.
         x:       [N, *shape] the inputs of the split to predict, as train.x.
         threads: of BLAS and OpenMP while fitting; None leaves them as they are.
 
-    Returns: three entries. One that failed or was left out has predictions None.
+    Returns: one entry each. One that failed or was left out has predictions None.
     """
     from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
@@ -81,7 +83,10 @@ def baselines(
     end = time.perf_counter() + seconds
     found: list[Baseline] = []
     with threadpool_limits(limits=threads):
-        for name, fit, share in zip(_NAMES[kind], (_constant, _linear, _trees), (1.0, 0.4, 0.9), strict=True):
+        opponents = list(zip(_NAMES[kind], (_constant, _linear, _trees), (1.0, 0.4, 0.9), strict=True))
+        if train.x.dtype in (np.int32, np.int64):  # texts
+            opponents = [opponents[0], (f"{opponents[1][0]} on TF-IDF", _words, 0.9)]
+        for name, fit, share in opponents:
             begin = time.perf_counter()
             allowed = share * (end - begin)
             with warnings.catch_warnings(record=True) as heard:
@@ -107,6 +112,13 @@ def _constant(kind: Kind, outputs: int, train: Split, x: Array, seconds: float, 
         return _Fitted(np.full(len(x), train.y.astype(np.float64).mean()))
     shares = np.bincount(train.y, minlength=outputs) / len(train.y)
     return _Fitted(np.tile(shares, (len(x), 1)))
+
+
+def _words(kind: Kind, outputs: int, train: Split, x: Array, seconds: float, seed: int) -> _Fitted:
+    p, classes, note = tfidf(kind, train, x, seconds, seed)
+    if p is None:
+        raise _Skipped(note)
+    return _Fitted(p if kind == "regression" else _spread_out(p, classes, outputs), note)
 
 
 def _linear(kind: Kind, outputs: int, train: Split, x: Array, seconds: float, seed: int) -> _Fitted:

@@ -53,6 +53,20 @@ def fit(
     return {"format": 1, "kind": "table", "columns": columns, "features": features, "missing": list(missing)}, findings
 
 
+def telling(frame: pl.DataFrame, y: NDArray[Any], missing: Sequence[str], keep: Sequence[str]) -> list[str]:
+    """The columns that say something of the target without giving it away: what `fit` would keep, beside leaks and copies."""
+    words = {word.casefold() for word in (*MISSING, *missing)}
+    found = [_column(frame[name], name, words, missing, False, name in keep, []) for name in frame.columns]
+    return [column["name"] for column in found if column and not _settles(frame[column["name"]], y)]
+
+
+def _settles(series: pl.Series, y: NDArray[Any]) -> bool:
+    """Does each of few values stand with one class alone (a rating of 1 to 10 beside good and bad)?"""
+    codes = np.unique(series.cast(str).fill_null("").to_numpy(), return_inverse=True)[1]
+    kinds = int(codes.max()) + 1
+    return kinds <= len(y) // 10 and len(np.unique(codes.astype(np.int64) * (int(y.max()) + 1) + y)) == kinds
+
+
 def values(series: pl.Series) -> Sequence[Any] | NDArray[Any]:
     """A column as `runtime.preprocess` takes it: numbers as float64 with NaN for nothing, else a list of text."""
     return series.cast(float).fill_null(float("nan")).to_numpy() if series.dtype.is_numeric() else series.to_list()

@@ -18,7 +18,7 @@ from tuneful.pipeline.goals import form, goal
 from tuneful.techniques.augments import Crop, Flip, Shift
 from tuneful.techniques.inits import AsBuilt, He
 from tuneful.techniques.losses import TABLE as LOSSES
-from tuneful.techniques.models import MLP, ConvNet, make
+from tuneful.techniques.models import MLP, Bag, ConvNet, make
 from tuneful.techniques.models.check import size
 from tuneful.techniques.optimizers import AdamW
 from tuneful.techniques.regularizers import Averaging, Dropout, EarlyStopping, Smoothing
@@ -34,6 +34,8 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
     n, images = len(task.train), seen.kind in ("image", "spectrogram")
     match section:
         case "model":
+            if seen.kind == "tokens":
+                return Bag(), "the examples are texts, of which the words and pairs of words tell most"
             if images and min(seen.shape[1:]) >= 4:
                 return ConvNet(), f"the network sees {seen.kind}s of {'x'.join(map(str, seen.shape))}"
             return (
@@ -59,6 +61,8 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
             if images:
                 return (average, Smoothing()), f"{said}; soft labels help on images"
             # Your own network keeps its own dropout, if it has any: there may be no place for ours.
+            if form(task).kind == "tokens":
+                return (average, Dropout(rate=0.3), EarlyStopping(patience=6)), f"{said}; networks overfit few texts early"
             own = getattr(recipe.model, "kind", "") == "own"
             drops = () if own or task.kind == "regression" else (Dropout(rate=0.1),)
             return (average, *drops, EarlyStopping(patience=8)), f"{said}; networks overfit tables early"

@@ -45,6 +45,9 @@ class Data(Settings):
     valid: Fraction | Auto = "auto"  # share of the data to validate on
     test: Fraction | Auto = "auto"  # share of the data to prove on
     limit: Count | None = None  # at most so many examples a split
+    tokens: Literal["byte", "char", "word", "bpe"] | Auto = "auto"  # what a text is cut into
+    length: Count | None = None  # tokens that are looked at of a text
+    vocabulary: Count | None = None  # at most so many different tokens
     split_seed: Whole = 0  # of the splits
 
     def options(self) -> dict[str, Any]:
@@ -195,7 +198,7 @@ def _job(
             value = entry.value.split(",") if many and isinstance(entry.value, str) else entry.value
             apart[section][name_of] = (
                 _number(value)
-                if section == "data" and name_of in ("size", "limit", "valid", "test", "split_seed")
+                if section == "data" and name_of in ("size", "limit", "length", "vocabulary", "valid", "test", "split_seed")
                 else value
             )
             places[f"{section}.{name_of}"] = entry.where

@@ -90,6 +90,6 @@ def _of_source(source: object, told: Mapping[str, Any]) -> list[Problem]:
         kind = sources.name_of(source)
     if kind == "table" and told.get("size") is not None:
         return [Problem("size", "size is for images; this data is a table")]
-    if kind not in ("", "table") and any(told.get(name) for name in COLUMNS):
+    if kind not in ("", "table", "text_json") and any(told.get(name) for name in COLUMNS):
         return [Problem("target", "target, missing, keep and leave_out are for tables; this data has no columns")]
     return []

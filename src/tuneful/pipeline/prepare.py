@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -21,46 +20,20 @@ from numpy.typing import NDArray
 from tuneful.core.config import nearest
 from tuneful.core.errors import DataError, Problem, RecipeError
 from tuneful.core.task import Finding, Kind, Objective, Sealed, Split, Task
-from tuneful.pipeline import aims, checks, columns, images, series, sounds, split, targets
+from tuneful.pipeline import aims, checks, columns, images, series, sounds, texts
 from tuneful.pipeline.goals import GOALS
 from tuneful.pipeline.metrics import METRICS
 from tuneful.pipeline.options import unfit, wrong
+from tuneful.pipeline.parts import Built as _Built
+from tuneful.pipeline.parts import Options as _Options
+from tuneful.pipeline.parts import Parts
+from tuneful.pipeline.parts import divide as _divide
+from tuneful.pipeline.parts import take as _take
 from tuneful.runtime.preprocess import apply
 from tuneful.techniques import sources
-from tuneful.techniques.sources import Arrays, Files, Raw, Table, note
+from tuneful.techniques.sources import Arrays, Files, Raw, Table, Texts, note
 
-Parts = dict[str, NDArray[Any]]
 _EXAMPLES = {"image": "image", "audio": "sound", "series": "series", "vector": "row"}
-
-
-@dataclass(frozen=True)
-class _Options:
-    target: str | tuple[str, ...] | None
-    kind: str | None
-    missing: tuple[str, ...]
-    keep: tuple[str, ...]
-    leave_out: tuple[str, ...]
-    size: int | tuple[int, int] | None
-    valid: float | Literal["auto"]
-    test: float | Literal["auto"]
-    seed: int
-    limit: int | None
-    form: Literal["", "series", "image"]
-
-
-@dataclass
-class _Built:
-    """The splits as they will be learned from."""
-
-    x: Parts
-    target: targets.Target
-    y: Parts
-    schema: dict[str, Any]
-    column: str
-    what: str  # an example's name in findings: image, row
-    twins: Parts
-    normalize: Mapping[str, Any] = field(default_factory=dict)
-    about: Mapping[str, Any] = field(default_factory=dict)  # what else is to be known of the target
 
 
 def prepare(
@@ -79,6 +52,9 @@ def prepare(
     test: float | Literal["auto"] = "auto",
     limit: int | None = None,
     form: Literal["series", "image"] | None = None,
+    tokens: str = "auto",
+    length: int | None = None,
+    vocabulary: int | None = None,
     limits: Mapping[str, float] | None = None,
 ) -> Task:
     """Everything that training needs to know of the data.
@@ -97,6 +73,9 @@ def prepare(
         valid, test: shares to cut where the data brings no such split; "auto" is 20 %, at most 10 000 examples.
         limit: at most so many examples a split, stratified.
         form: "series" when arrays [N, C, T] (or [N, T]) are time series; three axes are grey images otherwise.
+        tokens: of text: "byte", "char", "word" or "bpe"; "auto" chooses for the text and the task.
+        length: tokens that are looked at of a text; chosen from the lengths in train when not given.
+        vocabulary: at most so many different tokens.
         limits: what else must hold, such as {"latency_ms": 5.0}.
 
     Returns: a Task. `task.findings` tells what was chosen and what may be wrong.
@@ -109,7 +88,7 @@ def prepare(
         raise RecipeError(problems)
     named = target if target is None or isinstance(target, str) else tuple(target)
     options = _Options(named, kind, _words(missing), _words(keep), _words(leave_out), size, valid, test, seed, limit,
-                       form or "")  # fmt: skip
+                       form or "", tokens, length, vocabulary)  # fmt: skip
     raw = sources.read(source)
     findings = [note(f"the data is {raw.what}"), *raw.findings]
     for part, content in raw.parts.items():
@@ -125,7 +104,7 @@ def prepare(
             raise RecipeError(
                 [Problem("target", "target, missing, keep and leave_out are for tables; this data has no columns")]
             )
-        built = _from_examples(raw, options, findings)
+        built = texts.build(raw, options, findings) if isinstance(first, Texts) else _from_examples(raw, options, findings)
     findings += built.target.findings
     if built.target.labels:
         look = checks.labels if built.target.kind == "multilabel" else checks.classes
@@ -163,9 +142,11 @@ def _words(given: Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(str(word) for word in given)
 
 
-def _count(part: Arrays | Files | Table) -> int:
+def _count(part: Arrays | Files | Table | Texts) -> int:
     if isinstance(part, Table):
         return part.frame.height
+    if isinstance(part, Texts):
+        return len(part.texts)
     return len(part.paths) if isinstance(part, Files) else len(part.y)
 
 
@@ -186,23 +167,6 @@ def _fingerprint(x: Parts, y: Parts, schema: Mapping[str, Any], labels: Sequence
             found.update(f"{part} {array.dtype.str} {array.shape}".encode())
             found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()
-
-
-def _divide(
-    y: Mapping[str, NDArray[Any]], twins: Parts, options: _Options, findings: list[Finding]
-) -> dict[str, tuple[str, Any]]:
-    """{split: (given part, indices)}, thinned to the limit."""
-    chosen, told = split.cut(y, cast("Any", twins), options.valid, options.test, options.seed)
-    findings += told
-    if options.limit is None:
-        return cast("dict[str, tuple[str, Any]]", chosen)
-    out: dict[str, tuple[str, Any]] = {}
-    for name, (part, indices) in chosen.items():
-        kept = indices[split.thin(y[part][indices], options.limit, options.seed)]
-        if len(kept) < len(indices):
-            findings.append(Finding("note", f"{name} was thinned to limit={options.limit}", len(kept), len(indices)))
-        out[name] = (part, kept)
-    return out
 
 
 # Arrays and images
@@ -252,10 +216,6 @@ def _from_examples(raw: Raw, options: _Options, findings: list[Finding]) -> _Bui
     )  # fmt: skip
 
 
-def _take(x: NDArray[Any], indices: NDArray[np.int64]) -> NDArray[Any]:
-    return x if len(indices) == len(x) else x[indices]
-
-
 # Tables
 
 
@@ -282,6 +242,14 @@ def _from_table(raw: Raw, options: _Options, findings: list[Finding]) -> _Built:
     if not inputs:
         raise DataError(f'{train.where} has no column beside the target "{column}"; at least one input is wanted')
     frames = {part: frame.select(inputs) for part, frame in frames.items()}
+    free = (
+        texts.column(frames["train"], target.y["train"], options, findings)
+        if target.kind in ("binary", "multiclass")
+        else ""
+    )
+    if free:
+        return texts.built({part: frame[free].fill_null("").to_list() for part, frame in frames.items()}, target, options,
+                           findings, column=free, name=column)  # fmt: skip
     twins: Parts = {part: frame.hash_rows(seed=0).to_numpy() for part, frame in frames.items()}
     chosen = _divide(target.y, twins, options, findings)
     y = {name: target.y[part][indices] for name, (part, indices) in chosen.items()}

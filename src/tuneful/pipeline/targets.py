@@ -29,7 +29,7 @@ KINDS = {
 _SURE = ("target", "label", "y", "labels", "targets")
 _USUAL = (
     "survived", "species", "churn", "churned", "outcome", "response", "diagnosis", "income", "quality", "price", "saleprice",
-    "median_house_value", "medhouseval", "medv", "variety", "default", "defaulted", "fraud", "is_fraud", "converted",
+    "sentiment", "intent", "spam", "median_house_value", "medhouseval", "medv", "variety", "default", "defaulted", "fraud", "is_fraud", "converted",
 )  # fmt: skip
 _MOST_CLASSES = 1000
 

@@ -7,6 +7,7 @@ A schema is plain data, fitted on train by `pipeline.prepare` and sealed into th
     {"kind": "vector", "shape": [D]}
     {"kind": "series", "shape": [C, T]}
     {"kind": "audio", "shape": [1, S], "rate": samples a second, ...}; "mel" and "seen" are for the network's own front
+    {"kind": "tokens", "shape": [T], "vocabulary": V, "tokenizer": {...}, "column": ""}    see `text`
 
 A table's column is one of
     {"name", "type": "number", "fill", "mean", "std", "indicator": bool, "words": [...], "decimal": "." | ","}
@@ -33,6 +34,7 @@ from numpy.typing import NDArray
 
 from tuneful.core.errors import DataError
 from tuneful.runtime import arrays
+from tuneful.runtime import text as words
 
 Floats = NDArray[np.float32]
 MISSING = ("", "?", "na", "n/a", "nan", "nat", "null", "none", "<na>")
@@ -45,7 +47,7 @@ _DATE = re.compile(
 )
 
 
-def apply(schema: Mapping[str, Any], data: Any) -> Floats:
+def apply(schema: Mapping[str, Any], data: Any) -> NDArray[Any]:
     """Raw input as the network takes it.
 
     Args:
@@ -54,7 +56,7 @@ def apply(schema: Mapping[str, Any], data: Any) -> Floats:
             [N, C, H, W] or [N, H, W], or a list of files; for vectors an array [N, D]; for series [N, C, T], or [N, T] of one
             channel; for sounds a list of files, or (samples [N, S] in [-1, 1] or int16, samples a second).
 
-    Returns: float32, [N, D], [N, C, H, W], [N, C, T] or [N, 1, S].
+    Returns: float32, [N, D], [N, C, H, W], [N, C, T] or [N, 1, S]; of texts int32 [N, T].
     Raises:  DataError that names the column, shape or value at fault.
     """
     if schema["kind"] == "table":
@@ -65,6 +67,8 @@ def apply(schema: Mapping[str, Any], data: Any) -> Floats:
         return arrays.sounds(schema, data)
     if schema["kind"] == "series":
         return arrays.series(schema, data)
+    if schema["kind"] == "tokens":
+        return words.apply(schema, data)
     return arrays.vectors(schema, data)
 
 

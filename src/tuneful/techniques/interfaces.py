@@ -44,6 +44,7 @@ class Model(Technique):
     family: ClassVar[str] = "model"
     serves: ClassVar[tuple[FormKind, ...]] = ()  # kinds of input; () is any
     places: ClassVar[bool] = False  # can it answer for each place of a sequence?
+    causal: ClassVar[bool] = False  # can each of these answers look back only, where the form asks for it?
     stackable: ClassVar[str] = ""  # why K of its networks cannot train as one tensor program (torch.func.vmap); "": they can
 
     @abstractmethod

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from tuneful.techniques.interfaces import Model
+from tuneful.techniques.models.bag import Bag
 from tuneful.techniques.models.check import Size, check, size
+from tuneful.techniques.models.conv1d import Conv1d
 from tuneful.techniques.models.convnet import ConvNet
+from tuneful.techniques.models.decoder import Decoder
+from tuneful.techniques.models.encoder_decoder import EncoderDecoder
+from tuneful.techniques.models.gru import GRU
 from tuneful.techniques.models.lenet import LeNet
 from tuneful.techniques.models.linear import Linear
+from tuneful.techniques.models.lstm import LSTM
 from tuneful.techniques.models.make import make
 from tuneful.techniques.models.mlp import MLP
 from tuneful.techniques.models.mobilenet_v2 import MobileNetV2
 from tuneful.techniques.models.mobilenet_v3 import MobileNetV3
 from tuneful.techniques.models.own import Own, with_callable
+from tuneful.techniques.models.pooling import Attention
 from tuneful.techniques.models.resnet import ResNet
 from tuneful.techniques.models.resnet9 import ResNet9
+from tuneful.techniques.models.rnn import RNN
+from tuneful.techniques.models.transformer import Transformer
 from tuneful.techniques.models.vit import ViT
 
 TABLE: dict[str, type[Model]] = {
@@ -26,10 +35,19 @@ TABLE: dict[str, type[Model]] = {
     "mobilenet_v2": MobileNetV2,
     "mobilenet_v3": MobileNetV3,
     "vit": ViT,
+    "bag": Bag,
+    "attention": Attention,
+    "conv1d": Conv1d,
+    "rnn": RNN,
+    "lstm": LSTM,
+    "gru": GRU,
+    "transformer": Transformer,
+    "decoder": Decoder,
+    "encoder_decoder": EncoderDecoder,
     "own": Own,
 }
 
 __all__ = [
-    "MLP", "TABLE", "ConvNet", "LeNet", "Linear", "MobileNetV2", "MobileNetV3", "Own", "ResNet", "ResNet9", "Size", "ViT",
-    "check", "make", "size", "with_callable",
+    "GRU", "LSTM", "MLP", "RNN", "TABLE", "Attention", "Bag", "Conv1d", "ConvNet", "Decoder", "EncoderDecoder", "LeNet", "Linear",
+    "MobileNetV2", "MobileNetV3", "Own", "ResNet", "ResNet9", "Size", "Transformer", "ViT", "check", "make", "size", "with_callable",
 ]  # fmt: skip

@@ -22,4 +22,9 @@ def make(model: Model, form: Form) -> nn.Module:
             f"model.{name} gives one answer for an example; this task wants one for each place of a sequence",
             "take model=transformer, or a recurrent one",
         )
+    if form.causal and not model.causal:
+        raise ModelError(
+            f"model.{name} looks at all places, and this task asks what comes next: it would see the answer",
+            "take model=decoder, or a recurrent one",
+        )
     return model.build(form)

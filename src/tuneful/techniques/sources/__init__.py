@@ -16,9 +16,13 @@ from tuneful.techniques.sources.filelist import FileList
 from tuneful.techniques.sources.folder import ImageFolder
 from tuneful.techniques.sources.idx import Idx
 from tuneful.techniques.sources.npz import Npz
-from tuneful.techniques.sources.raw import Arrays, Files, Raw, Source, Table, guard, note
+from tuneful.techniques.sources.raw import Arrays, Files, Raw, Source, Table, Texts, guard, note
 from tuneful.techniques.sources.series import TimeSeries
 from tuneful.techniques.sources.table import TableFile
+from tuneful.techniques.sources.text_classes import TextClasses
+from tuneful.techniques.sources.text_folder import TextFolder
+from tuneful.techniques.sources.text_json import TextJson
+from tuneful.techniques.sources.text_lines import TextLines
 from tuneful.techniques.sources.torch_dataset import TorchDataset
 
 TABLE: dict[str, type[Source]] = {
@@ -28,7 +32,11 @@ TABLE: dict[str, type[Source]] = {
     "cifar": Cifar,
     "time_series": TimeSeries,
     "file_list": FileList,
+    "text_json": TextJson,
+    "text_lines": TextLines,
+    "text_classes": TextClasses,
     "table": TableFile,
+    "text_folder": TextFolder,
     "image_folder": ImageFolder,
     "torch": TorchDataset,
     "arrays": InMemory,
@@ -124,4 +132,4 @@ def _unreadable(path: Path) -> DataError:
     )
 
 
-__all__ = ["TABLE", "Arrays", "Files", "Raw", "Source", "Table", "guard", "name_of", "note", "read"]
+__all__ = ["TABLE", "Arrays", "Files", "Raw", "Source", "Table", "Texts", "guard", "name_of", "note", "read"]

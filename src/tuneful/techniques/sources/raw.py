@@ -58,13 +58,21 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Texts:
+    """One split of texts. labels: a class for each; None for a text that is of no known class (out of scope)."""
+
+    texts: tuple[str, ...]
+    labels: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
 class Raw:
     """What a source found.
 
     parts: "train", and "valid" and "test" where the data brings them; all of one type. what: a sentence for people.
     """
 
-    parts: Mapping[str, Arrays] | Mapping[str, Files] | Mapping[str, Table]
+    parts: Mapping[str, Arrays] | Mapping[str, Files] | Mapping[str, Table] | Mapping[str, Texts]
     what: str
     name: str
     findings: tuple[Finding, ...] = field(default=())

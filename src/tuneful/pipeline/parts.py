@@ -1,0 +1,72 @@
+"""What the readers of all kinds of data share: what was asked of them, what they build, and how examples are divided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuneful.core.task import Finding
+from tuneful.pipeline import split, targets
+
+Parts = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of `prepare`."""
+
+    target: str | tuple[str, ...] | None
+    kind: str | None
+    missing: tuple[str, ...]
+    keep: tuple[str, ...]
+    leave_out: tuple[str, ...]
+    size: int | tuple[int, int] | None
+    valid: float | Literal["auto"]
+    test: float | Literal["auto"]
+    seed: int
+    limit: int | None
+    form: Literal["", "series", "image"] = ""
+    tokens: str = "auto"
+    length: int | None = None
+    vocabulary: int | None = None
+
+
+@dataclass
+class Built:
+    """The splits as they will be learned from."""
+
+    x: Parts
+    target: targets.Target
+    y: Parts
+    schema: dict[str, Any]
+    column: str
+    what: str  # an example's name in findings: image, row
+    twins: Parts
+    normalize: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)  # what else is to be known of the target
+
+
+def divide(
+    y: Mapping[str, NDArray[Any]], twins: Parts, options: Options, findings: list[Finding]
+) -> dict[str, tuple[str, Any]]:
+    """{split: (given part, indices)}, thinned to the limit."""
+    chosen, told = split.cut(y, cast("Any", twins), options.valid, options.test, options.seed)
+    findings += told
+    if options.limit is None:
+        return cast("dict[str, tuple[str, Any]]", chosen)
+    out: dict[str, tuple[str, Any]] = {}
+    for name, (part, indices) in chosen.items():
+        kept = indices[split.thin(y[part][indices], options.limit, options.seed)]
+        if len(kept) < len(indices):
+            findings.append(Finding("note", f"{name} was thinned to limit={options.limit}", len(kept), len(indices)))
+        out[name] = (part, kept)
+    return out
+
+
+def take(x: NDArray[Any], indices: NDArray[np.int64]) -> NDArray[Any]:
+    """The rows at these indices; all of them without a copy."""
+    return x if len(indices) == len(x) else x[indices]

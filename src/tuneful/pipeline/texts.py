@@ -1,0 +1,225 @@
+"""Texts to numbers: how they are cut into tokens, learned from train alone; and when a table is text.
+
+A table is text when its target is a class and one column is free text, and every other column either says nothing (an
+identifier, one value throughout) or gives the target away. With other columns beside it, it stays a table and says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuneful.core.errors import DataError, MissingError
+from tuneful.core.task import Finding
+from tuneful.pipeline import columns, targets
+from tuneful.pipeline.parts import Built, Options, Parts, divide, take
+from tuneful.runtime.text import FIRST, Tokenizer, encode, marked, shaped
+from tuneful.techniques.sources import Raw, Texts, note
+
+if TYPE_CHECKING:
+    import polars as pl
+
+LONGEST = 512  # tokens of a text that are looked at when nothing is said
+MOST = {"char": 5_000, "word": 50_000, "bpe": 8_000}  # different tokens when nothing is said
+_SHARE = 0.99  # of the texts of train are not cut
+_WORDY = 3  # words that free text has on average
+_CHUNK = 20  # letters between two spaces, on average, from which text is taken to be written without spaces
+
+
+def build(raw: Raw, options: Options, findings: list[Finding]) -> Built:
+    """Texts with a class each, as a source gives them."""
+    parts = cast("Mapping[str, Texts]", raw.parts)
+    target = targets.decode({part: list(found.labels) for part, found in parts.items()}, options.kind or "classes", "label")
+    return built({part: list(found.texts) for part, found in parts.items()}, target, options, findings)
+
+
+def built(
+    texts: Mapping[str, Sequence[str]], target: targets.Target, options: Options, findings: list[Finding], *,
+    column: str = "", name: str = "label",
+) -> Built:  # fmt: skip
+    """Divided and encoded. column: of the table, that holds the text; name: of the target."""
+    twins: Parts = {part: prints(found) for part, found in texts.items()}
+    chosen = divide(target.y, twins, options, findings)
+    given, indices = chosen["train"]
+    schema = {
+        "format": 1,
+        "kind": "tokens",
+        **fit([texts[given][int(i)] for i in indices], options, findings),
+        "column": column,
+    }
+    tokenizer, (length,) = Tokenizer(schema["tokenizer"]), schema["shape"]
+    encoded = {part: encode(tokenizer, found, length) for part, found in texts.items()}
+    return Built(
+        x={split: take(encoded[part], at) for split, (part, at) in chosen.items()}, target=target,
+        y={split: target.y[part][at] for split, (part, at) in chosen.items()}, schema=schema, column=name, what="text",
+        twins={split: twins[part][at] for split, (part, at) in chosen.items()},
+    )  # fmt: skip
+
+
+def prints(texts: Iterable[str]) -> NDArray[np.uint64]:
+    """A number for each text that equal texts share; spaces at its ends and capitals do not count."""
+    digest = (hashlib.blake2b(t.strip().lower().encode("utf-8", "replace"), digest_size=8).digest() for t in texts)
+    return np.frombuffer(b"".join(digest), dtype=np.uint64)
+
+
+# When is a table text?
+
+
+def column(frame: pl.DataFrame, y: NDArray[Any], options: Options, findings: list[Finding]) -> str:
+    """The column of a table that is learned from as text, or "" when it is a table. frame: train without its target."""
+    free = [name for name in frame.columns if name not in options.keep and _is_free(frame[name])]
+    if not free:
+        return ""
+    rest = [name for name in frame.columns if name not in free]
+    useful = columns.telling(frame.select(rest), y, options.missing, options.keep) if rest else []
+    if len(free) == 1 and not useful:
+        beside = (
+            f"; {', '.join(rest[:4])} {'is' if len(rest) == 1 else 'are'} of no use or give the target away" if rest else ""
+        )
+        findings.append(
+            note(
+                f'the table is learned from as text, by its column "{free[0]}"{beside}',
+                f"keep={free[0]} makes a category of it",
+            )
+        )
+        return free[0]
+    why = f"{len(free)} columns are free text" if len(free) > 1 else f"{', '.join(useful[:4])} stand beside it"
+    findings.append(
+        Finding("warning", f'column "{free[0]}" is free text, which is not learned from in a table ({why})', 1, len(frame.columns),
+                (), f"leave_out={','.join(n for n in [*free[1:], *useful] if n != free[0])} learns from the text alone")
+    )  # fmt: skip
+    return ""
+
+
+def _is_free(series: pl.Series) -> bool:
+    """Text of several words that seldom repeats itself."""
+    import polars as pl
+
+    if series.dtype != pl.String:
+        return False
+    known = series.drop_nulls().filter(series.drop_nulls() != "")
+    if len(known) < 10 or known.n_unique() < 0.5 * len(known):
+        return False
+    words = float(known.str.count_matches(r"\S+").mean() or 0)  # type: ignore[arg-type]
+    letters = float(known.str.len_chars().mean() or 0)  # type: ignore[arg-type]
+    return words >= _WORDY or (letters >= _CHUNK and known.str.contains(r"[^\x00-\x7f]").mean() > 0.5)  # type: ignore[operator]
+
+
+# Tokenizers
+
+
+def fit(
+    texts: Sequence[str],
+    options: Options,
+    findings: list[Finding],
+    *,
+    usual: str = "",
+    plain: bool = True,
+    shapes: bool = False,
+) -> dict[str, Any]:
+    """{"tokenizer", "vocabulary", "shape"} learned from the texts of train.
+
+    usual: what "auto" means here; "" is words, or letters where text has hardly any spaces. plain: capitals and the values of
+    digits do not count. shapes: an unknown word is known by its shape.
+    """
+    kind, why = _kind(texts, usual) if options.tokens == "auto" else (options.tokens, "")
+    data = learn(kind, texts, options.vocabulary, lower=plain and kind in ("word", "bpe"), digits=plain, shapes=shapes)
+    tokenizer = Tokenizer(data)
+    lengths = np.array([_length(tokenizer, text) for text in texts])
+    usually = max(1, int(np.ceil(np.quantile(lengths, _SHARE)))) if len(lengths) else 1
+    length = options.length or min(usually, LONGEST)
+    cut = int((lengths > length).sum())
+    named = {"byte": "bytes", "char": "letters", "word": "words and signs", "bpe": "pieces of words (byte pair encoding)"}[
+        kind
+    ]
+    findings.append(
+        note(
+            f"text is cut into {named}{why}, {tokenizer.vocabulary} different ones",
+            "tokens=byte, char, word or bpe takes others",
+        )
+    )
+    findings.append(
+        Finding("note", f"a text is {length} tokens long; longer ones of train are cut at the end", cut, len(lengths),
+                (f"the longest has {int(lengths.max(initial=0))}",), "length=NUMBER takes another")
+    )  # fmt: skip
+    empty = int((lengths == 0).sum())
+    if empty:
+        findings.append(Finding("warning", "texts of train have no token at all", empty, len(lengths)))
+    return {"tokenizer": data, "vocabulary": tokenizer.vocabulary, "shape": [length]}
+
+
+def learn(
+    kind: str, texts: Sequence[str], most: int | None, *, lower: bool = False, digits: bool = False, shapes: bool = False
+) -> dict[str, Any]:
+    """A tokenizer's data (see `runtime.text`) from the texts of train.
+
+    Raises: DataError when there is no token to learn from; MissingError for "bpe" without the tokenizers library.
+    """
+    if kind == "byte":
+        return {"kind": "byte"}
+    size = max(1, (most or MOST[kind]) - FIRST)
+    if kind == "bpe":
+        return {"kind": "bpe", "lower": lower, **_merges(texts, size, lower)}
+    empty = Tokenizer({"kind": kind, "lower": lower, "digits": digits})
+    counts = Counter(piece for text in texts for piece in empty.pieces(text))
+    if not counts:
+        raise DataError("the texts of train hold no words at all", "is this the right column, or the right file?")
+    if kind == "char":
+        return {"kind": "char", "items": [letter for letter, _ in _frequent(counts, size)]}
+    # What occurs once cannot be learned from; and that it is unknown is what teaches the network about unknown words.
+    kept = [word for word, count in _frequent(counts, size) if count > 1] or [word for word, _ in _frequent(counts, size)]
+    data = {"kind": "word", "items": kept, "lower": lower, "digits": digits, "shapes": shapes}
+    if shapes:
+        rare = Counter({word: count for word, count in counts.items() if count == 1})
+        forms = Counter(shaped(word) for word in rare)
+        data["items"] = kept + [form for form, count in _frequent(forms, 200) if count > 4]
+    return data
+
+
+def _frequent(counts: Counter[str], most: int) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:most]
+
+
+def _merges(texts: Sequence[str], size: int, lower: bool) -> dict[str, Any]:
+    """{"items", "merges"} of byte pair encoding, learned by the tokenizers library from marked words."""
+    import json
+
+    try:
+        from tokenizers import Tokenizer as Library
+        from tokenizers import models, pre_tokenizers, trainers
+    except ImportError:
+        raise MissingError("tokenizers", "text", "tokens=bpe") from None
+    library = Library(models.BPE())
+    library.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
+    trainer = trainers.BpeTrainer(vocab_size=size, min_frequency=2, limit_alphabet=min(size, 5_000), show_progress=False)
+    library.train_from_iterator((" ".join(marked(text.lower() if lower else text)) for text in texts), trainer)
+    model = json.loads(library.to_str())["model"]
+    vocabulary: dict[str, int] = model["vocab"]
+    if not vocabulary:
+        raise DataError("the texts of train hold no words at all", "is this the right column, or the right file?")
+    return {
+        "items": sorted(vocabulary, key=lambda piece: vocabulary[piece]),
+        "merges": [list(pair) for pair in model["merges"]],
+    }
+
+
+def _kind(texts: Sequence[str], usual: str) -> tuple[str, str]:
+    if usual:
+        return usual, ""
+    some = texts[:2000]
+    letters, chunks = sum(map(len, some)), sum(len(text.split()) for text in some)
+    if letters > _CHUNK * max(1, chunks):
+        return "char", " (it is written without spaces)"
+    return "word", ""
+
+
+def _length(tokenizer: Tokenizer, text: str) -> int:
+    return len(text.encode("utf-8", "replace")) if tokenizer.kind == "byte" else sum(1 for _ in tokenizer.pieces(text))
+
+
+__all__ = ["build", "built", "column", "fit", "learn", "prints"]

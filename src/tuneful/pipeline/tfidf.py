@@ -1,0 +1,68 @@
+"""A linear model of which tokens, and which pairs of neighbours, a text holds: logistic or ridge regression on TF-IDF.
+
+    tf-idf(w) = (1 + log count in the text) (1 + log((1 + N) / (1 + texts that hold w)));  rows of length 1
+
+Tokens are those that the network sees, cut at the same length. Pairs that occur in one text of train alone are left out.
+
+Source: Wang & Manning, ACL 2012 (linear models on pairs of words are strong); scikit-learn's TfidfVectorizer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from tuneful.core.task import Kind, Split
+from tuneful.pipeline.metrics import Array
+
+FEWEST = 500  # texts that are fitted to see how long it takes
+_STEPS = 200
+
+
+def tfidf(kind: Kind, train: Split, x: Array, seconds: float, seed: int) -> tuple[Array | None, Any, str]:
+    """(predictions, the classes of their columns, a note) of a model fitted on train, with fewer texts where time is short.
+
+    None for the predictions, and why in the note, when not even a few fit into the time.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    begin = time.perf_counter()
+    order = np.random.default_rng(seed).permutation(len(train.y))
+    analyzer: Any = _grams
+    vectorizer: Any = TfidfVectorizer(analyzer=analyzer, sublinear_tf=True)
+
+    def fit(rows: Any, steps: int) -> Any:
+        vectorizer.min_df = 2 if len(rows) > 100 else 1
+        matrix = vectorizer.fit_transform(train.x[rows])
+        model: Any = Ridge(solver="lsqr") if kind == "regression" else LogisticRegression(max_iter=steps)
+        return model.fit(matrix, train.y[rows])
+
+    few = order[:FEWEST]
+    fit(few, 30)
+    took = time.perf_counter() - begin
+    rows = order[: int(max(0.0, seconds - took) / (2 * took / len(few)))]
+    if len(rows) < len(few):
+        return (
+            None,
+            (),
+            f"it needs about {2 * took:.2g} s for {len(few)} texts, and {max(0.0, seconds - took):.2g} s are left",
+        )
+    model = fit(rows, _STEPS)
+    notes = [f"fitted on {len(rows)} of {len(order)} texts, for want of time"] if len(rows) < len(order) else []
+    if kind == "regression":
+        return model.predict(vectorizer.transform(x)).astype(np.float64), (), "; ".join(notes)
+    if int(np.max(model.n_iter_)) >= _STEPS:
+        notes.append(f"stopped after {_STEPS} steps, before it converged")
+    return model.predict_proba(vectorizer.transform(x)), model.classes_, "; ".join(notes)
+
+
+def _grams(row: Array) -> Iterator[Any]:
+    """The tokens of a row, each as a tuple of one, and its pairs of neighbours; 0 fills up."""
+    ids: list[int] = row[row != 0].tolist()
+    yield from zip(ids)
+    yield from pairwise(ids)
