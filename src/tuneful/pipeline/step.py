@@ -48,12 +48,15 @@ def augmented(x: Tensor, y: Tensor, task: Task, plan: Any, step: int, front: nn.
     blends = goal(task).blends
     if blends and (plan.augments or any(one.kind == "smoothing" for one in plan.regularizers)):
         soft = F.one_hot(y, task.outputs).to(x.dtype if x.is_floating_point() else torch.float32)
+    unknown = task.kind == "multilabel"  # where a label is not known (-1), neither is a blend with it
+    soft = soft.masked_fill(soft < 0, torch.nan) if unknown and plan.augments else soft
     sounds = x.ndim == 3 and form(task).kind == "spectrogram"
     for raw in (True, False):
         chosen = [one for one in plan.augments if (one.raw and sounds) is raw]
         dice = [torch.Generator().manual_seed(key(plan.seed, one.kind, step)) for one in chosen]
         x, soft = apply(chosen, x, soft, dice) if chosen else (x, soft)
         x = front(x) if raw else x
+    soft = soft.nan_to_num(-1.0) if unknown else soft
     for one in plan.regularizers:
         soft = one.targets(soft) if blends and soft.is_floating_point() else soft
     return x, soft
