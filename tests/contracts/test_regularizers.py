@@ -75,7 +75,7 @@ def test_every_hook_may_be_called_and_those_of_others_do_nothing(kind: str):
     assert torch.equal(p, torch.eye(3))
     with r.during(params, dice()):
         inside = any(not torch.equal(a, b) for a, b in zip(weights, params))
-    assert inside == (kind in ("weight_noise", "drop_connect"))
+    assert inside == r.shakes == (kind in ("weight_noise", "drop_connect"))
     if kind == "drop_connect":
         before = [p.grad.clone() for p in params]  # of thinned weights
     memory = r.start_memory(params)

@@ -67,13 +67,13 @@ def thrown(seed: int, purpose: str, step: int, params: Sequence[Tensor]) -> Call
     return lambda: torch.Generator(params[0].device).manual_seed(key(seed, purpose, step))
 
 
-@contextlib.contextmanager
-def shaken(plan: Any, params: Sequence[nn.Parameter], step: int) -> Generator[None]:
+def shaken(plan: Any, params: Sequence[nn.Parameter], step: int) -> contextlib.AbstractContextManager[Any]:
     """Around forward and backward: the weights as the regularizers want them there."""
-    with contextlib.ExitStack() as around:
-        for one in plan.regularizers:
+    around = contextlib.ExitStack()
+    for one in plan.regularizers:
+        if one.shakes:
             around.enter_context(one.during(params, thrown(plan.seed, one.kind, step, params)))
-        yield
+    return around
 
 
 def restrain_(plan: Any, params: Sequence[nn.Parameter], memories: Mapping[str, dict[str, Tensor]], step: int) -> None:

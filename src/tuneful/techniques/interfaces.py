@@ -235,7 +235,7 @@ class Regularizer(Technique):
         averages = [r.start_average(net) for r in regularizers]      # once; None where none is kept
         every step, t = 1, 2, ...:
             p = r.targets(p)                                         # after the augments, before the loss
-            with r.during(params, dice):                             # of all
+            with r.during(params, dice):                             # of those that shake
                 loss.backward()
             r.penalize_(params)                                      # all penalties first
             r.limit_(params, memory)                                 # then all limits
@@ -251,6 +251,7 @@ class Regularizer(Technique):
     """
 
     family: ClassVar[str] = "regularizers"
+    shakes: ClassVar[bool] = False  # are weights others while the gradient is taken? Then `during` is asked
     stale: ClassVar[bool] = False  # do its readings need the statistics of their batch norms taken anew?
 
     def prepare(self, net: nn.Module) -> None:

@@ -26,6 +26,7 @@ class DropConnect(Regularizer):
 
     source: ClassVar[str] = "Wan et al., ICML 2013"
     cost: ClassVar[str] = "two copies of the weights, and one random number per weight a step"
+    shakes: ClassVar[bool] = True
 
     kind: Literal["drop_connect"] = "drop_connect"
     rate: Fraction = 0.1  # share of the weights left out

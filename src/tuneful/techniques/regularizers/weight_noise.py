@@ -26,6 +26,7 @@ class WeightNoise(Regularizer):
 
     source: ClassVar[str] = "Graves, NIPS 2011; Graves et al., ICASSP 2013, arXiv:1303.5778"
     cost: ClassVar[str] = "one copy of the weights, and one random number per weight a step"
+    shakes: ClassVar[bool] = True
 
     kind: Literal["weight_noise"] = "weight_noise"
     deviation: NonNegative = 0.01  # of the noise, in the unit of the weights
