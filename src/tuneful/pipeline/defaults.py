@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from tuneful.core.errors import RecipeError
 from tuneful.core.recipe import LISTS, SECTIONS, Recipe
 from tuneful.core.task import Task
 from tuneful.pipeline.goals import form, goal
@@ -22,7 +23,7 @@ from tuneful.techniques.models import MLP, Bag, ConvNet, make
 from tuneful.techniques.models.check import size
 from tuneful.techniques.optimizers import AdamW
 from tuneful.techniques.regularizers import Averaging, Dropout, EarlyStopping, Smoothing
-from tuneful.techniques.schedules import Linear
+from tuneful.techniques.schedules import Constant, Linear
 
 ONE_THREAD = 1e8  # multiply-adds a step below which a second thread costs more than it brings (LOG.md)
 SOFT_FROM = 10_000  # images from which labels are smoothed: with few it costs log loss and calibration for nothing (LOG.md)
@@ -52,7 +53,11 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
         case "optimizer":
             return AdamW(lr=2e-3, decay=0.05), "it needs the least tuning of its rate"
         case "schedule":
+            if getattr(recipe.optimizer, "averages", False):
+                return Constant(warmup=0.05), "the optimizer's own average does what a falling rate does"
             return Linear(warmup=0.05), "a linear fall to zero is hard to beat at a fixed length"
+        case "regularizers" if getattr(recipe.optimizer, "averages", False):
+            return (), "the optimizer's own average is read out"
         case "regularizers":
             average = Averaging(decay=_memory(task, recipe))
             said = "the average over the last twentieth of the steps is read out"
@@ -69,6 +74,8 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
         case "augments":
             return _augments(task, recipe)
         case "batch_size":
+            if getattr(recipe.optimizer, "whole", False):
+                return n, f"{getattr(recipe.optimizer, 'kind', '')} takes the whole training split as one batch"
             batch = 32 if n < 2_000 else 64 if n < 10_000 else 128 if n < 60_000 else 256
             return min(batch, n), f"there are {n} training examples"
         case "epochs":
@@ -113,6 +120,17 @@ def resolve(recipe: Recipe, task: Task) -> Recipe:
     if recipe.batch_size != "auto" and recipe.batch_size > len(task.train):
         recipe = recipe.replace("batch_size", len(task.train)).because(
             "batch_size", f"there are only {len(task.train)} training examples, so {recipe.batch_size} became all of them"
+        )
+    if unsaved := getattr(recipe.optimizer, "unsaved", ""):
+        raise RecipeError(
+            f"optimizer {getattr(recipe.optimizer, 'kind', '')} cannot train a run: {unsaved}",
+            "use it in a loop of your own, or write optimizer=adamw",
+        )
+    if getattr(recipe.optimizer, "whole", False) and recipe.batch_size != len(task.train):
+        kind = getattr(recipe.optimizer, "kind", "")
+        raise RecipeError(
+            f"batch_size is {recipe.batch_size}; optimizer {kind} takes the whole training split, {len(task.train)} examples, as one",
+            f"leave batch_size out{'; on smaller batches the method is called sgd' if kind == 'gd' else ''}",
         )
     if recipe.threads == "auto":
         threads, reason = _threads(recipe, task)

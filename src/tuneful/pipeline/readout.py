@@ -1,6 +1,6 @@
 """What of a run is judged and kept: its network, or the averages of its weights, the best on valid among several.
 
-    readout = Readout(network, plan, batches)
+    readout = Readout(network, plan, batches, optimizer)
     readout.update_(t, steps)                     # after each of the optimizer's steps
     p = readout.judged(task, t, steps)            # at each validation; `readout.network` then is what p was said by
 
@@ -20,17 +20,21 @@ from tuneful.core.task import Task
 from tuneful.pipeline import judge
 from tuneful.pipeline.batches import Batches
 from tuneful.pipeline.candidate import Network
+from tuneful.techniques.optimizers.schedule_free import judged_point
 
 STATISTICS = 50  # batches from which the statistics of batch norms are taken anew
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class Readout:
-    """network: the run's own, which steps change; plan: the resolved recipe; batches: the run's, for statistics."""
+    """network: the run's own, which steps change; plan: the resolved recipe; batches: the run's, for statistics; optimizer: the
+    run's, which may keep an average of its own."""
 
-    def __init__(self, network: Network, plan: Any, batches: Batches) -> None:
+    def __init__(self, network: Network, plan: Any, batches: Batches, optimizer: torch.optim.Optimizer) -> None:
         self.live, self.batches = network, batches
-        self.keepers = [one for one in plan.regularizers if one.start_average(network.body) is not None]
+        self.keepers: list[Any] = [one for one in plan.regularizers if one.start_average(network.body) is not None]
+        if plan.optimizer.averages:
+            self.keepers.append(OfOptimizer(plan.optimizer.kind, optimizer))
         self.network = copy.deepcopy(network).requires_grad_(False) if self.keepers else network
         self.averages: dict[str, dict[str, Tensor]] = {one.kind: one.start_average(network.body) for one in self.keepers}
         if len(self.keepers) == 1 and self.averages[self.keepers[0].kind].keys() == network.body.state_dict().keys():
@@ -80,6 +84,30 @@ class Readout:
             for name, state in one.readings(self.averages[one.kind], self.live.body, t, steps).items():
                 found[f"{one.kind}: {name}"] = (state, one.stale)
         return found
+
+
+class OfOptimizer:
+    """The average that a schedule-free optimizer keeps, as one more reading. Its state is the optimizer's."""
+
+    stale = True  # the statistics of batch norms are those of the point of training
+
+    def __init__(self, kind: str, optimizer: torch.optim.Optimizer) -> None:
+        self.kind, self.optimizer = kind, optimizer
+
+    def start_average(self, body: nn.Module) -> dict[str, Tensor]:
+        """Nothing of its own."""
+        return {}
+
+    def update_average_(self, average: dict[str, Tensor], body: nn.Module, t: int, steps: int) -> None:
+        """The optimizer's step has done it."""
+
+    def readings(
+        self, average: Mapping[str, Tensor], body: nn.Module, t: int, steps: int
+    ) -> dict[str, Mapping[str, Tensor]]:
+        """The network's state with the parameters where they are to be judged."""
+        points = judged_point(self.optimizer)
+        moved = {name: points[p] for name, p in body.named_parameters() if p in points}
+        return {"average": {**body.state_dict(), **moved}}
 
 
 def recalibrate_(network: nn.Module, batches: Iterable[Tensor]) -> None:

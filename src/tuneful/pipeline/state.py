@@ -82,13 +82,18 @@ def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
 
 
 def pack(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
-    """An optimizer's state per parameter, apart: tensors by "index.name", and plain values by index and name."""
+    """An optimizer's state per parameter, apart: tensors by "index.name" (in a list by "index.name.place"), and plain values by
+    index and name (a list with None in the place of each tensor)."""
     tensors: dict[str, Tensor] = {}
     rest: dict[str, dict[str, Any]] = {}
     for index, entries in optimizer.state_dict()["state"].items():
         for name, value in entries.items():
             if isinstance(value, Tensor):
                 tensors[f"{index}.{name}"] = value
+            elif isinstance(value, list):
+                held = {place: one for place, one in enumerate(value) if isinstance(one, Tensor)}
+                tensors |= {f"{index}.{name}.{place}": one for place, one in held.items()}
+                rest.setdefault(str(index), {})[name] = [None if place in held else one for place, one in enumerate(value)]
             else:
                 rest.setdefault(str(index), {})[name] = value
     return tensors, rest
@@ -96,8 +101,17 @@ def pack(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str,
 
 def unpack(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], rest: Mapping[str, Mapping[str, Any]]) -> None:
     """Put back what `pack` took from an optimizer that was built from the same recipe; its groups stay as they are."""
-    entries: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in rest.items()}
-    for name, tensor in tensors.items():
-        index, _, field = name.partition(".")
-        entries.setdefault(int(index), {})[field] = tensor
+    entries: dict[int, dict[str, Any]] = {
+        int(index): {name: list(value) if isinstance(value, list) else value for name, value in values.items()}
+        for index, values in rest.items()
+    }
+    for key, tensor in tensors.items():
+        index, _, name = key.partition(".")
+        field, _, place = name.partition(".")
+        held = entries.setdefault(int(index), {})
+        # A copy of its own: where numbers lie in memory decides in which order a dot product adds them.
+        if place:
+            held[field][int(place)] = tensor.clone()
+        else:
+            held[field] = tensor.clone()
     optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})

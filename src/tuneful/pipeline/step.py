@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _NormBase
 
 from tuneful.core.chance import key
 from tuneful.core.errors import ModelError
@@ -118,3 +119,41 @@ def gradients_(
             raise ModelError.raised(f"in step {step}", error) from error
         return None
     return total
+
+
+@contextlib.contextmanager
+def frozen_statistics(body: nn.Module, frozen: bool = True) -> Generator[None]:
+    """Inside, batch norms use the statistics of their batch and remember nothing: for further gradients within one step."""
+    norms: list[Any] = [m for m in body.modules() if isinstance(m, _NormBase) and m.track_running_stats] if frozen else []
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+class NoMemoryError(Exception):
+    """Memory ran out inside a step: the run has ended, and its reason is told."""
+
+
+def stepped_(optimizer: torch.optim.Optimizer, asks: bool, body: nn.Module, ready: Callable[[], Tensor]) -> Tensor:
+    """One step of the optimizer, and the loss before it.
+
+    ready() makes gradients and gives the loss. asks: the optimizer calls it itself, as often as it needs gradients; batch norms
+    take note of the first alone.
+    """
+    if not asks:
+        loss = ready()
+        optimizer.step()
+        return loss
+    losses: list[Tensor] = []
+
+    def closure() -> Any:
+        with frozen_statistics(body, frozen=bool(losses)):
+            losses.append(ready())
+        return losses[-1]
+
+    optimizer.step(closure)
+    return losses[0]

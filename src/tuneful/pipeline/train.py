@@ -39,7 +39,7 @@ from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.goals import form, goal
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.readout import Readout
-from tuneful.pipeline.step import arithmetic, augmented, gradients_, restrain_, settle_, shaken
+from tuneful.pipeline.step import NoMemoryError, arithmetic, augmented, gradients_, restrain_, settle_, shaken, stepped_
 from tuneful.techniques.augments import fit, require_views
 from tuneful.techniques.models import with_callable
 from tuneful.techniques.optimizers.groups import parameter_groups, rated
@@ -95,7 +95,7 @@ class Run:
         self.course = Course(recipe, self.optimizer)
         self.batches = Batches(task, recipe, self.device)
         self.prepared: Tensor | None = self.plan.loss.prepare(self.batches.y, self.form.outputs)
-        self.kept = Readout(self.network, recipe, self.batches)
+        self.kept = Readout(self.network, recipe, self.batches, self.optimizer)
         self.memories: dict[str, dict[str, Tensor]] = {
             one.kind: one.start_memory(self.params) for one in self.plan.regularizers
         }  # what limits remember from step to step
@@ -183,12 +183,10 @@ class Run:
         with torch.no_grad():
             x, target = augmented(x, y, self.task, self.plan, self.step, self.network.front)
         self.course.put_(self.step, self.steps)
-        with shaken(self.plan, self.params, self.step):
-            loss = self._gradients(x, target)
-        if loss is None:
+        try:
+            loss = stepped_(self.optimizer, self.plan.optimizer.closure, self.body, lambda: self._ready(x, target))
+        except NoMemoryError:
             return
-        restrain_(self.plan, self.params, self.memories, self.step)
-        self.optimizer.step()
         settle_(self.plan, self.optimizer)
         self.step += 1
         self.kept.update_(self.step, self.steps)
@@ -197,6 +195,15 @@ class Run:
         self._losses += 1
         if self.step % LOOK == 0 or self.step == self.steps:
             self._look_at_loss()
+
+    def _ready(self, x: Tensor, target: Tensor) -> Tensor:
+        """The loss of the batch, with gradients in `p.grad` that a step may take. Raises NoMemoryError when the run has ended in it."""
+        with shaken(self.plan, self.params, self.step):
+            loss = self._gradients(x, target)
+        if loss is None:
+            raise NoMemoryError
+        restrain_(self.plan, self.params, self.memories, self.step)
+        return loss
 
     def _gradients(self, x: Tensor, target: Tensor) -> Tensor | None:
         """Gradients of the mean loss over the batch, in `p.grad`; None when the run has ended in it."""

@@ -147,6 +147,7 @@ class Optimizer(Technique):
     fixed: ClassVar[tuple[str, ...]] = ()
     whole: ClassVar[bool] = False  # is it meant for the whole training split as one batch?
     averages: ClassVar[bool] = False  # does it keep an average of its own? then `judged` gives it
+    unsaved: ClassVar[str] = ""  # why a run cannot save its state exactly; "": it can
     closure: ClassVar[bool] = False  # does it ask for gradients itself? then `step` needs a function that makes them
     stackable: ClassVar[str] = ""  # why K trials of it cannot be stepped as one tensor program; "": they can
 

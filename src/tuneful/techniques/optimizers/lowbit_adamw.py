@@ -38,6 +38,7 @@ class LowBitAdamW(Optimizer):
     state: ClassVar[tuple[str, ...]] = ("m", "v")
     scale_free: ClassVar[tuple[str, ...]] = ("lr",)
     fixed: ClassVar[tuple[str, ...]] = ("form",)
+    unsaved: ClassVar[str] = "torchao keeps its state in tensors of its own, which the file of a run cannot hold"
     stackable: ClassVar[str] = "its state is rounded in blocks that would reach from one trial into the next"
 
     kind: Literal["lowbit_adamw"] = "lowbit_adamw"
