@@ -1,4 +1,4 @@
-"""Parts of tuneful in your own loop: its optimizers in plain PyTorch, and its training as an iterator.
+"""Parts of tuneful in your own loop: its optimizers and schedules in plain PyTorch, and its training as an iterator.
 
     python examples/own_loop.py
 
@@ -7,6 +7,7 @@ Nothing here writes into runs/.
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,10 +20,12 @@ from torch.nn import functional as F
 import tuneful
 from tuneful.techniques.models import MLP
 from tuneful.techniques.optimizers import AdaBound
+from tuneful.techniques.schedules import Cosine
 
 
 def plain_pytorch(epochs: int = 10) -> float:
-    """AdaBound is a torch.optim.Optimizer like any other: schedulers, state_dict and closures work.
+    """AdaBound is a torch.optim.Optimizer like any other, and a schedule a torch.optim.lr_scheduler: state_dict and all the rest
+    work, also beside torch's own.
 
     Returns: the mean loss of the last epoch.
     """
@@ -31,7 +34,7 @@ def plain_pytorch(epochs: int = 10) -> float:
     x = x.float() / 16
     network = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
     optimizer = AdaBound(lr=1e-2, final_lr=0.1).build(network.parameters())
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
+    scheduler = Cosine(warmup=0.1).build(optimizer, steps=epochs * math.ceil(len(x) / 64))
     losses: list[float] = []
     for _ in range(epochs):
         losses.clear()
@@ -40,8 +43,8 @@ def plain_pytorch(epochs: int = 10) -> float:
             loss = F.cross_entropy(network(x[part]), y[part])
             loss.backward()
             optimizer.step()
+            scheduler.step()
             losses.append(loss.item())
-        schedule.step()
     return sum(losses) / len(losses)
 
 
