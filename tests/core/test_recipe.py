@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Literal
 
 import pytest
 
+import tuneful
 from tuneful.core.config import Fraction, Positive, Settings
 from tuneful.core.errors import RecipeError
 from tuneful.core.recipe import Recipe
@@ -65,6 +67,10 @@ def test_the_id_is_of_the_choices_alone_and_the_same_in_every_process():
     assert RECIPE.replace("optimizer.lr", 1e-3).id == RECIPE.id
     code = "from tuneful.core.recipe import Recipe; print(Recipe(epochs=3).id)"
     found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(tuneful.__file__).parents[1])},
     )
     assert found.stdout.strip() == Recipe(epochs=3).id == "e55d4d2e4f18"

@@ -319,7 +319,7 @@ def test_labels_of_the_wrong_length():
 
 def test_shapes_and_types_that_are_no_examples():
     x, y = arrays()
-    refused((x, np.stack([y, y], axis=1)), r"labels of train have shape \[60, 2\]")
+    refused((x, np.zeros((60, 2, 2))), r"labels of train have shape \[60, 2, 2\]")
     refused((np.zeros((60, 9, 9, 9)), y), r"x has shape \[60, 9, 9, 9\]; images must be")
     refused((x.astype(complex), y), "x is of type complex128; it must be numbers")
     refused(([[1, 2], [3]], [0, 1]), "the rows of x differ in length")
