@@ -1,4 +1,4 @@
-"""Makes `optimizer_cases`, which several files here share, importable: test folders are no packages."""
+"""Makes importable what several files here share: test folders are no packages."""
 
 from __future__ import annotations
 
@@ -16,3 +16,4 @@ def _beside(name: str) -> None:
 
 
 _beside("optimizer_cases")
+_beside("standin_datasets")

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import standin_datasets as standin
 import torch
 from PIL import Image
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from tuneful.core.errors import DataError
 from tuneful.techniques.sources import TABLE, Arrays, Files, Table, Texts, read
@@ -77,6 +78,13 @@ def made(kind: str, folder: Path) -> object:
             (folder / f"c{y}" / f"{i:02}.txt").write_text(f"text number {i}\n")
     elif kind == "torch":
         return Pairs()
+    elif kind == "public":
+        return "iris"
+    elif kind == "hugging_face":
+        return standin.Dataset(
+            {"image": [Image.fromarray(x) for x in X], "label": [int(y) for y in Y]},
+            {"image": standin.Image(), "label": standin.ClassLabel(["0", "1", "2"])},
+        )
     else:
         return X, Y
     return folder
@@ -102,8 +110,14 @@ def test_a_source_reads_every_example_in_order(kind, tmp_path):
     part = raw.parts["train"]
     assert raw.what
     assert raw.name
-    if isinstance(part, Arrays) and kind != "digits":
-        wanted = {"cifar": np.resize(X, (24, 3, 32, 32)), "time_series": X.reshape(24, 1, 16)}.get(kind, X)
+    if kind == "public":
+        assert part.x.shape == (150, 4)
+    elif isinstance(part, Arrays) and kind != "digits":
+        wanted = {
+            "hugging_face": X[:, None],
+            "cifar": np.resize(X, (24, 3, 32, 32)),
+            "time_series": X.reshape(24, 1, 16),
+        }.get(kind, X)
         np.testing.assert_array_equal(part.x, wanted)
         np.testing.assert_array_equal(part.y.astype(int), Y)
     elif isinstance(part, Files):
@@ -170,3 +184,13 @@ def test_objects_in_an_archive_are_never_unpickled(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.array([{}, {}], dtype=object), y=Y[:2], allow_pickle=True)
     with pytest.raises(DataError, match='array "x" holds Python objects'):
         read(tmp_path / "a.npz")
+
+
+def test_a_stream_of_torch_is_refused_in_a_sentence():
+    class Endless(IterableDataset):
+        def __iter__(self):
+            while True:
+                yield torch.zeros(2), 0
+
+    with pytest.raises(DataError, match="Endless is an IterableDataset, which has no length"):
+        read(Endless())

@@ -14,8 +14,10 @@ from tuneful.techniques.sources.cifar import Cifar
 from tuneful.techniques.sources.digits import Digits
 from tuneful.techniques.sources.filelist import FileList
 from tuneful.techniques.sources.folder import ImageFolder
+from tuneful.techniques.sources.hugging_face import HuggingFace
 from tuneful.techniques.sources.idx import Idx
 from tuneful.techniques.sources.npz import Npz
+from tuneful.techniques.sources.public import INSIDE, SETS, Public, known
 from tuneful.techniques.sources.raw import Arrays, Files, Raw, Source, Table, Texts, guard, note
 from tuneful.techniques.sources.series import TimeSeries
 from tuneful.techniques.sources.table import TableFile
@@ -27,6 +29,7 @@ from tuneful.techniques.sources.torch_dataset import TorchDataset
 
 TABLE: dict[str, type[Source]] = {
     "digits": Digits,
+    "public": Public,
     "idx": Idx,
     "npz": Npz,
     "cifar": Cifar,
@@ -39,6 +42,7 @@ TABLE: dict[str, type[Source]] = {
     "text_folder": TextFolder,
     "image_folder": ImageFolder,
     "torch": TorchDataset,
+    "hugging_face": HuggingFace,
     "arrays": InMemory,
 }
 """In the order in which they are asked."""
@@ -62,7 +66,7 @@ def read(given: object) -> Raw:
         return _joined(dict(given))
     raise DataError(
         f"data of type {type(given).__name__} is not understood",
-        'give "digits", a path, (x, y), {"train": (x, y), "test": (x, y)}, a data frame or a torch Dataset',
+        'give "digits", a path, (x, y), {"train": (x, y), "test": (x, y)}, a data frame, a torch Dataset or a Dataset of Hugging Face',
     )
 
 
@@ -90,7 +94,7 @@ def _joined(given: Mapping[str, object]) -> Raw:
 
 
 def located(given: object) -> object:
-    """Text that is a path as a Path that exists; anything else as it is."""
+    """Text that is a path as a Path that exists, else the public set that it names; anything else as it is."""
     if not isinstance(given, str | os.PathLike) or given == "digits":
         return given
     text = os.fspath(given)
@@ -101,11 +105,14 @@ def located(given: object) -> object:
         raise DataError(f"{text!r} cannot be a path: {error}") from None
     if there:
         return path
+    if known(text):
+        return known(text)
     parent = path.parent
     beside = [entry.name for entry in os.scandir(parent)] if parent.is_dir() else []
-    guess = nearest(path.name, [*beside, "digits"] if str(parent) == "." else beside)
+    words = ["digits", *SETS, *INSIDE] if str(parent) == "." else []
+    guess = nearest(path.name, [*beside, *words])
     if guess:
-        hint = f"did you mean {guess if guess == 'digits' and guess not in beside else parent / guess}?"
+        hint = f"did you mean {guess if guess in words and guess not in beside else parent / guess}?"
     elif not parent.is_dir():
         hint = f"the folder {parent} does not exist either"
     else:

@@ -90,13 +90,22 @@ def _from_frame(given: Any) -> pl.DataFrame:
     import polars as pl
 
     if isinstance(given, pl.DataFrame):
-        return _plain(given, "the data frame")
-    return _plain(pl.DataFrame({str(name): given[name].tolist() for name in given.columns}, strict=False), "the data frame")
+        return plain(given, "the data frame")
+    names = [str(name) for name in given.columns]
+    if twice := next((name for number, name in enumerate(names) if name in names[:number]), None):
+        raise DataError(f'the data frame has the column "{twice}" twice; names must differ', "rename or remove one of them")
+    columns = {name: _cells(given[own]) for name, own in zip(names, given.columns)}
+    return plain(pl.DataFrame(columns, strict=False), "the data frame")
+
+
+def _cells(column: Any) -> list[Any]:
+    """A column of pandas as a list, with None for each of its ways to say that there is no value (NaN, NaT, NA)."""
+    return [cell if there else None for cell, there in zip(column.tolist(), column.notna().tolist())]
 
 
 def _read(path: Path, findings: list[Finding]) -> Table:
     if _is_parquet(path):
-        return Table(_plain(_parquet(path), path.name), path.name)
+        return Table(plain(_parquet(path), path.name), path.name)
     return _text(path, findings)
 
 
@@ -113,7 +122,7 @@ def _parquet(path: Path) -> pl.DataFrame:
         raise DataError(f"{path} is not a whole Parquet file: {_first(error)}", "write it again") from None
 
 
-def _plain(frame: pl.DataFrame, where: str) -> pl.DataFrame:
+def plain(frame: pl.DataFrame, where: str) -> pl.DataFrame:
     """Numbers as float64 or integers, everything else as text; columns that are neither (lists, bytes) are refused."""
     import polars as pl
 

@@ -28,20 +28,22 @@ class TorchDataset(Source):
 
         dataset: Any = given.dataset if isinstance(given, DataLoader) else given
         findings = []
+        if isinstance(dataset, IterableDataset):
+            raise DataError(
+                f"{type(dataset).__name__} is an IterableDataset, which has no length and may never end; the splits need a length",
+                "give a data set with __len__ and __getitem__, or arrays",
+            )
         if isinstance(dataset, TensorDataset):
             if len(dataset.tensors) != 2:
                 raise DataError(f"the TensorDataset has {len(dataset.tensors)} tensors; two are wanted, inputs and labels")
             part = Arrays(as_array(dataset.tensors[0], "x"), as_array(dataset.tensors[1], "y"))
         else:
-            if isinstance(dataset, IterableDataset):
-                items = iter(dataset)
-            else:
-                items = (dataset[i] for i in range(len(dataset)))
-                findings.append(
-                    Finding("note", "random transforms of the data set are frozen: every item was read once", len(dataset),
-                            len(dataset), (), "give the data set without its augmentation; tuneful augments each batch anew")
-                )  # fmt: skip
-            part = _collect(items, type(dataset).__name__, len(dataset) if not isinstance(dataset, IterableDataset) else 0)
+            items = (dataset[i] for i in range(len(dataset)))
+            findings.append(
+                Finding("note", "random transforms of the data set are frozen: every item was read once", len(dataset),
+                        len(dataset), (), "give the data set without its augmentation; tuneful augments each batch anew")
+            )  # fmt: skip
+            part = _collect(items, type(dataset).__name__, len(dataset))
         name = type(dataset).__name__
         return Raw({"train": part}, f"a torch {name} with {len(part.y)} items of shape {list(part.x.shape[1:])}", name.lower(),
                    tuple(findings))  # fmt: skip
