@@ -38,7 +38,7 @@ from tuneful.techniques.models import (
 )  # fmt: skip
 
 SEQUENCES = {"bag", "attention", "conv1d", "rnn", "lstm", "gru", "transformer", "decoder", "encoder_decoder"}
-ELSEWHERE = {"own", *SEQUENCES}  # they have tests of their own
+ELSEWHERE = {"own", "pretrained", *SEQUENCES}  # they have tests of their own
 MEMBERS: list[Model] = [
     Linear(),
     MLP(width=16, norm="batch"),
@@ -56,7 +56,7 @@ MEMBERS: list[Model] = [
     ResNet(depth=26, width=8, order="pre", norm="none"),
     MobileNetV2(width=8, activation="mish"),
     MobileNetV3(width=4),
-    MobileNetV3(width=4, size="large", norm="group"),
+    MobileNetV3(width=4, variant="large", norm="group"),
     ViT(width=24, depth=2, heads=3),
     ViT(width=24, depth=2, heads=2, pool="class", patch=3),
 ]

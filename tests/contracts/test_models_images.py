@@ -57,9 +57,9 @@ def test_serves_images_of_any_size_from_4x4(
         (ResNet(depth=50), (3, 224, 224), 1000, 25_557_032, 4.09e9),
         (MobileNetV2(), (3, 224, 224), 1000, 3_504_872, 0.30e9),
         (MobileNetV3(), (3, 224, 224), 1000, 2_542_856, 0.057e9),
-        (MobileNetV3(size="large"), (3, 224, 224), 1000, 5_483_032, 0.217e9),
+        (MobileNetV3(variant="large"), (3, 224, 224), 1000, 5_483_032, 0.217e9),
         (ViT(width=384, depth=12, heads=6, pool="class"), (3, 224, 224), 1000, 22_050_664, 4.6e9),
-        (LeNet(padding="none", hidden=()), (1, 28, 28), 10, 34_826, None),
+        (LeNet(border="cut", hidden=()), (1, 28, 28), 10, 34_826, None),
         # the option B of the paper's table 6, with projections: 272,474 by other implementations
         (ResNet(depth=20, width=16), (3, 32, 32), 10, 272_474, 0.041e9),
     ],
@@ -134,8 +134,8 @@ def test_groups_divide_every_number_of_maps():
 
 def test_lenet_without_padding_says_what_it_cannot_serve():
     with pytest.raises(ModelError, match="leaves nothing of images of 8x12") as caught:
-        LeNet(kernel=5, padding="none").build(Form.of((1, 8, 12), 2))
-    assert "padding=same" in caught.value.hint
+        LeNet(kernel=5, border="cut").build(Form.of((1, 8, 12), 2))
+    assert "border=padded" in caught.value.hint
 
 
 def test_heads_that_do_not_divide_the_width_are_told():

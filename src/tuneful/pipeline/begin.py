@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tuneful.core.chance import key
+from tuneful.core.errors import RecipeError
 from tuneful.core.recipe import Recipe
 from tuneful.core.task import Task
 from tuneful.pipeline.candidate import as_input, ends
@@ -19,19 +21,31 @@ from tuneful.techniques.models import check, make
 
 
 def begun(task: Task, recipe: Recipe) -> tuple[nn.Module, dict[str, Rate]]:
-    """The body of a resolved recipe on the CPU, ready for its first step, and the factors that the init gives the rates of
-    parameters, by name. Raises ModelError when the network does not fit the task or the init."""
+    """The body of a resolved recipe on the CPU, ready for its first step, and the factors that init and model give the
+    rates of parameters, by name. Raises ModelError when the network does not fit the task or the init; RecipeError when the init
+    would overwrite weights that the network comes with."""
     plan: Any = recipe
+    if plan.model.filled and plan.init.kind != "as_built":
+        raise RecipeError(
+            f"init is {plan.init.kind}; it would overwrite the weights that model.{plan.model.kind} comes with",
+            "write init=as_built",
+        )
     twin = _twin(task, recipe)
     torch.default_generator.manual_seed(key(recipe.seed, "build"))
     body = make(plan.model, form(task))
     check(body, form(task))
     with arithmetic(int(recipe.threads)):  # what an init makes of the data depends on it
         apply_(body, plan.init, recipe.seed, sample=_sample(task, recipe.seed, plan.init.looks), twin=twin)
-    rates = plan.init.rates(body, twin)
+    rates = _times(plan.init.rates(body, twin), plan.model.rates(body))
     for one in plan.regularizers:
         one.prepare(body)
     return body, rates
+
+
+def _times(one: Mapping[str, Rate], other: Mapping[str, Rate]) -> dict[str, Rate]:
+    """Both factors of each parameter."""
+    pairs = {name: (one.get(name, Rate()), other.get(name, Rate())) for name in {**one, **other}}
+    return {n: Rate(a.following * b.following, a.free * b.free, a.held and b.held) for n, (a, b) in pairs.items()}
 
 
 def _twin(task: Task, recipe: Recipe) -> nn.Module | None:

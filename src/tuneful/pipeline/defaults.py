@@ -44,8 +44,8 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
                 f"the examples are {seen.kind if seen.kind == 'series' else 'vectors'} of {math.prod(seen.shape)} numbers",
             )
         case "init":
-            if getattr(recipe.model, "kind", "") == "own":
-                return AsBuilt(), "your own network keeps the weights that it is built with"
+            if getattr(recipe.model, "kind", "") in ("own", "pretrained"):
+                return AsBuilt(), "the network keeps the weights that it comes with"
             return He(), "the activations are rectified"
         case "loss":
             kind = goal(task).loss
@@ -66,9 +66,9 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
             if images:
                 return (average, Smoothing()), f"{said}; soft labels help on images"
             # Your own network keeps its own dropout, if it has any: there may be no place for ours.
-            if form(task).kind == "tokens":
+            own = getattr(recipe.model, "kind", "") in ("own", "pretrained")
+            if form(task).kind == "tokens" and not own:
                 return (average, Dropout(rate=0.3), EarlyStopping(patience=6)), f"{said}; networks overfit few texts early"
-            own = getattr(recipe.model, "kind", "") == "own"
             drops = () if own or task.kind == "regression" else (Dropout(rate=0.1),)
             return (average, *drops, EarlyStopping(patience=8)), f"{said}; networks overfit tables early"
         case "augments":

@@ -24,6 +24,7 @@ from tuneful.core.errors import ModelError
 from tuneful.core.task import Task
 from tuneful.pipeline.candidate import as_input
 from tuneful.pipeline.goals import GOALS, goal
+from tuneful.techniques.models import merged_
 
 OPSET = 18  # the lowest that torch's exporter writes without converting, so the widest range of runtimes can read it
 _REGISTRATION = "torch.onnx._internal.exporter._registration"
@@ -47,8 +48,9 @@ class Served(nn.Module):
 
 
 def served(network: nn.Module, kind: str) -> Served:
-    """A copy of a network as it is exported: in eval mode, on the CPU, float32; the network itself is not touched."""
-    return Served(copy.deepcopy(network), kind).to("cpu", torch.float32).eval().requires_grad_(False)
+    """A copy of a network as it is exported: in eval mode, on the CPU, float32, the differences of LoRA in its weights; the network
+    itself is not touched."""
+    return Served(merged_(copy.deepcopy(network)), kind).to("cpu", torch.float32).eval().requires_grad_(False)
 
 
 def export(network: nn.Module, task: Task) -> bytes:

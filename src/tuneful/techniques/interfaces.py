@@ -47,6 +47,8 @@ class Model(Technique):
     causal: ClassVar[bool] = False  # can each of these answers look back only, where the form asks for it?
     stackable: ClassVar[str] = ""  # why K of its networks cannot train as one tensor program (torch.func.vmap); "": they can
 
+    filled: ClassVar[bool] = False  # do its networks come with weights that no init may overwrite?
+
     @abstractmethod
     def build(self, form: Form) -> nn.Module:
         """A network from [B, *form.shape] to [B, *form.answer] (logits, or standardized targets).
@@ -54,6 +56,11 @@ class Model(Technique):
         Weights may hold anything: an Init fills them. Whoever builds for data of unknown kind asks `techniques.models.make`
         instead, which refuses what `serves` and `places` leave out. Raises ModelError when the shape cannot be served.
         """
+
+    def rates(self, net: nn.Module) -> dict[str, Rate]:
+        """Factors of the optimizer's rates by the name of the parameter, for a network that `build` made; names that are missing
+        have factors of 1. They multiply those of the init."""
+        return {}
 
 
 class Loss(Technique):
@@ -128,6 +135,7 @@ class Rate:
 
     following: float = 1.0
     free: float = 1.0
+    held: bool = True  # does rate * decay stay as it was? Else the decay's pull follows the rate
 
 
 class Optimizer(Technique):

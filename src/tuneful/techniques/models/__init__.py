@@ -12,6 +12,7 @@ from tuneful.techniques.models.encoder_decoder import EncoderDecoder
 from tuneful.techniques.models.gru import GRU
 from tuneful.techniques.models.lenet import LeNet
 from tuneful.techniques.models.linear import Linear
+from tuneful.techniques.models.lora import merged_
 from tuneful.techniques.models.lstm import LSTM
 from tuneful.techniques.models.make import make
 from tuneful.techniques.models.mlp import MLP
@@ -19,6 +20,7 @@ from tuneful.techniques.models.mobilenet_v2 import MobileNetV2
 from tuneful.techniques.models.mobilenet_v3 import MobileNetV3
 from tuneful.techniques.models.own import Own, with_callable
 from tuneful.techniques.models.pooling import Attention
+from tuneful.techniques.models.pretrained import Pretrained
 from tuneful.techniques.models.resnet import ResNet
 from tuneful.techniques.models.resnet9 import ResNet9
 from tuneful.techniques.models.rnn import RNN
@@ -45,9 +47,11 @@ TABLE: dict[str, type[Model]] = {
     "decoder": Decoder,
     "encoder_decoder": EncoderDecoder,
     "own": Own,
+    "pretrained": Pretrained,
 }
 
 __all__ = [
     "GRU", "LSTM", "MLP", "RNN", "TABLE", "Attention", "Bag", "Conv1d", "ConvNet", "Decoder", "EncoderDecoder", "LeNet", "Linear",
-    "MobileNetV2", "MobileNetV3", "Own", "ResNet", "ResNet9", "Size", "Transformer", "ViT", "check", "make", "size", "with_callable",
+    "MobileNetV2", "MobileNetV3", "Own", "Pretrained", "ResNet", "ResNet9", "Size", "Transformer", "ViT", "check", "make", "merged_",
+    "size", "with_callable",
 ]  # fmt: skip

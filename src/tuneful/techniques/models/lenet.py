@@ -2,7 +2,7 @@
 
     conv, activation, max over 2x2;  conv, activation, max over 2x2;  dropout;  hidden layers;  dropout;  linear
 
-    LeNet(padding="none", hidden=())          is the example of Keras (34,826 weights on 28x28)
+    LeNet(border="cut", hidden=())             is the example of Keras (34,826 weights on 28x28)
     LeNet(kernel=5, width=6, ..)              is near LeNet-5, whose second convolution has 16 maps
 
 Source: LeCun et al., Proc. IEEE 86, 1998; maxima in place of means: Scherer et al., ICANN 2010.
@@ -33,7 +33,7 @@ class LeNet(Model):
     kind: Literal["lenet"] = "lenet"
     width: Count = 32  # maps of the first convolution; the second has twice as many
     kernel: Literal[3, 5] = 3  # pixels a side of the windows
-    padding: Literal["same", "none"] = "same"  # does the border count as zeros, so that a convolution keeps the size?
+    border: Literal["padded", "cut"] = "padded"  # zeros around, so that a convolution keeps the size; or the border is lost
     hidden: Annotated[tuple[Count, ...], Field(strict=False)] = (128,)  # units of the hidden layers behind the convolutions
     norm: Norm = "none"  # normalization before the activation
     activation: Activation = "relu"  # nonlinear function
@@ -44,7 +44,7 @@ class LeNet(Model):
         layers: list[nn.Module] = []
         size = list(form.shape[1:])
         for maps in (self.width, 2 * self.width):
-            pad = self.kernel // 2 if self.padding == "same" else 0
+            pad = self.kernel // 2 if self.border == "padded" else 0
             layers += [nn.Conv2d(channels, maps, self.kernel, padding=pad, bias=self.norm == "none")]
             layers += [] if self.norm == "none" else [norm(self.norm, maps)]
             layers += [activation(self.activation), nn.MaxPool2d(2)]
@@ -52,9 +52,9 @@ class LeNet(Model):
             channels = maps
         if min(size) < 1:
             raise ModelError(
-                f"model.kernel is {self.kernel} and model.padding none, which leaves nothing of images of "
+                f"model.kernel is {self.kernel} and model.border cut, which leaves nothing of images of "
                 f"{form.shape[1]}x{form.shape[2]}",
-                "write padding=same",
+                "write border=padded",
             )
         units = channels * size[0] * size[1]
         layers += [nn.Flatten(), nn.Dropout(0.0)]

@@ -55,7 +55,7 @@ class MobileNetV3(Model):
     serves: ClassVar[tuple[FormKind, ...]] = ("image", "spectrogram")
 
     kind: Literal["mobilenet_v3"] = "mobilenet_v3"
-    size: Literal["small", "large"] = "small"  # which table of the paper
+    variant: Literal["small", "large"] = "small"  # which table of the paper
     width: Count = STEM  # maps of the first convolution; all others in proportion, in multiples of 8
     norm: Norm = "batch"  # normalization before the activation
     activation: Activation = "hard_swish"  # nonlinear function of stem, later blocks and head
@@ -63,7 +63,7 @@ class MobileNetV3(Model):
     def build(self, form: Form) -> nn.Module:
         """For shape (C, H, W). Raises ModelError for images below 4x4."""
         channels, side = sides(form, "mobilenet_v3")
-        rows, head = TABLES[self.size]
+        rows, head = TABLES[self.variant]
         strides = halved((2, *(row[-1] for row in rows)), side)
         factor = self.width / STEM
         maps = eighths(self.width)

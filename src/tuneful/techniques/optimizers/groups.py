@@ -122,7 +122,7 @@ def rated(groups: Iterable[dict[str, Any]], settings: Optimizer, rates: Mapping[
     """The groups, parted further until all parameters of one have the same factors, each with rates of its own.
 
     A rate that is `scale_free` is multiplied by the factor `free`, others by `following`; decay is divided by the factor of lr,
-    so that rate * decay stays as it was. `initial_lr` is lr before a schedule: it writes `lr = initial_lr * factor`.
+    so that rate * decay stays as it was, where the factors say so (`held`). `initial_lr` is lr before a schedule: it writes `lr = initial_lr * factor`.
     Raises: RecipeError where there are factors and the optimizer is `unrated`.
     """
     if rates and settings.unrated:
@@ -141,7 +141,7 @@ def rated(groups: Iterable[dict[str, Any]], settings: Optimizer, rates: Mapping[
             for name in settings.rates:
                 factor = rate.free if name in settings.scale_free else rate.following
                 own[name] = group.get(name, getattr(settings, name)) * factor
-                if name == "lr" and factor != 1 and "decay" in type(settings).model_fields:
+                if name == "lr" and factor != 1 and rate.held and "decay" in type(settings).model_fields:
                     own["decay"] = group.get("decay", settings.decay) / factor  # pyright: ignore[reportAttributeAccessIssue]
             found.append({**group, **own, "params": params, "initial_lr": own["lr"]})
     return found
