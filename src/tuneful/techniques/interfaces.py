@@ -46,7 +46,6 @@ class Model(Technique):
     places: ClassVar[bool] = False  # can it answer for each place of a sequence?
     causal: ClassVar[bool] = False  # can each of these answers look back only, where the form asks for it?
     stackable: ClassVar[str] = ""  # why K of its networks cannot train as one tensor program (torch.func.vmap); "": they can
-
     filled: ClassVar[bool] = False  # do its networks come with weights that no init may overwrite?
 
     @abstractmethod
@@ -58,8 +57,7 @@ class Model(Technique):
         """
 
     def rates(self, net: nn.Module) -> dict[str, Rate]:
-        """Factors of the optimizer's rates by the name of the parameter, for a network that `build` made; names that are missing
-        have factors of 1. They multiply those of the init."""
+        """Factors of the optimizer's rates by parameter, as an Init's; both are multiplied. net: what `build` made."""
         return {}
 
 
@@ -380,13 +378,8 @@ class Scheduler(Technique):
 
 
 class Residual(ABC):
-    """A block of a network that adds branches to what enters it, y = x + branch(x), derives from this beside nn.Module:
-
-        class Block(nn.Module, Residual):
-            def ends(self): return [self.norm2]
-
-    By that it is recognized (init zero_residual); torch's own Transformer layers are known without it.
-    """
+    """A block of a network that adds branches to what enters it, y = x + branch(x), derives from this beside nn.Module, as in
+    `class Block(nn.Module, Residual)`. By that it is recognized; torch's own Transformer layers are known without it."""
 
     @abstractmethod
     def ends(self) -> Sequence[nn.Module]:
