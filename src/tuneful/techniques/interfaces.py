@@ -388,8 +388,7 @@ class Residual(ABC):
 
 
 class Attention(ABC):
-    """A module that compares queries with keys derives from this beside nn.Module, so that an init may change how (mup).
-    nn.MultiheadAttention is known without it."""
+    """A module that compares queries with keys derives from this, so that an init may change how (mup), as torch's."""
 
     head: int  # numbers of a query, and of a key, in one head
     scale: float  # what their product is multiplied by, 1 / sqrt(head) as built; forward() reads it at every call
