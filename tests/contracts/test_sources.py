@@ -16,7 +16,7 @@ from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from tuneful.core.errors import DataError
-from tuneful.techniques.sources import TABLE, Arrays, Files, Table, Texts, read
+from tuneful.techniques.sources import TABLE, Arrays, Files, Prose, Sentences, Table, Texts, read
 
 X = np.arange(24 * 4 * 4, dtype=np.uint8).reshape(24, 4, 4)
 Y = np.arange(24, dtype=np.uint8) % 3
@@ -63,6 +63,12 @@ def made(kind: str, folder: Path) -> object:
         rows = "\n".join(f"{i:02}.png,c{y}" for i, y in enumerate(Y))
         (folder / "list.csv").write_text("file,label\n" + rows + "\n")
         return folder / "list.csv"
+    elif kind == "conll":
+        lines = "\n\n".join(f"text\tO\nnumber\tO\n{i}\tB-c{y}" for i, y in enumerate(Y))
+        (folder / "t.conll").write_text(lines + "\n")
+    elif kind == "plain_text":
+        (folder / "t.txt").write_text("".join(f"text number {i}\n" for i, y in enumerate(Y)))
+        return folder / "t.txt"
     elif kind == "text_json":
         (folder / "t.json").write_text(json.dumps([[f"text number {i}", f"c{y}"] for i, y in enumerate(Y)]))
         return folder / "t.json"
@@ -124,6 +130,10 @@ def test_a_source_reads_every_example_in_order(kind, tmp_path):
         assert sorted(part.labels) == sorted(f"c{y}" for y in Y)
         for path, label in zip(part.paths, part.labels):
             assert kind == "file_list" or path.decode().split("/")[-2] == label
+    elif isinstance(part, Sentences):
+        assert [(int(w[2]), t[2]) for w, t in zip(part.words, part.tags)] == [(i, f"B-c{y}") for i, y in enumerate(Y)]
+    elif isinstance(part, Prose):
+        assert part.text.count("\n") == len(Y)
     elif isinstance(part, Texts):
         found = {int(text.split()[-1]): label for text, label in zip(part.texts, part.labels)}
         assert found == {i: f"c{y}" for i, y in enumerate(Y)}

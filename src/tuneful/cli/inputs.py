@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tuneful.core.errors import DataError
 
@@ -59,7 +59,7 @@ def example_names(count: int) -> list[str]:
 
 def of_part(part: Any, kind: str, what: str) -> Any:
     """A split of a source as `Model.predict` takes it. Raises DataError when the model was trained on another kind."""
-    from tuneful.techniques.sources import Arrays, Files, Table, Texts
+    from tuneful.techniques.sources import Arrays, Files, Sentences, Table, Texts
 
     if isinstance(part, Table) and kind in ("table", "tokens"):
         return {name: part.frame[name].to_list() for name in part.frame.columns}
@@ -67,13 +67,12 @@ def of_part(part: Any, kind: str, what: str) -> Any:
         return list(part.paths)
     if isinstance(part, Texts) and kind == "tokens":
         return list(part.texts)
+    if isinstance(part, Sentences) and kind == "tokens":
+        return [list(row) for row in part.words]
     if isinstance(part, Arrays) and kind in ("image", "vector", "series"):
         return part.x
-    met = (
-        f"{part.media} files"
-        if isinstance(part, Files)
-        else {Table: "a table", Arrays: "arrays", Texts: "texts"}[type(part)]
-    )
+    known: dict[type[Any], str] = {Table: "a table", Arrays: "arrays", Texts: "texts", Sentences: "sentences"}
+    met = f"{part.media} files" if isinstance(part, Files) else known.get(cast("type[Any]", type(part)), "text")
     wanted = {"table": "a table", "audio": "sounds", "series": "time series", "tokens": "texts"}.get(kind, f"{kind}s")
     raise DataError(f"{what} is {met}; this model takes {wanted}")
 

@@ -166,6 +166,8 @@ def predict(
 
     model = load(folder)
     x, names = read(data, model)
+    if model.kind in answers.PLACES:
+        return _places(model.predict(x), names, output, as_json)
     p = model.predict(x) if model.kind in answers.VALUES else model.probabilities(x)
     names = names or example_names(len(p))
     first = "file" if names and not names[0].isdigit() else "row"
@@ -177,6 +179,22 @@ def predict(
         head = [first, "prediction", *(f"p({label})" for label in model.labels)]
         rows = [[name, _said(value, model.labels), *(float(f"{q:.6g}") for q in (p[at] if model.labels else ()))]
                 for at, (name, value) in enumerate(zip(names, said, strict=True))]  # fmt: skip
+    text = json.dumps([dict(zip(head, row)) for row in rows], indent=1) + "\n" if as_json else _csv([head, *rows])
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        runs.write(output, text)
+        print(f"{len(rows)} predictions are in {output}", file=sys.stderr)
+    return 0
+
+
+def _places(said: Any, names: list[str], output: Path | None, as_json: bool) -> int:
+    """One line an example: its tags parted by spaces, or the token that comes next."""
+    from tuneful.cli.inputs import example_names
+
+    told = [" ".join(one) if isinstance(one, list) else str(one) for one in said]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    rows: list[list[Any]] = [[name, one] for name, one in zip(names or example_names(len(told)), told, strict=True)]
+    head = ["row", "prediction"]
     text = json.dumps([dict(zip(head, row)) for row in rows], indent=1) + "\n" if as_json else _csv([head, *rows])
     if output is None:
         sys.stdout.write(text)

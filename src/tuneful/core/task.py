@@ -19,7 +19,9 @@ from tuneful.core.errors import DataError
 if TYPE_CHECKING:
     import numpy as np
 
-Kind = Literal["binary", "multiclass", "multilabel", "ordinal", "regression", "multiregression"]
+Kind = Literal[
+    "binary", "multiclass", "multilabel", "ordinal", "regression", "multiregression", "tagging", "entities", "language"
+]
 Severity = Literal["error", "warning", "note"]
 
 

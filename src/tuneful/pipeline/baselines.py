@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from tuneful.core.task import Kind, Split
-from tuneful.pipeline import forests
+from tuneful.pipeline import forests, neighbours
 from tuneful.pipeline.metrics import Array, Floats
 from tuneful.pipeline.tfidf import tfidf
 
@@ -83,8 +83,10 @@ def baselines(
     end = time.perf_counter() + seconds
     found: list[Baseline] = []
     with threadpool_limits(limits=threads):
-        opponents = list(zip(_NAMES[kind], (_constant, _linear, _trees), (1.0, 0.4, 0.9), strict=True))
-        if train.x.dtype in (np.int32, np.int64):  # texts
+        opponents = list(zip(_NAMES.get(kind, _CLASSES), (_constant, _linear, _trees), (1.0, 0.4, 0.9), strict=True))
+        if kind in neighbours.NAMES:
+            opponents = [(neighbours.NAMES[kind][0], _shares, 1.0), (neighbours.NAMES[kind][1], _given, 1.0)]
+        elif train.x.dtype in (np.int32, np.int64):  # texts
             opponents = [opponents[0], (f"{opponents[1][0]} on TF-IDF", _words, 0.9)]
         for name, fit, share in opponents:
             begin = time.perf_counter()
@@ -112,6 +114,14 @@ def _constant(kind: Kind, outputs: int, train: Split, x: Array, seconds: float, 
         return _Fitted(np.full(len(x), train.y.astype(np.float64).mean()))
     shares = np.bincount(train.y, minlength=outputs) / len(train.y)
     return _Fitted(np.tile(shares, (len(x), 1)))
+
+
+def _shares(kind: Kind, outputs: int, train: Split, x: Array, seconds: float, seed: int) -> _Fitted:
+    return _Fitted(neighbours.shares(train, x, outputs))
+
+
+def _given(kind: Kind, outputs: int, train: Split, x: Array, seconds: float, seed: int) -> _Fitted:
+    return _Fitted(neighbours.given(train, x, outputs, kind))
 
 
 def _words(kind: Kind, outputs: int, train: Split, x: Array, seconds: float, seed: int) -> _Fitted:

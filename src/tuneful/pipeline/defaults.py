@@ -19,10 +19,10 @@ from tuneful.pipeline.goals import form, goal
 from tuneful.techniques.augments import Crop, Flip, Shift
 from tuneful.techniques.inits import AsBuilt, He
 from tuneful.techniques.losses import TABLE as LOSSES
-from tuneful.techniques.models import MLP, Bag, ConvNet, make
+from tuneful.techniques.models import GRU, LSTM, MLP, Bag, ConvNet, make
 from tuneful.techniques.models.check import size
 from tuneful.techniques.optimizers import AdamW
-from tuneful.techniques.regularizers import Averaging, Dropout, EarlyStopping, Smoothing
+from tuneful.techniques.regularizers import Averaging, Clipping, Dropout, EarlyStopping, Smoothing
 from tuneful.techniques.schedules import Constant, Linear
 
 ONE_THREAD = 1e8  # multiply-adds a step below which a second thread costs more than it brings (LOG.md)
@@ -35,6 +35,12 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
     n, images = len(task.train), seen.kind in ("image", "spectrogram")
     match section:
         case "model":
+            if seen.causal:
+                return GRU(
+                    embedding=64, width=256
+                ), "the answer is what comes next; a recurrent network learns most in short time"
+            if seen.each == "place":
+                return LSTM(width=64), "each place has an answer, which depends on both sides of it"
             if seen.kind == "tokens":
                 return Bag(), "the examples are texts, of which the words and pairs of words tell most"
             if images and min(seen.shape[1:]) >= 4:
@@ -67,7 +73,9 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
                 return (average, Smoothing()), f"{said}; soft labels help on images"
             # Your own network keeps its own dropout, if it has any: there may be no place for ours.
             own = getattr(recipe.model, "kind", "") in ("own", "pretrained")
-            if form(task).kind == "tokens" and not own:
+            if seen.causal:
+                return (average, Clipping()), f"{said}; recurrent networks meet steep places"
+            if seen.kind == "tokens" and not own:
                 return (average, Dropout(rate=0.3), EarlyStopping(patience=6)), f"{said}; networks overfit few texts early"
             drops = () if own or task.kind == "regression" else (Dropout(rate=0.1),)
             return (average, *drops, EarlyStopping(patience=8)), f"{said}; networks overfit tables early"
@@ -157,6 +165,10 @@ def dials(task: Task, recipe: Recipe) -> dict[str, str]:
         found["model.width"] = "16..64"
     if kind == "mlp":
         found |= {"model.width": "32..512", "model.depth": "1..4", "regularizers.dropout.rate": "0..0.5"}
+    if kind == "bag":
+        found |= {"model.ngrams": "1..2", "regularizers.dropout.rate": "0..0.6"}
+    if form(task).causal:
+        return {"optimizer.lr": "1e-3..1e-2"}
     if len(task.train) >= 2_000:
         found["batch_size"] = ",".join(str(b) for b in (64, 128, 256) if b <= len(task.train) // 8)
     if task.kind != "regression" and form(task).kind == "image" and len(task.train) >= SOFT_FROM:

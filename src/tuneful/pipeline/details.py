@@ -24,6 +24,8 @@ def details(task: Task, p: Array, y: Array, seed: int = 0) -> dict[str, Any]:
             names = [str(name) for name in task.target["columns"]]
             each = zip(names, per_target(p, y, seed), strict=True)
             found["per_target"] = {name: _data(its) for name, its in each}
+        case "places":
+            pass
         case lie:
             there = np.bincount(y, minlength=task.outputs) if lie == "classes" else (y == 1).sum(axis=0)
             each = zip(task.labels, per_class(p, y), there, strict=True)

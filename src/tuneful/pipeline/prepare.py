@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tuneful.core.config import nearest
 from tuneful.core.errors import DataError, Problem, RecipeError
 from tuneful.core.task import Finding, Kind, Objective, Sealed, Split, Task
-from tuneful.pipeline import aims, checks, columns, images, series, sounds, texts
+from tuneful.pipeline import aims, checks, columns, images, sequences, series, sounds, texts
 from tuneful.pipeline.goals import GOALS
 from tuneful.pipeline.metrics import METRICS
 from tuneful.pipeline.options import unfit, wrong
@@ -31,7 +31,7 @@ from tuneful.pipeline.parts import divide as _divide
 from tuneful.pipeline.parts import take as _take
 from tuneful.runtime.preprocess import apply
 from tuneful.techniques import sources
-from tuneful.techniques.sources import Arrays, Files, Raw, Table, Texts, note
+from tuneful.techniques.sources import Arrays, Files, Prose, Raw, Sentences, Table, Texts, note
 
 _EXAMPLES = {"image": "image", "audio": "sound", "series": "series", "vector": "row"}
 
@@ -104,12 +104,18 @@ def prepare(
             raise RecipeError(
                 [Problem("target", "target, missing, keep and leave_out are for tables; this data has no columns")]
             )
-        built = texts.build(raw, options, findings) if isinstance(first, Texts) else _from_examples(raw, options, findings)
+        if isinstance(first, Texts):
+            built = texts.build(raw, options, findings)
+        elif isinstance(first, Sentences | Prose):
+            built = sequences.build(raw, options, findings)
+        else:
+            built = _from_examples(raw, options, findings)
     findings += built.target.findings
-    if built.target.labels:
+    if built.target.labels and "places" not in built.about:
         look = checks.labels if built.target.kind == "multilabel" else checks.classes
         findings += look(built.y, built.target.labels)
-    findings += checks.repeats(cast("dict[str, NDArray[np.uint64]]", built.twins), built.y, built.what)
+    first_y = {part: y[:, 0] if "places" in built.about else y for part, y in built.y.items()}
+    findings += checks.repeats(cast("dict[str, NDArray[np.uint64]]", built.twins), first_y, built.what)
     objective = _objective(built.target.kind, metric, findings)
     x, y = built.x, built.y
     about: dict[str, Any] = {"name": built.column} | dict(built.about)
@@ -142,11 +148,13 @@ def _words(given: Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(str(word) for word in given)
 
 
-def _count(part: Arrays | Files | Table | Texts) -> int:
+def _count(part: Arrays | Files | Table | Texts | Sentences | Prose) -> int:
     if isinstance(part, Table):
         return part.frame.height
-    if isinstance(part, Texts):
-        return len(part.texts)
+    if isinstance(part, Texts | Sentences):
+        return len(part.texts if isinstance(part, Texts) else part.words)
+    if isinstance(part, Prose):
+        return len(part.text)
     return len(part.paths) if isinstance(part, Files) else len(part.y)
 
 

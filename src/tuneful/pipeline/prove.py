@@ -171,7 +171,7 @@ def _notes(task: Task, y: np.ndarray, against: list[Baseline]) -> list[str]:
         f"The baseline {b.name} failed: {b.failed}." for b in against if b.failed and not b.failed.startswith("skipped")
     ]
     notes += [f"The baseline {b.name}: {b.note}." for b in against if b.note]
-    if task.labels:
+    if (task.labels and y.ndim == 1) or task.kind == "multilabel":
         there = (y == 1).sum(axis=0) if y.ndim == 2 else np.bincount(y, minlength=task.outputs)
         absent = [label for label, n in zip(task.labels, there, strict=True) if n == 0]
         if absent:

@@ -94,7 +94,7 @@ def parity(network: Served, session: Session, task: Task) -> dict[str, Any]:
         same = int(np.sum(((ours >= 0.5) == (theirs >= 0.5)).all(axis=1)))
     else:
         tolerance = TOLERANCE
-        same = int(np.sum(ours.argmax(axis=1) == theirs.argmax(axis=1)))
+        same = int(np.sum((ours.argmax(axis=-1) == theirs.argmax(axis=-1)).reshape(len(ours), -1).all(axis=1)))
     largest = float(np.max(np.abs(ours - theirs)))
     if not largest <= tolerance:
         raise ModelError(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+PLACES = ("tagging", "entities", "language")  # an answer for each place of a sequence
 VALUES = ("regression", "multiregression")
 THRESHOLD = 0.5  # from this probability on a label is predicted
 
@@ -21,6 +22,8 @@ def width(kind: str, labels: Sequence[str], target: Mapping[str, Any]) -> tuple[
     """The shape of one example's answer."""
     if kind == "regression":
         return ()
+    if kind in PLACES:
+        return (int(target.get("places", 0)), len(labels))
     return (len(labels) or len(target.get("columns", ())),)
 
 
@@ -28,4 +31,6 @@ def decided(kind: str, labels: Sequence[str], answers: NDArray[Any]) -> NDArray[
     """What is predicted: class names [N], which labels there are [N, L] bool, or the values as they are."""
     if kind in VALUES:
         return answers
+    if kind in PLACES:
+        return np.array(labels)[answers.argmax(axis=-1)]
     return answers >= THRESHOLD if kind == "multilabel" else np.array(labels)[answers.argmax(axis=1)]

@@ -18,6 +18,7 @@ from tuneful.core.artifact import Artifact, unseal
 from tuneful.core.errors import ArtifactError, MissingError, ModelError, TunefulError
 from tuneful.runtime import answers
 from tuneful.runtime.onnxfile import external_tensors
+from tuneful.runtime.text import FIRST, Tokenizer
 
 BATCH = 256  # examples that go through the network at once
 
@@ -57,14 +58,43 @@ class Model:
 
     def predict(self, x: Any) -> NDArray[Any]:
         """The most probable class name of each example, or the value: [N]; which labels it bears [N, L], or several values
-        [N, M].
+        [N, M]; the tags of each sentence, a list for each [N]; or the token that comes after each text [N].
 
         x: raw input as it was before tuneful saw it. Images: an array [N, C, H, W] (or [N, H, W, C], [N, H, W]) or a list of
-        files; vectors: an array [N, D]; tables: {column: values} or a list of rows {column: value}.
+        files; vectors: an array [N, D]; tables: {column: values} or a list of rows {column: value};
+        texts: a list of strings; sentences: strings, or lists of words.
 
         Raises: DataError that names the column, shape or value which does not fit.
         """
-        return answers.decided(self.kind, self.labels, self._run(x))
+        if self.kind not in answers.PLACES:
+            return answers.decided(self.kind, self.labels, self._run(x))
+        lengths = (self._encoded(x) != 0).sum(axis=1)
+        said = answers.decided(self.kind, self.labels, self._run(x))
+        if self.kind == "language":
+            return said[np.arange(len(said)), np.maximum(lengths - 1, 0)]
+        found = np.empty(len(said), dtype=object)
+        found[:] = [row[:length].tolist() for row, length in zip(said, lengths)]
+        return found
+
+    def write(self, text: str, count: int, temperature: float = 0.0, seed: int = 0) -> str:
+        """`count` more tokens after a text, for a model of what comes next: the most probable each time, or drawn where the
+        temperature is above 0. Raises ModelError for any other model."""
+        if self.kind != "language":
+            raise ModelError(f"a model of kind {self.kind} writes no text", "call predict")
+        tokenizer = Tokenizer(self.schema["tokenizer"])
+        dice, ids = np.random.default_rng(seed), tokenizer.ids(text, len(text.encode()) + 1)
+        for _ in range(count):
+            x = np.zeros((1, *self.shape), dtype=np.int64)
+            last = ids[-self.shape[0] :]
+            x[0, : len(last)] = last
+            p = np.asarray(self._session.run(None, {"x": x})[0])[0, max(0, len(last) - 1), :].astype(np.float64)
+            p[:FIRST] = 0.0  # what fills up, what is unknown and the edge are never written
+            if temperature > 0:
+                p = p ** (1 / temperature)
+                ids.append(int(dice.choice(len(p), p=p / p.sum())))
+            else:
+                ids.append(int(p.argmax()))
+        return tokenizer.text(ids)
 
     def probabilities(self, x: Any) -> NDArray[np.float32]:
         """The probability of each class, [N, L]; rows sum to 1, but for labels that do not exclude one another. x as for
@@ -73,10 +103,13 @@ class Model:
             raise ModelError("a regression has no probabilities", "call predict")
         return self._run(x)
 
-    def _run(self, x: Any) -> NDArray[np.float32]:
+    def _encoded(self, x: Any) -> NDArray[Any]:
         from tuneful.runtime.preprocess import apply
 
-        encoded = apply(self.schema, x)
+        return apply(self.schema, x)
+
+    def _run(self, x: Any) -> NDArray[np.float32]:
+        encoded = self._encoded(x)
         parts = [np.asarray(self._session.run(None, {"x": batch})[0]) for batch in _batches(encoded)]
         width = answers.width(self.kind, self.labels, self.target)
         return np.concatenate(parts) if parts else np.empty((0, *width), np.float32)

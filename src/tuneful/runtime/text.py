@@ -8,7 +8,8 @@ A tokenizer is plain data in the schema, fitted on train by `pipeline.texts`:
     {"kind": "bpe",  "items": [piece, ...], "merges": [[a, b], ...], "lower"}   a word is cut into pieces
 
 Numbers: 0 fills up, 1 is anything unknown, 2 stands before and after a sentence, items follow from 3. lower: capitals do not
-count; digits: every digit is 0; shapes: an unknown word is looked up without its capitals, then by its shape ("Xx", "x0").
+count; digits: every digit is 0; shapes: an unknown word is looked up without its capitals, then by its shape ("Xx", "x0"); spaces: words are
+what stands between spaces.
 
 Source of byte pair encoding: Sennrich et al., ACL 2016, arXiv:1508.07909: of all neighbours in a word, the pair that was merged
 first in training is merged, until none is left. The mark at the beginning of a word: Kudo & Richardson 2018, arXiv:1808.06226.
@@ -41,6 +42,7 @@ class Tokenizer:
         self.lower = bool(data.get("lower", False))
         self.digits = bool(data.get("digits", False))
         self.shapes = bool(data.get("shapes", False))
+        self.spaces = bool(data.get("spaces", False))
         self.items: list[str] = list(data.get("items", ()))
         self._number = {item: at for at, item in enumerate(self.items, start=FIRST)}
         self._rank = {(a, b): at for at, (a, b) in enumerate(data.get("merges", ()))}
@@ -56,6 +58,8 @@ class Tokenizer:
         text = text.lower() if self.lower else text
         if self.kind == "char":
             yield from text
+        elif self.spaces:
+            yield from text.split()
         elif self.kind == "word":
             for found in _WORD.finditer(text):
                 yield _DIGIT.sub("0", found[0]) if self.digits else found[0]
@@ -152,7 +156,14 @@ def apply(schema: Mapping[str, Any], data: Any) -> NDArray[np.int32]:
     Raises: DataError that names what is no text.
     """
     (length,) = schema["shape"]
-    return encode(Tokenizer(schema["tokenizer"]), texts_of(schema, data), int(length))
+    tokenizer, texts = Tokenizer(schema["tokenizer"]), texts_of(schema, data)
+    if schema.get("keep") == "end":
+        out = np.zeros((len(texts), int(length)), dtype=np.int32)
+        for row, text in enumerate(texts):
+            found = tokenizer.ids(text, len(text.encode("utf-8", "replace")) + 1)[-int(length) :]
+            out[row, : len(found)] = found
+        return out
+    return encode(tokenizer, texts, int(length))
 
 
 def texts_of(schema: Mapping[str, Any], data: Any) -> list[str]:
@@ -171,6 +182,8 @@ def texts_of(schema: Mapping[str, Any], data: Any) -> list[str]:
     rows: list[Any] = list(data)
     if column and rows and all(isinstance(row, Mapping) for row in rows):
         rows = [row.get(column) for row in rows]
+    if schema["tokenizer"].get("spaces"):
+        rows = [" ".join(cast("list[str]", row)) if isinstance(row, list | tuple) else row for row in rows]
     for at, text in enumerate(rows):
         if text is not None and not isinstance(text, str):
             raise DataError(

@@ -10,6 +10,7 @@ from tuneful.pipeline.goals.classes import Binary, Classes
 from tuneful.pipeline.goals.goal import Goal
 from tuneful.pipeline.goals.labels import Labels
 from tuneful.pipeline.goals.numbers import Numbers, SeveralNumbers
+from tuneful.pipeline.goals.places import Entities, Next, Tags
 
 GOALS: Mapping[str, Goal] = {
     "binary": Binary(),
@@ -17,6 +18,9 @@ GOALS: Mapping[str, Goal] = {
     "multilabel": Labels(),
     "regression": Numbers(),
     "multiregression": SeveralNumbers(),
+    "tagging": Tags(),
+    "entities": Entities(),
+    "language": Next(),
 }
 """By the kind of the task."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tuneful.pipeline.metrics import classes, labels, values
+from tuneful.pipeline.metrics import classes, labels, places, values
 from tuneful.pipeline.metrics.classes import BINS, Cells, bins, calibrated, cells
 from tuneful.pipeline.metrics.ranks import auroc
 from tuneful.pipeline.metrics.table import (
@@ -32,6 +32,8 @@ def rows(name: str, p: Array, y: Array) -> Floats:
     lie = shape(p, y)
     if lie == "classes":
         return classes.rows(name, p, y)
+    if lie == "places":
+        return places.rows(name, p, y)
     return labels.rows(name, p, y) if lie == "labels" else values.rows(name, p, y)
 
 
@@ -39,6 +41,8 @@ def finish(name: str, means: Floats) -> Floats:
     """Means of rows [..., k] to the metric [...]; NaN where it is undefined (R2 of equal targets)."""
     if name in COUNTED:
         return classes.finish_counts(name, means)
+    if METRICS[name].needs == "places":
+        return places.finish(name, means)
     if name == "calibration_error":
         return np.abs(means).sum(axis=-1)
     return values.finish(name, means) if METRICS[name].needs == "values" else means[..., 0]
@@ -51,7 +55,13 @@ def right(p: Array, y: Array) -> Array:
 
 def told(name: str, p: Array, y: Array) -> str:
     """What a reader must know beside the number: classes that the split does not have."""
-    if shape(p, y) in ("values", "columns") or name in (*EXACT, *PLAIN, "calibration_error", "auroc_micro", "f1_micro"):
+    if shape(p, y) in ("values", "columns", "places") or name in (
+        *EXACT,
+        *PLAIN,
+        "calibration_error",
+        "auroc_micro",
+        "f1_micro",
+    ):
         return ""
     if y.ndim == 2:
         absent = int(((y == 1).sum(axis=0) == 0).sum())

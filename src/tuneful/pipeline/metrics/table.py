@@ -13,13 +13,14 @@ from tuneful.core.errors import ModelError, Problem, RecipeError
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-Shape = Literal["classes", "labels", "values", "columns"]
+Shape = Literal["classes", "labels", "values", "columns", "places"]
 """How answers p and targets y lie beside one another:
 
     classes   p [N, L] probabilities of which one is right, y [N] class numbers
     labels    p [N, L] a probability each, y [N, L] 1, 0 or -1 (not known)
     values    p [N], y [N]
     columns   p [N, M], y [N, M] of floats
+    places    p [N, T, L] probabilities at each place, y [N, T] class numbers, -1 for none
 """
 
 
@@ -29,7 +30,7 @@ class Metric:
 
     direction: Literal["max", "min"]
     kinds: tuple[str, ...]
-    needs: Literal["classes", "probabilities", "values"]
+    needs: Literal["classes", "probabilities", "values", "places"]
     what: str
     low: float = 0.0
     high: float = 1.0
@@ -67,17 +68,27 @@ METRICS: dict[str, Metric] = {
     ),
     "rmse_mean": Metric("min", _REALS, "values", "mean over the targets of RMSE, each in its own unit", high=_INF),
     "mae_mean": Metric("min", _REALS, "values", "mean over the targets of the mean absolute error", high=_INF),
+    "token_accuracy": Metric("max", ("tagging", "entities", "language"), "places", "share of places that are right"),
+    "token_log_loss": Metric(
+        "min", ("tagging", "entities"), "places", "mean of -log of the true tag's probability", high=_INF
+    ),
+    "entity_f1": Metric("max", ("entities",), "places", "F1 of spans that are right in type, beginning and end"),
+    "bits_per_token": Metric("min", ("language",), "places", "mean of -log2 of the next token's probability", high=_INF),
+    "perplexity": Metric("min", ("language",), "places", "2 to the bits per token", low=1.0, high=_INF),
 }
 
 EXACT = ("accuracy", "subset_accuracy")  # shares of examples: Wilson's interval
 AREAS = ("auroc", "auroc_micro")  # DeLong's variance
 PLAIN = ("log_loss", "brier", "mse", "mae", "rmse", "hamming_loss", "mae_mean")  # a mean over examples, or its root
 COUNTED = frozenset(name for name, m in METRICS.items() if m.needs == "classes" and name not in (*EXACT, *PLAIN))
-_KINDS: dict[Shape, tuple[str, ...]] = {"classes": _ONE, "labels": _MANY, "values": _REAL, "columns": _REALS}
+_KINDS: dict[Shape, tuple[str, ...]] = {"classes": _ONE, "labels": _MANY, "values": _REAL, "columns": _REALS,
+                                      "places": ("tagging", "entities", "language")}  # fmt: skip
 
 
 def shape(p: Array, y: Array) -> Shape:
     """How these answers and targets lie beside one another."""
+    if p.ndim == 3:
+        return "places"
     if p.ndim == 1:
         return "values"
     if y.ndim == 1:
@@ -99,6 +110,7 @@ def lookup(name: str, p: Array, y: Array) -> Metric:
             "labels": "labels [N, L]",
             "values": "values [N]",
             "columns": "values [N, M]",
+            "places": "probabilities at places [N, T, L]",
         }
         fit = ", ".join(k for k, m in METRICS.items() if set(kinds) & set(m.kinds))
         raise RecipeError(
@@ -109,7 +121,7 @@ def lookup(name: str, p: Array, y: Array) -> Metric:
 
 def unfit(p: Array, y: Array) -> str:
     """Why these predictions have no metric, or ""; ModelError when the shapes do not fit one another."""
-    if len(p) != len(y) or y.ndim > 2 or (y.ndim == 2 and p.shape != y.shape):
+    if len(p) != len(y) or y.ndim > 2 or (y.ndim == 2 and p.shape[:2] != y.shape):
         raise ModelError(f"there are predictions {p.shape} for targets {y.shape}; both must have one entry an example")
     if shape(p, y) == "classes" and len(y) and not 0 <= int(y.min()) <= int(y.max()) < p.shape[1]:
         raise ModelError(

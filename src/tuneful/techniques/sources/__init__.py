@@ -11,14 +11,16 @@ from tuneful.core.config import nearest
 from tuneful.core.errors import DataError
 from tuneful.techniques.sources.arrays import InMemory
 from tuneful.techniques.sources.cifar import Cifar
+from tuneful.techniques.sources.conll import Conll
 from tuneful.techniques.sources.digits import Digits
 from tuneful.techniques.sources.filelist import FileList
 from tuneful.techniques.sources.folder import ImageFolder
 from tuneful.techniques.sources.hugging_face import HuggingFace
 from tuneful.techniques.sources.idx import Idx
 from tuneful.techniques.sources.npz import Npz
+from tuneful.techniques.sources.prose import PlainText
 from tuneful.techniques.sources.public import INSIDE, SETS, Public, known
-from tuneful.techniques.sources.raw import Arrays, Files, Raw, Source, Table, Texts, guard, note
+from tuneful.techniques.sources.raw import Arrays, Files, Prose, Raw, Sentences, Source, Table, Texts, guard, note
 from tuneful.techniques.sources.series import TimeSeries
 from tuneful.techniques.sources.table import TableFile
 from tuneful.techniques.sources.text_classes import TextClasses
@@ -35,6 +37,8 @@ TABLE: dict[str, type[Source]] = {
     "cifar": Cifar,
     "time_series": TimeSeries,
     "file_list": FileList,
+    "conll": Conll,
+    "plain_text": PlainText,
     "text_json": TextJson,
     "text_lines": TextLines,
     "text_classes": TextClasses,
@@ -139,4 +143,18 @@ def _unreadable(path: Path) -> DataError:
     )
 
 
-__all__ = ["TABLE", "Arrays", "Files", "Raw", "Source", "Table", "Texts", "guard", "name_of", "note", "read"]
+__all__ = [
+    "TABLE",
+    "Arrays",
+    "Files",
+    "Prose",
+    "Raw",
+    "Sentences",
+    "Source",
+    "Table",
+    "Texts",
+    "guard",
+    "name_of",
+    "note",
+    "read",
+]

@@ -66,13 +66,35 @@ class Texts:
 
 
 @dataclass(frozen=True)
+class Sentences:
+    """One split of sentences with a tag at each word."""
+
+    words: tuple[tuple[str, ...], ...]
+    tags: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Prose:
+    """One split as one running text."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Raw:
     """What a source found.
 
     parts: "train", and "valid" and "test" where the data brings them; all of one type. what: a sentence for people.
     """
 
-    parts: Mapping[str, Arrays] | Mapping[str, Files] | Mapping[str, Table] | Mapping[str, Texts]
+    parts: (
+        Mapping[str, Arrays]
+        | Mapping[str, Files]
+        | Mapping[str, Table]
+        | Mapping[str, Texts]
+        | Mapping[str, Sentences]
+        | Mapping[str, Prose]
+    )
     what: str
     name: str
     findings: tuple[Finding, ...] = field(default=())
