@@ -79,8 +79,8 @@ def test_a_schedule_moves_every_rate_of_an_optimizer_alike(flowers):
     group = run.optimizer.param_groups[0]
     factor = run.plan.schedule.factor(run.step - 1, run.steps)
     assert 0.4 < factor < 0.6
-    assert run.optimizer._hyper(group).lr == pytest.approx(1e-3 * factor)
-    assert run.optimizer._hyper(group).final_lr == pytest.approx(0.1 * factor)
+    assert run.optimizer.hyper(group).lr == pytest.approx(1e-3 * factor)
+    assert run.optimizer.hyper(group).final_lr == pytest.approx(0.1 * factor)
 
 
 def test_the_twin_of_your_own_network_is_made_by_the_argument_that_is_named(flowers):
