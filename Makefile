@@ -18,7 +18,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --quiet --disable-pip-version
 # Each test process computes on one core: together they use them all, and timings stay comparable.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help venv demo test test-all check bench tree clean
+.PHONY: help venv demo test test-all check bench peers tree clean
 .DEFAULT_GOAL := help
 
 help: ## list what can be made
@@ -71,6 +71,11 @@ bench: $(STAMP) ## run every script in benchmarks/, one after the other
 	@found=; for script in benchmarks/*.py; do \
 		[ -e "$$script" ] || continue; found=1; echo "$$script"; $(BIN)/python "$$script" || exit 1; \
 	done; [ -n "$$found" ] || echo "benchmarks/ holds no script yet; nothing was measured"
+
+peers: ## make .venv-peers, where benchmarks/optimizers.py meets other packages' optimizers
+	@[ -x .venv-peers/bin/python ] || $(or $(PYTHON),python3) -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(PIP_ARGS) torch==2.13.0 pytorch_optimizer timm -e .
 
 tree: $(STAMP) ## bring the tree in both READMEs up to date (captions that are there stay)
 	@$(BIN)/python tests/house/tree.py README.md README.zh-CN.md

@@ -113,7 +113,7 @@ def test_rmsprop_has_its_eps_outside_of_the_root():
 def test_soap_takes_its_first_step_along_the_singular_axes_of_the_gradient_as_the_authors_code_does():
     """The first gradient only begins the covariances, so the second is the same one: in its own singular axes it is diagonal,
     and Adam makes its diagonal one rate long. Off the diagonal the authors' figures are rounding noise over eps (they take the
-    eigenvectors in single precision), which is why their later steps are no reference; see also the figures of soap_noisy."""
+    eigenvectors in single precision), which is why their later steps are no reference (LOG.md)."""
     theirs = torch.tensor(REFERENCE["right"]["soap"]["params"]["rosenbrock2x3"], dtype=torch.float64)
     ours = walk(TABLE["soap"](lr=0.05, every=2).build, "rosenbrock2x3")
     assert torch.equal(theirs[1], theirs[0])

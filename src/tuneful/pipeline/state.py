@@ -109,7 +109,7 @@ def unpack(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], rest
         index, _, name = key.partition(".")
         field, _, place = name.partition(".")
         held = entries.setdefault(int(index), {})
-        # A copy of its own: where numbers lie in memory decides in which order a dot product adds them.
+        # A copy of its own: unaligned numbers may be added in another order by a dot product (LOG.md, L-BFGS).
         if place:
             held[field][int(place)] = tensor.clone()
         else:
