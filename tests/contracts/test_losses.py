@@ -15,7 +15,8 @@ from tuneful.core.config import comments
 from tuneful.core.errors import RecipeError
 from tuneful.pipeline.goals.numbers import Numbers
 from tuneful.techniques.interfaces import Loss
-from tuneful.techniques.losses import MAE, MSE, TABLE, BinaryCrossEntropy, CrossEntropy, Focal, Huber, Quantile
+from tuneful.techniques.losses import MAE, MSE, TABLE, BinaryCrossEntropy, CrossEntropy, Cumulative, Focal, Huber, Quantile
+from tuneful.techniques.losses.cumulative import falling, levels
 
 CLASSES = [kind for kind, cls in TABLE.items() if cls.classes]
 VALUES = [kind for kind in TABLE if kind in Numbers.losses]
@@ -136,14 +137,29 @@ def test_balanced_labels_weigh_as_torch_s_pos_weight_does():
     assert alone.tolist() == [[1.0], [1.0]]
 
 
+def test_cumulative_is_the_sum_of_the_questions_and_its_levels_are_probabilities_in_order():
+    z, y = logits(40, 4), numbers()
+    a = falling(z)
+    assert bool((a.diff(dim=1) < 0).all())
+    asked = torch.stack(
+        [F.binary_cross_entropy_with_logits(a[:, k], (y > k).double(), reduction="none") for k in range(4)], dim=1
+    )
+    torch.testing.assert_close(mean(Cumulative(), z, y), asked.sum(dim=1).mean())
+    p = levels(z)
+    torch.testing.assert_close(p.sum(dim=1), torch.ones(40, dtype=torch.float64))
+    assert bool((p >= 0).all())
+    torch.testing.assert_close(p[:, 3:].sum(dim=1), torch.sigmoid(a[:, 2]))
+
+
 @pytest.mark.parametrize("kind", TABLE)
 def test_parts_of_unequal_size_add_up_to_the_whole(kind: str):
     loss = TABLE[kind]()
-    z = logits(40, 5 if loss.classes else 2)
-    target = numbers() if loss.classes else torch.randn(40, 2, generator=dice(3), dtype=torch.float64)
+    classes = loss.classes or kind == "cumulative"
+    z = logits(40, 5 if classes else 2)
+    target = numbers() if classes else torch.randn(40, 2, generator=dice(3), dtype=torch.float64)
     if kind == "binary_cross_entropy":
         target = (target > 0).double()
-    if loss.classes or kind == "binary_cross_entropy":
+    if classes or kind == "binary_cross_entropy":
         target[::7] = -1
     whole = mean(loss, z, target)
     weight = loss.weight(target, None)

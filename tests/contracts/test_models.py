@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,9 +15,25 @@ from torch import Tensor, nn
 from tuneful.core.config import comments
 from tuneful.core.errors import ModelError, RecipeError
 from tuneful.core.form import Form
+from tuneful.pipeline.export import _to_onnx, served
+from tuneful.runtime.load import open_session
 from tuneful.techniques.inits import He, apply_
 from tuneful.techniques.interfaces import Model
-from tuneful.techniques.models import MLP, TABLE, ConvNet, Linear, Own, Size, check, make, size
+from tuneful.techniques.models import (
+    MLP,
+    TABLE,
+    ConvNet,
+    FTTransformer,
+    Linear,
+    Own,
+    Size,
+    TableResNet,
+    TabM,
+    check,
+    make,
+    size,
+)
+from tuneful.techniques.models.features import Piecewise
 from tuneful.techniques.regularizers import Dropout
 
 OURS = [
@@ -26,6 +44,9 @@ OURS = [
     ConvNet(),
 ]
 OURS += [ConvNet(depth=1, width=4, activation="silu"), ConvNet(norm="none", width=8)]
+TABLES = [TabM(members=3, width=16), TabM(members=1, width=8, embedding="periodic"), TableResNet(width=16)]
+TABLES += [TableResNet(width=16, norm="batch", embedding="periodic"), FTTransformer(width=16, heads=2)]
+TABLES += [FTTransformer(width=16, heads=4, embedding="piecewise"), MLP(residual=True, depth=3, width=16)]
 IMAGES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 4, 4), (2, 5, 33), (4, 64, 17)]
 NET_FILE = """
 from torch import nn
@@ -89,6 +110,66 @@ def test_serves_images_of_any_size_from_4x4(model: Model, shape: tuple[int, ...]
 @pytest.mark.parametrize("model", OURS[:4], ids=str)
 def test_serves_tables(model: Model):
     check(model.build(Form.of((5,), 1)), Form.of((5,), 1))
+
+
+FORMS = [
+    Form("vector", (7,), 3, groups=(1, 4, 1, 1)),
+    Form.of((1,), 1),
+    Form("vector", (5,), 2, groups=(2, 3)),
+    Form.of((300,), 4),
+]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize("model", TABLES, ids=str)
+def test_models_of_tables_serve_numbers_and_categories_and_are_the_same_in_onnx(model: Model, form: Form):
+    net = make(model, form)
+    apply_(net, He(), seed=0)
+    check(net, form)
+    x = torch.randn(6, *form.shape)
+    answers = net.train()(x)
+    assert len(answers) in (6, 6 * getattr(model, "members", 1))
+    answers.square().sum().backward()
+    assert all(p.grad is not None for p in net.parameters() if p.numel())
+    net.eval()
+    assert net(x).shape == (6, form.outputs)
+    torch.testing.assert_close(net(x)[:1], net(x[:1]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", TABLES, ids=str)
+def test_models_of_tables_export(model: Model):
+    form = Form("vector", (7,), 3, groups=(1, 4, 1, 1))
+    net = served(make(model, form), "multiclass")
+    session = open_session(_to_onnx(net, torch.zeros(1, 7), "z").SerializeToString())
+    for rows in (1, 5):
+        x = torch.randn(rows, 7)
+        ours = net(x).detach().numpy()
+        np.testing.assert_allclose(session.run(None, {"x": x.numpy()})[0], ours, rtol=1e-4, atol=1e-5)
+
+
+def test_piecewise_is_the_paper_s_encoding_and_the_line_goes_on_outside():
+    """Eq. 1 of arXiv:2203.05556 with T = 4 bounds taken from the module itself."""
+    piecewise = Piecewise(4)
+    edges = [*piecewise.low.tolist(), piecewise.low[-1].item() + 1 / piecewise.scale[-1].item()]
+    for value in (-5.0, -0.3, 0.0, 0.9, 4.0):
+        wanted = []
+        for t, (a, b) in enumerate(itertools.pairwise(edges)):
+            if value < a and t > 0:
+                wanted.append(0.0)
+            elif value >= b and t < 3:
+                wanted.append(1.0)
+            else:
+                wanted.append((value - a) / (b - a))
+        torch.testing.assert_close(piecewise(torch.tensor([[value]]))[0, 0], torch.tensor(wanted))
+
+
+def test_members_are_judged_one_by_one_and_their_mean_answers():
+    form = Form("vector", (4,), 2)
+    net = TabM(members=5, width=8).build(form)
+    x = torch.randn(3, 4)
+    each = net.train()(x).unflatten(0, (3, 5))
+    torch.testing.assert_close(net.eval()(x), each.mean(dim=1))
+    assert bool((each.std(dim=1) > 0).all())
 
 
 def test_a_convnet_refuses_a_table_and_a_tiny_image():

@@ -47,7 +47,7 @@ def column(task, name):
 
 def test_numbers_are_standardized_by_train_alone_as_scikit_learn_does():
     train, valid, test = frame(seed=1), frame(seed=2), frame(seed=3)
-    task = prepare((train, valid, test))
+    task = prepare((train, valid, test), scale="deviation")
     at = task.schema["features"].index("size")
     scaler = StandardScaler().fit(train.select("size").to_numpy())
     for split, given in ((task.train, train), (task.valid, valid), (task.test.open("test"), test)):

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 # Arrays
 
 
-def of_arrays(y: Mapping[str, NDArray[Any]], kind: str | None) -> targets.Target:
+def of_arrays(y: Mapping[str, NDArray[Any]], kind: str | None, levels: Sequence[str] = ()) -> targets.Target:
     """What `flat` gave for each part, as classes, labels or values."""
     if several.listed(y["train"]):
         return several.lists(y, "y")
     if y["train"].ndim == 2:
         columns = {s: {f"y{k}": part[:, k] for k in range(part.shape[1])} for s, part in y.items()}
         return several.decode(columns, kind, f"y has {y['train'].shape[1]} columns")
-    return targets.decode(y, kind, "y")
+    return targets.decode(y, kind, "y", levels)
 
 
 def flat(y: NDArray[Any], n: int, part: str, kind: str | None) -> NDArray[Any]:
@@ -94,7 +94,7 @@ def rows(
 
 
 def of_table(
-    frames: Mapping[str, pl.DataFrame], names: Sequence[str], kind: str | None
+    frames: Mapping[str, pl.DataFrame], names: Sequence[str], kind: str | None, levels: Sequence[str] = ()
 ) -> tuple[targets.Target, dict[str, Any]]:
     """The target of each part, and what else is to be known of it: {"lists": what parts the words of a cell, or ""}."""
     import polars as pl
@@ -105,7 +105,7 @@ def of_table(
     (name,) = names
     lists = isinstance(frames["train"].schema[name], pl.List)
     if not lists and kind != "multilabel":
-        return targets.decode({part: _goal(frame[name], kind) for part, frame in frames.items()}, kind, name), {}
+        return targets.decode({part: _goal(frame[name], kind) for part, frame in frames.items()}, kind, name, levels), {}
     by = "" if lists else several.parter(frames["train"][name].to_list())
     found = {part: frame[name].to_list() for part, frame in frames.items()}
     return several.lists({p: several.parted(cells, by) if by else cells for p, cells in found.items()}, name), {"lists": by}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,17 +24,18 @@ if TYPE_CHECKING:
     import polars as pl
 
 MOST_LEVELS = 50
+KNOTS = 256  # of a number's ranks
 _PARTS = ("year", "month", "day", "weekday", "hour")
 _ORDERS = ("ymd", "dmy", "mdy")
 _EXACT = 1e-9  # relative: two columns closer than this are one
 
 
 def fit(
-    frame: pl.DataFrame, y: NDArray[Any], missing: Sequence[str], keep: Sequence[str], semicolons: bool
+    frame: pl.DataFrame, y: NDArray[Any], missing: Sequence[str], keep: Sequence[str], semicolons: bool, ranks: bool = False
 ) -> tuple[dict[str, Any], list[Finding]]:
     """The schema of the columns of `frame` (the train split without its target), and what was found and chosen.
 
-    keep: columns that stay whatever is found of them. Raises DataError when no column is left.
+    keep: columns that stay whatever is found of them. ranks: numbers are made normal by their ranks. Raises DataError when no column is left.
     """
     findings: list[Finding] = []
     words = {word.casefold() for word in (*MISSING, *missing)}
@@ -42,6 +44,10 @@ def fit(
         column = _column(frame[name], name, words, missing, semicolons, name in keep, findings)
         if column:
             columns.append(column)
+    if ranks:
+        columns = [
+            _ranked(frame[column["name"]], column, missing) if column["type"] == "number" else column for column in columns
+        ]
     columns = _without_copies(frame, columns, missing, keep, findings)
     columns = _without_leaks(frame, columns, y, missing, keep, findings)
     if not columns:
@@ -50,7 +56,9 @@ def fit(
             "keep a column with keep=NAME, or give other data",
         )
     features = [feature for column in columns for feature in _features(column)]
-    return {"format": 1, "kind": "table", "columns": columns, "features": features, "missing": list(missing)}, findings
+    groups = [size for column in columns for size in _groups(column)]
+    told = {"columns": columns, "features": features, "groups": groups, "missing": list(missing)}
+    return {"format": 1, "kind": "table", **told}, findings
 
 
 def telling(frame: pl.DataFrame, y: NDArray[Any], missing: Sequence[str], keep: Sequence[str]) -> list[str]:
@@ -93,7 +101,7 @@ def _column(
     found = _as_number(series, name, known, words, missing, semicolons, kept, findings)
     if found is not None:
         return found
-    order = _date_order(known, name, findings)
+    order = date_order(known, name, findings)
     if order:
         return _date(series, name, order, missing, findings)
     if distinct == 1 and not absent:
@@ -164,6 +172,24 @@ def _number(
     return {"name": name, "type": "number", "fill": fill, "mean": mean, "std": std, "indicator": absent > 0} | more
 
 
+def _ranked(series: pl.Series, column: dict[str, Any], missing: Sequence[str]) -> dict[str, Any]:
+    """The column with knots between which a number goes to the normal quantile of its rank; equal numbers share their mean."""
+    found = numbers(values(series), column["name"], [*missing, *column.get("words", ())], column.get("decimal", "."))
+    here = np.sort(found[~np.isnan(found)])
+    shares = (np.arange(KNOTS) + 0.5) / KNOTS
+    knots = np.quantile(here, shares)
+    normal = np.array([NormalDist().inv_cdf(share) for share in shares])
+    at, inverse = np.unique(knots, return_inverse=True)
+    ranks = np.bincount(inverse, normal) / np.bincount(inverse)
+    # Between the outer knots and the extremes the line goes on, to where the extreme of so many normal numbers lies.
+    edge = -NormalDist().inv_cdf(0.5 / (len(here) + 1))
+    if here[0] < at[0]:
+        at, ranks = np.append(here[0], at), np.append(min(-edge, ranks[0]), ranks)
+    if here[-1] > at[-1]:
+        at, ranks = np.append(at, here[-1]), np.append(ranks, max(edge, ranks[-1]))
+    return column | {"knots": at.tolist(), "ranks": ranks.tolist()} if len(at) > 1 else column
+
+
 def _infinite(given: Any) -> int:
     if isinstance(given, np.ndarray):
         return int(np.isinf(given).sum()) if given.dtype.kind == "f" else 0
@@ -224,7 +250,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _date_order(known: pl.Series, name: str, findings: list[Finding]) -> str:
+def date_order(known: pl.Series, name: str, findings: list[Finding]) -> str:
     """The order of year, month and day in which every value is a date, or ""."""
     few = known.head(100).to_list()
     orders = [order for order in _ORDERS if all(moment_of(cell(text), order) is not None for text in few)]
@@ -268,6 +294,12 @@ def _features(column: dict[str, Any]) -> list[str]:
     else:
         own = [f"{name}={word}" for word in column["levels"]] + ([f"{name}=(other)"] if column["other"] else [])
     return own + ([f"{name}=(missing)"] if column["indicator"] else [])
+
+
+def _groups(column: dict[str, Any]) -> list[int]:
+    """How many features belong together: all levels of a category, each number by itself."""
+    size = len(_features(column))
+    return [size] if column["type"] == "category" else [1] * size
 
 
 # Copies and leaks

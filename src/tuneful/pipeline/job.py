@@ -33,7 +33,7 @@ class Data(Settings):
     family = "data"
 
     target: str | Words | None = None  # the column to predict, or several with commas between them
-    kind: Literal["binary", "multiclass", "multilabel", "regression", "multiregression"] | None = (
+    kind: Literal["binary", "multiclass", "multilabel", "ordinal", "regression", "multiregression"] | None = (
         None  # what kind of task it is
     )
     metric: str | None = None  # what is optimized
@@ -48,6 +48,11 @@ class Data(Settings):
     tokens: Literal["byte", "char", "word", "bpe"] | Auto = "auto"  # what a text is cut into
     length: Count | None = None  # tokens that are looked at of a text
     vocabulary: Count | None = None  # at most so many different tokens
+    scale: Literal["deviation", "ranks"] | Auto = (
+        "auto"  # of a table's numbers: mean 0 and deviation 1, or normal by ranks (auto: for classes)
+    )
+    levels: Words = ()  # the names of an ordinal target's levels, the lowest first
+    order: str | None = None  # a column of dates or numbers, or "rows": valid and test are the end of time
     split_seed: Whole = 0  # of the splits
 
     def options(self) -> dict[str, Any]:
@@ -192,9 +197,9 @@ def _job(
             (s for s, cls in (("data", Data), ("search", How)) if head in ("", s) and name_of in cls.model_fields), head
         )
         if entry.key in ("data.source", "source"):
-            source = source or entry.value
+            source = entry.value if isinstance(source, str) and not source else source
         elif section in apart:
-            many = section == "data" and name_of in ("missing", "keep", "leave_out")
+            many = section == "data" and name_of in ("missing", "keep", "leave_out", "levels")
             value = entry.value.split(",") if many and isinstance(entry.value, str) else entry.value
             apart[section][name_of] = (
                 _number(value)
@@ -217,7 +222,7 @@ def _job(
             problems += [replace(problem, where=places.get(problem.key, "")) for problem in error.problems]
     if problems:
         raise RecipeError(problems)
-    if source is None or source == "":
+    if source is None or (isinstance(source, str) and not source):
         raise RecipeError(
             "no data is named", "name a source before the settings, such as `tuneful train digits`, or in the file's [data]"
         )

@@ -63,7 +63,7 @@ def _goal(kind: str | None, metric: str | None) -> list[Problem]:
         guess = nearest(metric, METRICS) or next((name for name in METRICS if metric and name.startswith(metric)), "")
         found.append(Problem("metric", sentence, nearest=guess))
     elif metric is not None and known:
-        several = {"labels": {"multilabel"}, "numbers": {"regression", "multiregression"}}
+        several = {"labels": {"multilabel"}, "ordered": {"ordinal"}, "numbers": {"regression", "multiregression"}}
         kinds = {str(kind)} if kind in ("binary", "multiclass") else several.get(known, {"binary", "multiclass"})
         if not kinds & {*METRICS[metric].kinds}:
             found.append(unfit(metric, str(kind), [name for name, one in METRICS.items() if kinds & {*one.kinds}]))

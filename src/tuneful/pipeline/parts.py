@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuneful.core.task import Finding
-from tuneful.pipeline import split, targets
+from tuneful.pipeline import order, split, targets
 
 Parts = dict[str, NDArray[Any]]
+Scale = Literal["auto", "deviation", "ranks"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class Options:
     tokens: str = "auto"
     length: int | None = None
     vocabulary: int | None = None
+    scale: Scale = "auto"
+    order: str | None = None
+    levels: tuple[str, ...] = ()
 
 
 @dataclass
@@ -51,10 +55,15 @@ class Built:
 
 
 def divide(
-    y: Mapping[str, NDArray[Any]], twins: Parts, options: Options, findings: list[Finding]
+    y: Mapping[str, NDArray[Any]], twins: Parts, options: Options, findings: list[Finding], when: Parts | None = None
 ) -> dict[str, tuple[str, Any]]:
-    """{split: (given part, indices)}, thinned to the limit."""
-    chosen, told = split.cut(y, cast("Any", twins), options.valid, options.test, options.seed)
+    """{split: (given part, indices)}, thinned to the limit. when: the moment of each example, where the order is a column's."""
+    if options.order is not None:
+        first = len(y["train"])  # parts that are given apart follow one another
+        stand = {part: np.arange(len(found)) + first * (part != "train") for part, found in y.items()}
+        chosen, told = order.cut(when or stand, options.valid, options.test, options.order)
+    else:
+        chosen, told = split.cut(y, cast("Any", twins), options.valid, options.test, options.seed)
     findings += told
     if options.limit is None:
         return cast("dict[str, tuple[str, Any]]", chosen)

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from tuneful.core.config import nearest
 from tuneful.core.errors import DataError, Problem, RecipeError
 from tuneful.core.task import Finding, Kind, Objective, Sealed, Split, Task
-from tuneful.pipeline import aims, checks, columns, images, sequences, series, sounds, texts
+from tuneful.pipeline import aims, checks, columns, images, order, sequences, series, sounds, texts
 from tuneful.pipeline.goals import GOALS
 from tuneful.pipeline.metrics import METRICS
 from tuneful.pipeline.options import unfit, wrong
 from tuneful.pipeline.parts import Built as _Built
 from tuneful.pipeline.parts import Options as _Options
-from tuneful.pipeline.parts import Parts
+from tuneful.pipeline.parts import Parts, Scale
 from tuneful.pipeline.parts import divide as _divide
 from tuneful.pipeline.parts import take as _take
 from tuneful.runtime.preprocess import apply
@@ -56,6 +56,9 @@ def prepare(
     length: int | None = None,
     vocabulary: int | None = None,
     limits: Mapping[str, float] | None = None,
+    scale: Scale = "auto",
+    order: str | None = None,
+    levels: Sequence[str] = (),
 ) -> Task:
     """Everything that training needs to know of the data.
 
@@ -63,7 +66,7 @@ def prepare(
         source: "digits"; a path to a folder of images, a table, an .npz archive or idx files; (x, y); {"train": (x, y), ...};
             a data frame; a torch Dataset; or (train, test) or (train, valid, test) of any of these.
         target: the column to predict, or several ("a,b,c" or a list); found by its name, or the last one, when not given.
-        kind: "binary", "multiclass", "multilabel" or "regression"; told by the target when not given.
+        kind: "binary", "multiclass", "multilabel", "ordinal" or "regression"; told by the target when not given.
         metric: what is optimized; AUROC for two classes and for labels, accuracy for more classes, RMSE for numbers, mean R2
             for several, when not given.
         missing: words that mean "no value", beside the usual ones ("", NA, ?, null ...).
@@ -76,6 +79,11 @@ def prepare(
         tokens: of text: "byte", "char", "word" or "bpe"; "auto" chooses for the text and the task.
         length: tokens that are looked at of a text; chosen from the lengths in train when not given.
         vocabulary: at most so many different tokens.
+        scale: of a table's numbers: "deviation" (mean 0, deviation 1), "ranks" (normal by their ranks, so that outliers and
+            skew do not matter); "auto" is ranks for classes and deviation for targets that are numbers, which a long tail may tell.
+        levels: of an ordinal target that is written in words, the lowest first.
+        order: a column of dates or numbers (which is then no input, unless keep names it), or "rows": valid and test are cut
+            from the end of time, not at random.
         limits: what else must hold, such as {"latency_ms": 5.0}.
 
     Returns: a Task. `task.findings` tells what was chosen and what may be wrong.
@@ -88,7 +96,7 @@ def prepare(
         raise RecipeError(problems)
     named = target if target is None or isinstance(target, str) else tuple(target)
     options = _Options(named, kind, _words(missing), _words(keep), _words(leave_out), size, valid, test, seed, limit,
-                       form or "", tokens, length, vocabulary)  # fmt: skip
+                       form or "", tokens, length, vocabulary, scale, order, _words(levels))  # fmt: skip
     raw = sources.read(source)
     findings = [note(f"the data is {raw.what}"), *raw.findings]
     for part, content in raw.parts.items():
@@ -181,6 +189,10 @@ def _fingerprint(x: Parts, y: Parts, schema: Mapping[str, Any], labels: Sequence
 
 
 def _from_examples(raw: Raw, options: _Options, findings: list[Finding]) -> _Built:
+    if options.order not in (None, order.ROWS):
+        raise RecipeError(
+            [Problem("order", f"order is {options.order!r}; this data has no columns, so it can only be {order.ROWS}")]
+        )
     x: Parts = {}
     labels: dict[str, Any] = {}
     schema: dict[str, Any]
@@ -207,7 +219,7 @@ def _from_examples(raw: Raw, options: _Options, findings: list[Finding]) -> _Bui
         schema = {"format": 1, "kind": form, "shape": shape, "dtype": str(x["train"].dtype)}
     for part, found in x.items():
         checks.finite(found, "x" if part == "train" and len(x) == 1 else f"x of {part}")
-    target = aims.of_arrays(labels, kind)
+    target = aims.of_arrays(labels, kind, options.levels)
     twins: Parts = {part: checks.prints(found) for part, found in x.items()}
     chosen = _divide(target.y, twins, options, findings)
     out = {name: _take(x[part], indices) for name, (part, indices) in chosen.items()}
@@ -240,8 +252,13 @@ def _from_table(raw: Raw, options: _Options, findings: list[Finding]) -> _Built:
                 raise RecipeError([Problem(word, problem, nearest=nearest(name, train.frame.columns))])
     frames = aims.rows(tables, named, options.kind, options.missing, findings)
     column = ", ".join(named)
-    target, about = aims.of_table(frames, named, options.kind)
-    inputs = [name for name in train.frame.columns if name not in named and name not in options.leave_out]
+    target, about = aims.of_table(frames, named, options.kind, options.levels)
+    when = None
+    hidden = {*named, *options.leave_out}
+    if options.order not in (None, order.ROWS):
+        when = {part: order.moments_of(frame, str(options.order), tables[part].where) for part, frame in frames.items()}
+        hidden |= {options.order} - {*options.keep}
+    inputs = [name for name in train.frame.columns if name not in hidden]
     if holds := [name for name in inputs if isinstance(train.frame.schema[name], pl.List)]:
         raise DataError(
             f'{train.where}: column "{holds[0]}" holds lists; numbers, text, dates or true/false are wanted of an input',
@@ -259,10 +276,11 @@ def _from_table(raw: Raw, options: _Options, findings: list[Finding]) -> _Built:
         return texts.built({part: frame[free].fill_null("").to_list() for part, frame in frames.items()}, target, options,
                            findings, column=free, name=column)  # fmt: skip
     twins: Parts = {part: frame.hash_rows(seed=0).to_numpy() for part, frame in frames.items()}
-    chosen = _divide(target.y, twins, options, findings)
+    chosen = _divide(target.y, twins, options, findings, when)
     y = {name: target.y[part][indices] for name, (part, indices) in chosen.items()}
     part, indices = chosen["train"]
-    schema, found = columns.fit(frames[part][indices], y["train"], options.missing, options.keep, train.semicolons)
+    schema, found = columns.fit(frames[part][indices], y["train"], options.missing, options.keep, train.semicolons,
+                                options.scale == "ranks" or (options.scale == "auto" and y["train"].dtype.kind != "f"))  # fmt: skip
     findings += found
     used = [entry["name"] for entry in schema["columns"]]
     cells = {p: {name: columns.values(frame[name]) for name in used} for p, frame in frames.items()}

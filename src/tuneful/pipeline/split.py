@@ -52,7 +52,7 @@ def cut(
     chosen: dict[str, tuple[str, Indices]] = {s: (s, np.arange(len(y[s]))) for s in ("valid", "test") if s in y}
     findings: list[Finding] = []
     shares: list[tuple[str, float | Literal["auto"]]] = [("test", test), ("valid", valid)]
-    wanted = {s: _count(share, n) for s, share in shares if s not in chosen}
+    wanted = {s: count_of(share, n) for s, share in shares if s not in chosen}
     if n <= len(wanted):
         raise _too_few(n, next(iter(wanted)))
     if sum(wanted.values()) >= n:
@@ -96,7 +96,8 @@ def _too_few(n: int, split: str) -> DataError:
     )
 
 
-def _count(share: float | Literal["auto"], n: int) -> int:
+def count_of(share: float | Literal["auto"], n: int) -> int:
+    """How many of n examples a share is."""
     return max(1, min(round(0.2 * n), MOST_VALID) if share == "auto" else round(share * n))
 
 

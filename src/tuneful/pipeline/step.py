@@ -111,7 +111,10 @@ def gradients_(
         for part, wanted in zip(x.chunk(parts), target.chunk(parts), strict=True):
             with torch.autocast(x.device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
                 z = body(part)
-            loss = plan.loss.total(z.float(), wanted, prepared) / weight
+            # The members of an ensemble answer one by one, [B * K, L]: each is judged, and all together weigh as one.
+            times = max(1, len(z) // max(1, len(wanted)))
+            wanted = wanted.repeat_interleave(times, dim=0) if times > 1 else wanted
+            loss = plan.loss.total(z.float(), wanted, prepared) / (weight * times)
             loss.backward()
             total = total + loss.detach()
     except Exception as error:  # the user's code may raise anything

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 KINDS = {
     "binary": "classes", "multiclass": "classes", "classification": "classes", "classes": "classes",
-    "regression": "numbers", "numbers": "numbers", "multiregression": "numbers", "multilabel": "labels",
+    "regression": "numbers", "numbers": "numbers", "multiregression": "numbers", "multilabel": "labels", "ordinal": "ordered",
 }  # fmt: skip
 _SURE = ("target", "label", "y", "labels", "targets")
 _USUAL = (
@@ -51,7 +51,7 @@ def check_kind(kind: str | None) -> str:
     if kind is None:
         return ""
     if kind not in KINDS:
-        sentence = f"kind is {kind!r}; it must be binary, multiclass, multilabel or regression"
+        sentence = f"kind is {kind!r}; it must be binary, multiclass, multilabel, ordinal or regression"
         raise RecipeError([Problem("kind", sentence, nearest=nearest(str(kind), KINDS))])
     return KINDS[kind]
 
@@ -127,9 +127,10 @@ def _implausible(column: pl.Series) -> str:
 
 
 def decode(
-    parts: Mapping[str, Sequence[Any] | NDArray[Any]], kind: str | None, name: str, missing: Sequence[str] = ()
+    parts: Mapping[str, Sequence[Any] | NDArray[Any]], kind: str | None, name: str, levels: Sequence[str] = ()
 ) -> Target:
-    """Raw targets of each part as class numbers or values; no value may be missing any more.
+    """Raw targets of each part as class numbers or values; no value may be missing any more. levels: of an ordinal target, the
+    lowest first; numbers need none.
 
     Raises: DataError for one class, targets that are no numbers where numbers are wanted, a class that train has not.
     """
@@ -149,7 +150,9 @@ def decode(
             findings.append(Finding("note", text, len(train), len(train), (), "kind=multiclass if they name classes"))
     if said == "numbers":
         return _numbers(parts, values, name, findings)
-    target = _classes(parts, name, findings)
+    target = _classes(parts, name, findings, levels)
+    if said == "ordered":
+        return _ordered(target, levels, name)
     if kind == "binary" and len(target.labels) != 2:
         raise DataError(f'kind is binary, and target "{name}" has {len(target.labels)} classes; it must have 2')
     return target
@@ -206,7 +209,23 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _classes(parts: Mapping[str, Any], name: str, findings: list[Finding]) -> Target:
+def _ordered(target: Target, levels: Sequence[str], name: str) -> Target:
+    """Classes whose numbers are their order. Raises DataError when nothing says what the order is."""
+    if not levels and not all(_is_number(label) for label in target.labels):
+        raise DataError(
+            f'kind is ordinal, and the levels of target "{name}" are words ({_listed(target.labels)}); their order is wanted',
+            f"say levels={','.join(target.labels[:6])}, the lowest first",
+        )
+    if len(target.labels) < 3:
+        raise DataError(f'kind is ordinal, and target "{name}" has 2 levels; with two there is no order', "leave kind out")
+    n = len(target.y["train"])
+    told = Finding(
+        "note", f'target "{name}": the order of its levels is {_listed(target.labels)}', n, n, (), "levels=... gives another"
+    )
+    return replace(target, kind="ordinal", findings=(*target.findings, told))
+
+
+def _classes(parts: Mapping[str, Any], name: str, findings: list[Finding], levels: Sequence[str] = ()) -> Target:
     words: dict[str, NDArray[Any]] = {}
     for split, y in parts.items():
         numeric = isinstance(y, np.ndarray) and y.dtype.kind in "iufb"
@@ -235,6 +254,15 @@ def _classes(parts: Mapping[str, Any], name: str, findings: list[Finding]) -> Ta
         labels = sorted(every, key=float)
     else:
         labels = sorted(every)
+    if levels:
+        if sorted(levels) != sorted(labels):
+            odd = next((word for word in labels if word not in levels), "") or next(
+                word for word in levels if word not in labels
+            )
+            raise DataError(
+                f'levels names {_listed(levels)}; target "{name}" has {_listed(labels)} ("{odd}" is in one only)'
+            )
+        labels = list(levels)
     n = len(words["train"])
     if len(labels) < 2:
         raise DataError(

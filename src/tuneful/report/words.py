@@ -25,6 +25,8 @@ METRICS: dict[str, str] = {
     "rmse": "RMSE",
     "mae": "MAE",
     "r2": "R²",
+    "kappa_quadratic": "quadratic kappa",
+    "rank_error": "rank error",
     "r2_mean": "mean R²",
     "rmse_scaled": "RMSE (scaled, mean)",
     "rmse_mean": "mean RMSE",
@@ -38,7 +40,7 @@ AT_MOST_ONE = frozenset(
     for name in ("accuracy", "balanced_accuracy", "subset_accuracy", "auroc", "f1", "precision", "recall")
     for kind in ("", "_macro", "_weighted", "_micro")
 )
-SMALLER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error", "mse", "rmse", "mae", "hamming_loss", "rmse_scaled",
+SMALLER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error", "mse", "rmse", "mae", "hamming_loss", "rank_error", "rmse_scaled",
                                "rmse_mean", "mae_mean"})  # fmt: skip
 VALUES = ("regression", "multiregression")  # kinds of task that have no classes
 

@@ -247,6 +247,11 @@ def _date(column: Mapping[str, Any], values: Sequence[Any], missing: list[str]) 
 
 def _standardized(column: Mapping[str, Any], found_NF: NDArray[np.float64]) -> Floats:
     absent = np.isnan(found_NF)
+    if "knots" in column:  # made normal by ranks; what misses takes the middle rank
+        at, ranks = (np.asarray(column[key], dtype=np.float64) for key in ("knots", "ranks"))
+        filled = np.where(absent, column["fill"], found_NF)
+        scaled = np.interp(filled, at, ranks)
+        return (np.concatenate([scaled, absent[:, :1]], axis=1) if column["indicator"] else scaled).astype(np.float32)
     fill, mean, std = (np.atleast_1d(np.asarray(column[key], dtype=np.float64)) for key in ("fill", "mean", "std"))
     scaled = (np.where(absent, fill, found_NF) - mean) / std
     if column["indicator"]:

@@ -50,8 +50,8 @@ class Model(Technique):
 
     @abstractmethod
     def build(self, form: Form) -> nn.Module:
-        """A network from [B, *form.shape] to [B, *form.answer] (logits, or standardized targets).
-
+        """A network from [B, *form.shape] to [B, *form.answer] (logits, or standardized targets); while it trains perhaps
+        K times for each example, [B * K, L], one answer after the other: members, each judged by itself.
         Weights may hold anything: an Init fills them. Whoever builds for data of unknown kind asks `techniques.models.make`
         instead, which refuses what `serves` and `places` leave out. Raises ModelError when the shape cannot be served.
         """

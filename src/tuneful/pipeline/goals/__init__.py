@@ -9,6 +9,7 @@ from tuneful.core.task import Task
 from tuneful.pipeline.goals.classes import Binary, Classes
 from tuneful.pipeline.goals.goal import Goal
 from tuneful.pipeline.goals.labels import Labels
+from tuneful.pipeline.goals.levels import Levels
 from tuneful.pipeline.goals.numbers import Numbers, SeveralNumbers
 from tuneful.pipeline.goals.places import Entities, Next, Tags
 
@@ -16,6 +17,7 @@ GOALS: Mapping[str, Goal] = {
     "binary": Binary(),
     "multiclass": Classes(),
     "multilabel": Labels(),
+    "ordinal": Levels(),
     "regression": Numbers(),
     "multiregression": SeveralNumbers(),
     "tagging": Tags(),

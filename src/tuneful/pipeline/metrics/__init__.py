@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tuneful.pipeline.metrics import classes, labels, places, values
+from tuneful.pipeline.metrics import classes, labels, levels, places, values
 from tuneful.pipeline.metrics.classes import BINS, Cells, bins, calibrated, cells
 from tuneful.pipeline.metrics.ranks import auroc
 from tuneful.pipeline.metrics.table import (
@@ -18,6 +18,7 @@ from tuneful.pipeline.metrics.table import (
     EXACT,
     METRICS,
     PLAIN,
+    RANKED,
     Array,
     Floats,
     Metric,
@@ -29,6 +30,8 @@ from tuneful.pipeline.metrics.table import (
 
 def rows(name: str, p: Array, y: Array) -> Floats:
     """Numbers [n, k] per example, whose means `finish` turns into the metric; for metrics that are not counted."""
+    if name in RANKED:
+        return levels.rows(name, p, y)
     lie = shape(p, y)
     if lie == "classes":
         return classes.rows(name, p, y)
@@ -43,6 +46,8 @@ def finish(name: str, means: Floats) -> Floats:
         return classes.finish_counts(name, means)
     if METRICS[name].needs == "places":
         return places.finish(name, means)
+    if name == "kappa_quadratic":
+        return levels.kappa(means)
     if name == "calibration_error":
         return np.abs(means).sum(axis=-1)
     return values.finish(name, means) if METRICS[name].needs == "values" else means[..., 0]
@@ -58,6 +63,7 @@ def told(name: str, p: Array, y: Array) -> str:
     if shape(p, y) in ("values", "columns", "places") or name in (
         *EXACT,
         *PLAIN,
+        *RANKED,
         "calibration_error",
         "auroc_micro",
         "f1_micro",
@@ -77,6 +83,7 @@ __all__ = [
     "EXACT",
     "METRICS",
     "PLAIN",
+    "RANKED",
     "Array",
     "Cells",
     "Floats",

@@ -43,6 +43,10 @@ METRICS: dict[str, Metric] = {
     "accuracy": Metric("max", _ONE, "classes", "share of examples whose class is right"),
     "subset_accuracy": Metric("max", _MANY, "classes", "share of examples all of whose labels are right"),
     "hamming_loss": Metric("min", _MANY, "classes", "share of labels that are wrong"),
+    "kappa_quadratic": Metric(
+        "max", ("ordinal",), "classes", "agreement beyond chance, far misses weigh by their square", low=-1.0
+    ),
+    "rank_error": Metric("min", ("ordinal",), "classes", "mean number of levels by which the prediction is off", high=_INF),
     "balanced_accuracy": Metric("max", _ONE, "classes", "mean over the classes of the share found"),
     "f1_macro": Metric("max", _BOTH, "classes", "mean over the classes of F1"),
     "f1_micro": Metric("max", _MANY, "classes", "F1 of all labels of all examples together"),
@@ -79,8 +83,18 @@ METRICS: dict[str, Metric] = {
 
 EXACT = ("accuracy", "subset_accuracy")  # shares of examples: Wilson's interval
 AREAS = ("auroc", "auroc_micro")  # DeLong's variance
-PLAIN = ("log_loss", "brier", "mse", "mae", "rmse", "hamming_loss", "mae_mean")  # a mean over examples, or its root
-COUNTED = frozenset(name for name, m in METRICS.items() if m.needs == "classes" and name not in (*EXACT, *PLAIN))
+PLAIN = (
+    "log_loss",
+    "brier",
+    "mse",
+    "mae",
+    "rmse",
+    "hamming_loss",
+    "mae_mean",
+    "rank_error",
+)  # a mean over examples, or its root
+RANKED = ("rank_error", "kappa_quadratic")  # how far off a level is
+COUNTED = frozenset(name for name, m in METRICS.items() if m.needs == "classes" and name not in (*EXACT, *PLAIN, *RANKED))
 _KINDS: dict[Shape, tuple[str, ...]] = {"classes": _ONE, "labels": _MANY, "values": _REAL, "columns": _REALS,
                                       "places": ("tagging", "entities", "language")}  # fmt: skip
 

@@ -3,6 +3,7 @@
 from tuneful.techniques.interfaces import Loss
 from tuneful.techniques.losses.binary_cross_entropy import BinaryCrossEntropy
 from tuneful.techniques.losses.cross_entropy import CrossEntropy
+from tuneful.techniques.losses.cumulative import Cumulative
 from tuneful.techniques.losses.focal import Focal
 from tuneful.techniques.losses.huber import Huber
 from tuneful.techniques.losses.mae import MAE
@@ -12,6 +13,7 @@ from tuneful.techniques.losses.quantile import Quantile
 TABLE: dict[str, type[Loss]] = {
     "cross_entropy": CrossEntropy,
     "focal": Focal,
+    "cumulative": Cumulative,
     "binary_cross_entropy": BinaryCrossEntropy,
     "mse": MSE,
     "mae": MAE,
@@ -19,4 +21,4 @@ TABLE: dict[str, type[Loss]] = {
     "quantile": Quantile,
 }
 
-__all__ = ["MAE", "MSE", "TABLE", "BinaryCrossEntropy", "CrossEntropy", "Focal", "Huber", "Quantile"]
+__all__ = ["MAE", "MSE", "TABLE", "BinaryCrossEntropy", "CrossEntropy", "Cumulative", "Focal", "Huber", "Quantile"]

@@ -9,6 +9,7 @@ from tuneful.techniques.models.conv1d import Conv1d
 from tuneful.techniques.models.convnet import ConvNet
 from tuneful.techniques.models.decoder import Decoder
 from tuneful.techniques.models.encoder_decoder import EncoderDecoder
+from tuneful.techniques.models.ft_transformer import FTTransformer
 from tuneful.techniques.models.gru import GRU
 from tuneful.techniques.models.lenet import LeNet
 from tuneful.techniques.models.linear import Linear
@@ -24,12 +25,17 @@ from tuneful.techniques.models.pretrained import Pretrained
 from tuneful.techniques.models.resnet import ResNet
 from tuneful.techniques.models.resnet9 import ResNet9
 from tuneful.techniques.models.rnn import RNN
+from tuneful.techniques.models.table_resnet import TableResNet
+from tuneful.techniques.models.tabm import TabM
 from tuneful.techniques.models.transformer import Transformer
 from tuneful.techniques.models.vit import ViT
 
 TABLE: dict[str, type[Model]] = {
     "linear": Linear,
     "mlp": MLP,
+    "tabm": TabM,
+    "table_resnet": TableResNet,
+    "ft_transformer": FTTransformer,
     "convnet": ConvNet,
     "lenet": LeNet,
     "resnet9": ResNet9,
@@ -51,7 +57,7 @@ TABLE: dict[str, type[Model]] = {
 }
 
 __all__ = [
-    "GRU", "LSTM", "MLP", "RNN", "TABLE", "Attention", "Bag", "Conv1d", "ConvNet", "Decoder", "EncoderDecoder", "LeNet", "Linear",
-    "MobileNetV2", "MobileNetV3", "Own", "Pretrained", "ResNet", "ResNet9", "Size", "Transformer", "ViT", "check", "make", "merged_",
+    "GRU", "LSTM", "MLP", "RNN", "TABLE", "Attention", "Bag", "Conv1d", "ConvNet", "Decoder", "EncoderDecoder", "FTTransformer", "LeNet", "Linear",
+    "MobileNetV2", "MobileNetV3", "Own", "Pretrained", "ResNet", "ResNet9", "Size", "TabM", "TableResNet", "Transformer", "ViT", "check", "make", "merged_",
     "size", "with_callable",
 ]  # fmt: skip
