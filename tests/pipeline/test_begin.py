@@ -8,10 +8,12 @@ import torch
 from torch import nn
 
 from tuneful.core.errors import ModelError, RecipeError
+from tuneful.core.recipe import Recipe
 from tuneful.pipeline.codec import from_mapping
+from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.export import export
 from tuneful.pipeline.train import Run
-from tuneful.techniques.models import Own
+from tuneful.techniques.models import Own, ViT
 
 
 def made(task, **settings):
@@ -123,3 +125,7 @@ def test_the_multipliers_of_mup_are_in_the_exported_model(flowers):
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
     network.body.attend._forward_pre_hooks.clear()
     assert not torch.allclose(network(torch.from_numpy(x)).softmax(1), wanted, atol=1e-4)
+
+
+def test_a_vit_begins_with_xavier(stripes):
+    assert resolve(Recipe(model=ViT()), stripes).init.kind == "xavier"

@@ -17,7 +17,7 @@ from tuneful.core.recipe import LISTS, SECTIONS, Recipe
 from tuneful.core.task import Task
 from tuneful.pipeline.goals import form, goal
 from tuneful.techniques.augments import Crop, Flip, Shift
-from tuneful.techniques.inits import AsBuilt, He
+from tuneful.techniques.inits import AsBuilt, He, Xavier
 from tuneful.techniques.losses import TABLE as LOSSES
 from tuneful.techniques.models import GRU, LSTM, MLP, Bag, ConvNet, make
 from tuneful.techniques.models.check import size
@@ -52,6 +52,8 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
         case "init":
             if getattr(recipe.model, "kind", "") in ("own", "pretrained"):
                 return AsBuilt(), "the network keeps the weights that it comes with"
+            if getattr(recipe.model, "kind", "") == "vit":
+                return Xavier(), "nothing rectifies what attention adds up"
             return He(), "the activations are rectified"
         case "loss":
             kind = goal(task).loss
