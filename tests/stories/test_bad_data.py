@@ -190,9 +190,15 @@ def test_names_with_line_breaks_and_odd_bytes_are_safe(pets):
     assert told.examples[0].startswith("bad\\xff.png")
 
 
-def test_more_than_the_memory_holds_is_refused_first(pets, monkeypatch):
+def test_arrays_that_memory_does_not_hold_are_refused_first_and_images_stay_in_their_files(pets, monkeypatch):
     monkeypatch.setattr(raw, "allowed", lambda: 1000.0)
-    refused(pets, r"20 images of 8x8 needs 0.0 MB of memory; at most 0.0 MB \(half of what is free\)", "fewer or smaller")
+    told = [f.what for f in prepare(pets).findings]
+    assert any("stay in their files and are read by threads" in what for what in told)
+    x = np.arange(3000.0).reshape(100, 30)
+    np.savez(pets / "some.npz", x=x, y=np.arange(100) % 2)
+    refused(
+        pets / "some.npz", r"some.npz needs 0.0 MB of memory; at most 0.0 MB \(half of what is free\)", "fewer or smaller"
+    )
 
 
 # Tables

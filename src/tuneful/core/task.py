@@ -46,9 +46,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Split:
-    """Examples in memory. x: [N, C, H, W] uint8 or float32 for images, [N, D] float32 for tables and vectors;
+    """Examples. x: [N, C, H, W] uint8 or float32 for images, [N, D] float32 for tables and vectors;
     y: [N] int64 class numbers, [N, L] int8 labels (1: has it, 0: has it not, -1: not known), or [N] or [N, M] float32 targets in
-    their own unit."""
+    their own unit.
+
+    Of data that does not fit into memory, x is `pipeline.lazy.Lazy`: it has the length, shape, dtype and indexing of an array,
+    and reads what is asked for."""
 
     x: np.ndarray
     y: np.ndarray

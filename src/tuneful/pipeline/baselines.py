@@ -262,7 +262,7 @@ class _Data:
 def _flatten(x: Array, width: int) -> NDArray[np.float32]:
     """[N, D] float32; images [N, C, H, W] of more than `width` numbers are averaged over squares until they are no larger."""
     if x.ndim != 4 or x[0].size <= width:
-        return np.ascontiguousarray(x.reshape(len(x), -1), dtype=np.float32)
+        return np.ascontiguousarray(x[:].reshape(len(x), -1), dtype=np.float32)
     _, channels, height, wide = x.shape
     side = 2
     while side < min(height, wide) and channels * (height // side) * (wide // side) > width:

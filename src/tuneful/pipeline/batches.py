@@ -1,4 +1,4 @@
-"""The training split in memory as two tensors, and the order in which a run sees it.
+"""The training split as two tensors, its inputs in memory or read ahead by threads, and the order in which a run sees it.
 
 The order of epoch e is a permutation keyed by (seed, "order", e): nothing has to be saved to go on in the middle of an
 epoch. Every batch is full; what is left of an epoch's permutation is not used in that epoch (another permutation follows).
@@ -20,6 +20,8 @@ from tuneful.core.errors import RecipeError
 from tuneful.core.task import Task
 from tuneful.pipeline.candidate import as_input
 from tuneful.pipeline.goals import goal
+from tuneful.pipeline.lazy import Lazy, Rows
+from tuneful.pipeline.stream import Ahead
 from tuneful.techniques.schedules.follow import between
 
 TRIES = 8  # of finding the number of steps with which the epochs come out
@@ -73,20 +75,23 @@ def _done(place: Place, n: int) -> float:
 class Batches:
     """Batches of one run, by the number of the step.
 
-    x stays in the type of the split (uint8 images are not inflated) on `device`; a batch is float32, or int64 where examples are
+    x stays in the type of the split (uint8 images are not inflated) on `device`, or in its files; a batch is float32, or int64 where examples are
     tokens. y: as the goal of the task encodes it. steps: of the whole run; per_epoch: steps an epoch, of the batch size at first.
     """
 
     def __init__(self, task: Task, plan: Any, device: torch.device) -> None:
-        self.x = torch.from_numpy(task.train.x).to(device)
         y = torch.from_numpy(task.train.y).to(device)
         self.y: Tensor = goal(task).encode(task, y)
         self.size, self.seed, n = int(plan.batch_size), plan.seed, len(self.y)
         self.per_epoch = max(1, n // self.size)
         self.places = places(plan, n) if plan.batch_schedule != "none" else []
         self.steps = len(self.places) or max(1, round(float(plan.epochs) * self.per_epoch))
-        self._epoch = -1
-        self._order = torch.empty(0, dtype=torch.int64)
+        self._orders: dict[int, Tensor] = {}  # of an epoch, and of the next where batches are read ahead
+        x = task.train.x
+        if isinstance(x, Lazy):
+            self._ahead = Ahead(x, self._rows, device, self.steps)
+        else:
+            self.x, self._ahead = torch.from_numpy(x).to(device), None
 
     def epochs(self, step: int) -> float:
         """Passes over train when so many steps are done."""
@@ -102,13 +107,21 @@ class Batches:
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """The batch of a step: x [B, ...] float32 (tokens: int64), y."""
+        chosen = self._chosen(step)
+        x = self._ahead.at(step) if self._ahead is not None else self.x.index_select(0, chosen)
+        return as_input(x), self.y.index_select(0, chosen)
+
+    def _chosen(self, step: int) -> Tensor:
         place = self._place(step)
-        if place.epoch != self._epoch:
+        if place.epoch not in self._orders:
             dice = torch.Generator().manual_seed(key(self.seed, "order", place.epoch))
-            self._order = torch.randperm(len(self.y), generator=dice).to(self.y.device)
-            self._epoch = place.epoch
-        chosen = self._order[place.start : place.start + place.size]
-        return as_input(self.x.index_select(0, chosen)), self.y.index_select(0, chosen)
+            while len(self._orders) >= 2:
+                self._orders.pop(next(iter(self._orders)))
+            self._orders[place.epoch] = torch.randperm(len(self.y), generator=dice).to(self.y.device)
+        return self._orders[place.epoch][place.start : place.start + place.size]
+
+    def _rows(self, step: int) -> Rows:
+        return self._chosen(step).cpu().numpy()
 
     def _place(self, step: int) -> Place:
         if not self.places:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 
 from tuneful.core.errors import DataError, Problem, RecipeError
 from tuneful.core.task import Finding
+from tuneful.pipeline.imagefiles import unread
+from tuneful.pipeline.lazy import Lazy
 from tuneful.runtime.pixels import Header, read_header, read_image, show_path
-from tuneful.techniques.sources import Files, guard
+from tuneful.techniques.sources import Files, fits
 
 LARGEST = 96
 """Images that agree in a size up to this keep it; larger ones are shrunk, for the sake of time."""
@@ -21,7 +24,7 @@ _AGREE = 0.6  # share of images that makes a size the common one
 _THREADS = 4  # Pillow decodes without holding Python's lock
 
 T = TypeVar("T")
-Loaded = dict[str, tuple[NDArray[np.uint8], NDArray[Any]]]
+Loaded = dict[str, tuple[NDArray[np.uint8] | Lazy, NDArray[Any]]]
 
 
 def load(
@@ -39,12 +42,20 @@ def load(
             raise DataError(f"no image can be read (first: {show_path(first[0])}: {first[1].trouble})")
         height, width = _size(good, size, findings)
         channels = _channels(good, findings)
-        guard(2.0 * len(good) * channels * height * width, f"{len(good)} images of {height}x{width}")
+        needed = 2.0 * len(good) * channels * height * width  # what is left out is cut out of a copy
+        kept_here, why = fits(needed)
+        where = "are kept in memory" if kept_here else "stay in their files and are read by threads at every step"
+        findings.append(Finding("note", f"images of {channels}x{height}x{width} {where} ({why})", len(good), len(good)))
         troubles: list[str] = []
         loaded: Loaded = {}
         for split, part in parts.items():
             jobs = [(path, label) for path, label, head in zip(part.paths, part.labels, heads[split]) if not head.trouble]
             troubles += [_told(p, h.trouble) for p, h in zip(part.paths, heads[split]) if h.trouble]
+            if not kept_here:
+                unseen, wrong = unread([path for path, _ in jobs], channels, height, width)
+                troubles += [_told(jobs[i][0], why) for i, why in wrong.items()]
+                loaded[split] = (unseen, np.array([jobs[i][1] for i in unseen.rows], dtype=object))
+                continue
             x = np.empty((len(jobs), channels, height, width), dtype=np.uint8)
 
             def fill(number: int, x: NDArray[np.uint8] = x, jobs: list[tuple[bytes, str]] = jobs) -> str:
@@ -172,12 +183,16 @@ def shaped(given: Mapping[str, NDArray[Any]], size: Any, findings: list[Finding]
     return out
 
 
-def statistics(x: NDArray[Any]) -> dict[str, list[float]]:
+def statistics(x: NDArray[Any] | Lazy) -> dict[str, list[float]]:
     """Mean and standard deviation per channel of [N, C, H, W], or per feature of [N, D]; a deviation of 0 becomes 1."""
     axes = (0, *range(2, x.ndim))
-    n = x.size / x.shape[1]
+    n = math.prod(x.shape) / x.shape[1]
     total, squares = np.zeros(x.shape[1]), np.zeros(x.shape[1])
-    if x.dtype == np.uint8:
+    if isinstance(x, Lazy):
+        total, squares = x.sums.sum(axis=0).astype(np.float64)
+        mean = total / n
+        std = np.sqrt(np.maximum(squares / n - mean**2, 0))
+    elif x.dtype == np.uint8:
         for start in range(0, len(x), 1024):  # whole numbers, so these sums are exact
             piece = x[start : start + 1024]
             for channel in range(x.shape[1]):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tuneful.core.task import Finding
 from tuneful.pipeline import order, split, targets
+from tuneful.pipeline.lazy import Lazy
 
 Parts = dict[str, NDArray[Any]]
 Scale = Literal["auto", "deviation", "ranks"]
@@ -77,5 +78,7 @@ def divide(
 
 
 def take(x: NDArray[Any], indices: NDArray[np.int64]) -> NDArray[Any]:
-    """The rows at these indices; all of them without a copy."""
+    """The rows at these indices; all of them without a copy, and what is unread stays so."""
+    if isinstance(x, Lazy):
+        return cast("Any", x.take(indices))
     return x if len(indices) == len(x) else x[indices]

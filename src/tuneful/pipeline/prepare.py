@@ -22,6 +22,7 @@ from tuneful.core.errors import DataError, Problem, RecipeError
 from tuneful.core.task import Finding, Kind, Objective, Sealed, Split, Task
 from tuneful.pipeline import aims, checks, columns, images, order, sequences, series, sounds, texts
 from tuneful.pipeline.goals import GOALS
+from tuneful.pipeline.lazy import Lazy
 from tuneful.pipeline.metrics import METRICS
 from tuneful.pipeline.options import unfit, wrong
 from tuneful.pipeline.parts import Built as _Built
@@ -181,7 +182,8 @@ def _fingerprint(x: Parts, y: Parts, schema: Mapping[str, Any], labels: Sequence
     for part in ("train", "valid", "test"):
         for array in (x[part], y[part]):
             found.update(f"{part} {array.dtype.str} {array.shape}".encode())
-            found.update(np.ascontiguousarray(array).data)
+            for start in range(0, len(array), 4096):  # by pieces: an array may lie in files
+                found.update(np.ascontiguousarray(array[start : start + 4096]).data)
     return found.hexdigest()
 
 
@@ -198,7 +200,7 @@ def _from_examples(raw: Raw, options: _Options, findings: list[Finding]) -> _Bui
     schema: dict[str, Any]
     if isinstance(raw.parts["train"], Files):
         parts = cast("Mapping[str, Files]", raw.parts)
-        loaded: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
+        loaded: Any  # {part: (x, labels)}; x an array, or Lazy
         if raw.parts["train"].media == "sound":
             if options.size is not None:
                 raise RecipeError([Problem("size", "size is for images; these are sounds")])
@@ -224,6 +226,9 @@ def _from_examples(raw: Raw, options: _Options, findings: list[Finding]) -> _Bui
     chosen = _divide(target.y, twins, options, findings)
     out = {name: _take(x[part], indices) for name, (part, indices) in chosen.items()}
     y = {name: target.y[part][indices] for name, (part, indices) in chosen.items()}
+    if isinstance(out["valid"], Lazy) and sources.fits(4.0 * out["valid"].nbytes)[0]:
+        out["valid"] = out["valid"][:]  # it is looked at again and again
+        findings.append(note("the examples of valid are kept in memory, since they fit"))
     if schema["kind"] == "vector":
         findings += checks.features(out["train"])
         findings += checks.determined(out["train"], y["train"]) if y["train"].dtype.kind == "f" else []

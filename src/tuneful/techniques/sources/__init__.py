@@ -20,7 +20,7 @@ from tuneful.techniques.sources.idx import Idx
 from tuneful.techniques.sources.npz import Npz
 from tuneful.techniques.sources.prose import PlainText
 from tuneful.techniques.sources.public import INSIDE, SETS, Public, known
-from tuneful.techniques.sources.raw import Arrays, Files, Prose, Raw, Sentences, Source, Table, Texts, guard, note
+from tuneful.techniques.sources.raw import Arrays, Files, Prose, Raw, Sentences, Source, Table, Texts, fits, guard, note
 from tuneful.techniques.sources.series import TimeSeries
 from tuneful.techniques.sources.table import TableFile
 from tuneful.techniques.sources.text_classes import TextClasses
@@ -153,6 +153,7 @@ __all__ = [
     "Source",
     "Table",
     "Texts",
+    "fits",
     "guard",
     "name_of",
     "note",

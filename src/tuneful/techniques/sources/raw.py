@@ -189,6 +189,13 @@ def guard(size: float, what: str) -> None:
         )
 
 
+def fits(size: float) -> tuple[bool, str]:
+    """Does so much stay below half of the free memory? And the reason, in words."""
+    most = allowed()
+    free = f"{gigabytes(most)} (half of what is free)" if most < float("inf") else "an unknown amount"
+    return size <= most, f"{gigabytes(size)} of memory are needed and {free} may be taken"
+
+
 def gigabytes(size: float) -> str:
     """A number of bytes for people."""
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
