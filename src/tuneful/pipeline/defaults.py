@@ -26,6 +26,7 @@ from tuneful.techniques.regularizers import Averaging, Clipping, Dropout, EarlyS
 from tuneful.techniques.schedules import Constant, Linear
 
 ONE_THREAD = 1e8  # multiply-adds a step below which a second thread costs more than it brings (LOG.md)
+PAIRS_FROM = 10_000  # texts from which pairs of words have vectors of their own (LOG.md)
 SOFT_FROM = 10_000  # images from which labels are smoothed: with few it costs log loss and calibration for nothing (LOG.md)
 
 
@@ -42,6 +43,10 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
             if seen.each == "place":
                 return LSTM(width=64), "each place has an answer, which depends on both sides of it"
             if seen.kind == "tokens":
+                if n < PAIRS_FROM:
+                    return Bag(
+                        ngrams=1
+                    ), "the examples are few texts: pairs of words cost six times as much and tell no more"
                 return Bag(), "the examples are texts, of which the words and pairs of words tell most"
             if images and min(seen.shape[1:]) >= 4:
                 return ConvNet(), f"the network sees {seen.kind}s of {'x'.join(map(str, seen.shape))}"
