@@ -32,13 +32,15 @@ from tuneful.techniques.models import (
     MobileNetV3,
     ResNet,
     ResNet9,
+    TableResNet,
     ViT,
     check,
     make,
 )  # fmt: skip
 
 SEQUENCES = {"bag", "attention", "conv1d", "rnn", "lstm", "gru", "transformer", "decoder", "encoder_decoder"}
-ELSEWHERE = {"own", "pretrained", *SEQUENCES}  # they have tests of their own
+TABLES = {"tabm", "ft_transformer"}  # members in training; levels that a form without groups leaves unused
+ELSEWHERE = {"own", "pretrained", *SEQUENCES, *TABLES}  # they have tests of their own
 MEMBERS: list[Model] = [
     Linear(),
     MLP(width=16, norm="batch"),
@@ -59,6 +61,7 @@ MEMBERS: list[Model] = [
     MobileNetV3(width=4, variant="large", norm="group"),
     ViT(width=24, depth=2, heads=3),
     ViT(width=24, depth=2, heads=2, pool="class", patch=3),
+    TableResNet(width=16),
 ]
 
 
