@@ -21,7 +21,7 @@ def read(data: str, model: Model) -> tuple[Any, list[str]]:
     """(what `Model.predict` takes, a name for each example or []). Raises DataError when it does not suit the model."""
     path = Path(data)
     kind = str(model.schema["kind"])
-    if kind == "table" and path.is_file() and path.name.lower().endswith(TEXT):
+    if kind in ("table", "forecast") and path.is_file() and path.name.lower().endswith(TEXT):
         from tuneful.runtime.preprocess import read_rows
 
         return read_rows(path), []
@@ -61,7 +61,7 @@ def of_part(part: Any, kind: str, what: str) -> Any:
     """A split of a source as `Model.predict` takes it. Raises DataError when the model was trained on another kind."""
     from tuneful.techniques.sources import Arrays, Files, Sentences, Table, Texts
 
-    if isinstance(part, Table) and kind in ("table", "tokens"):
+    if isinstance(part, Table) and kind in ("table", "tokens", "forecast"):
         return {name: part.frame[name].to_list() for name in part.frame.columns}
     if isinstance(part, Files) and kind == {"image": "image", "sound": "audio"}[part.media]:
         return list(part.paths)
@@ -73,7 +73,9 @@ def of_part(part: Any, kind: str, what: str) -> Any:
         return part.x
     known: dict[type[Any], str] = {Table: "a table", Arrays: "arrays", Texts: "texts", Sentences: "sentences"}
     met = f"{part.media} files" if isinstance(part, Files) else known.get(cast("type[Any]", type(part)), "text")
-    wanted = {"table": "a table", "audio": "sounds", "series": "time series", "tokens": "texts"}.get(kind, f"{kind}s")
+    wanted = {"table": "a table", "audio": "sounds", "series": "time series", "tokens": "texts", "forecast": "a table"}.get(
+        kind, f"{kind}s"
+    )
     raise DataError(f"{what} is {met}; this model takes {wanted}")
 
 

@@ -20,6 +20,7 @@ def on_test_split(folder: Path) -> Found:
     from tuneful.core import storage
     from tuneful.core.study import Study
     from tuneful.pipeline import judge
+    from tuneful.pipeline.goals import goal
     from tuneful.pipeline.job import Job
     from tuneful.pipeline.prepare import prepare
     from tuneful.pipeline.train import Run
@@ -41,7 +42,8 @@ def on_test_split(folder: Path) -> Found:
         candidate = Run.resume(task, study.trial_folder(best.number) / STATE, device="cpu").candidate()
         split = task.test.open(f"tuneful evaluate, trial {best.number}")
     names = [name for name, metric in judge.METRICS.items() if task.kind in metric.kinds]
-    found = judge.measures(names, judge.predict(candidate.network, split.x, kind=task.kind), split.y)
+    block = goal(task).block(task)
+    found = judge.measures(names, judge.predict(candidate.network, split.x, kind=task.kind), split.y, block=block)
     count = len(task.test.openings)
     notes = [f"the test split has now been opened {count} times; each opening is in {folder / 'openings.jsonl'}"]
     return found, {"what": f"trial {best.number} of {folder.name} on its test split of {len(split)} examples",
@@ -61,6 +63,8 @@ def on_new_data(artifact: Path, data: str) -> Found:
     model = load(artifact)
     raw = sources.read(data)
     name, part = test_part(raw.parts)
+    if model.kind == "forecasting":
+        return _forecasts(model, of_part(part, "forecast", data), f"{artifact} on", data)
     p: Any = model.predict if model.kind in VALUES else model.probabilities
     p = np.asarray(p(of_part(part, str(model.schema["kind"]), data)), dtype=np.float64)
     targets = _targets(part, model, data)
@@ -68,6 +72,19 @@ def on_new_data(artifact: Path, data: str) -> Found:
     found = judge.measures(names, p, targets)
     which = f" (its {name} split)" if len(raw.parts) > 1 else ""
     return found, {"what": f"{artifact} on {len(targets)} examples of {data}{which}", "notes": []}
+
+
+def _forecasts(model: Model, columns: Any, what: str, data: str) -> Found:
+    """A forecast measured on every whole window of a table."""
+    import numpy as np
+
+    from tuneful.pipeline import judge
+    from tuneful.runtime import windows
+
+    x, y = windows.every(model.schema, columns)
+    p, block = model.told(x).astype(np.float64), 2 * int(model.schema["horizon"])
+    names = [metric for metric, its in judge.METRICS.items() if model.kind in its.kinds]
+    return judge.measures(names, p, y, block=block), {"what": f"{what} {len(y)} windows of {data}", "notes": []}
 
 
 def _targets(part: Any, model: Model, data: str) -> Any:

@@ -168,6 +168,9 @@ def predict(
     x, names = read(data, model)
     if model.kind in answers.PLACES:
         return _places(model.predict(x), names, output, as_json)
+    if model.kind == "forecasting":
+        told = model.forecast(x)
+        return _written(list(told), [list(row) for row in zip(*told.values(), strict=True)], output, as_json)
     p = model.predict(x) if model.kind in answers.VALUES else model.probabilities(x)
     names = names or example_names(len(p))
     first = "file" if names and not names[0].isdigit() else "row"
@@ -179,6 +182,10 @@ def predict(
         head = [first, "prediction", *(f"p({label})" for label in model.labels)]
         rows = [[name, _said(value, model.labels), *(float(f"{q:.6g}") for q in (p[at] if model.labels else ()))]
                 for at, (name, value) in enumerate(zip(names, said, strict=True))]  # fmt: skip
+    return _written(head, rows, output, as_json)
+
+
+def _written(head: list[str], rows: list[list[Any]], output: Path | None, as_json: bool) -> int:
     text = json.dumps([dict(zip(head, row)) for row in rows], indent=1) + "\n" if as_json else _csv([head, *rows])
     if output is None:
         sys.stdout.write(text)

@@ -211,14 +211,20 @@ def undefined(n: int, why: str, unit: str = "", value: float = math.nan) -> Meas
     return Measure(value, math.nan, math.nan, n, unit, f"undefined: {why}")
 
 
-def resampled_means(rows: Array, resamples: int = 1000, seed: int = 0, counts: NDArray[Any] | None = None) -> Array:
+def resampled_means(
+    rows: Array, resamples: int = 1000, seed: int = 0, counts: NDArray[Any] | None = None, block: int = 1
+) -> Array:
     """Means [resamples, k] over as many bootstrap resamples of the rows [n, k].
 
     counts [n]: how often each row occurs (equal rows told once; cheap for tables of counts); None means once each.
-    All columns share one resampling, so that differences between them are paired. Memory is bounded.
+    block: how many rows in a row are drawn together, where neighbours are alike: the circular block bootstrap of Politis &
+    Romano 1992; the rows then stand in their order. All columns share one resampling, so that differences between them are
+    paired. Memory is bounded.
     """
     import numpy as np
 
+    if block > 1:
+        return _blocks(rows, resamples, seed, block)
     rng, n, step = np.random.default_rng(seed), len(rows), max(1, _CELLS // len(rows))
     found = np.empty((resamples, rows.shape[1]))
     for start in range(0, resamples, step):
@@ -231,6 +237,19 @@ def resampled_means(rows: Array, resamples: int = 1000, seed: int = 0, counts: N
             weights = rng.multinomial(round(float(total)), counts / total, size=r) / round(float(total))
         found[start : start + r] = weights @ rows
     return found
+
+
+def _blocks(rows: Array, resamples: int, seed: int, block: int) -> Array:
+    """`resampled_means` of whole stretches of rows; the last row is followed by the first."""
+    import numpy as np
+
+    n = len(rows)
+    sums = np.vstack([np.zeros((1, rows.shape[1])), np.cumsum(np.vstack([rows, rows[: block - 1]]), axis=0)])
+    stretches = (sums[block:] - sums[:-block]) / block  # the mean of the stretch that begins at each row
+    drawn = max(1, round(n / block))
+    rng, step = np.random.default_rng(seed), max(1, _CELLS // (drawn * rows.shape[1]))
+    sizes = [min(step, resamples - done) for done in range(0, resamples, step)]
+    return np.concatenate([stretches[rng.integers(n, size=(r, drawn))].mean(axis=1) for r in sizes])
 
 
 def percentiles(resampled: Array, n: int, level: float = 0.95) -> tuple[float, float]:

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     import numpy as np
 
 Kind = Literal[
-    "binary", "multiclass", "multilabel", "ordinal", "regression", "multiregression", "tagging", "entities", "language"
+    "binary",
+    "multiclass",
+    "multilabel",
+    "ordinal",
+    "regression",
+    "multiregression",
+    "tagging",
+    "entities",
+    "language",
+    "forecasting",
 ]
 Severity = Literal["error", "warning", "note"]
 

@@ -33,6 +33,7 @@ SOFT_FROM = 10_000  # images from which labels are smoothed: with few it costs l
 def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
     """(value, reason) for one section or field of a recipe, beside what the recipe settles already."""
     seen = form(task)
+    model = getattr(recipe.model, "kind", "")
     n, images = len(task.train), seen.kind in ("image", "spectrogram")
     match section:
         case "model":
@@ -84,7 +85,8 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
                 return (average, Clipping()), f"{said}; recurrent networks meet steep places"
             if seen.kind == "tokens" and not own:
                 return (average, Dropout(rate=0.3), EarlyStopping(patience=6)), f"{said}; networks overfit few texts early"
-            drops = () if own or task.kind == "regression" else (Dropout(rate=0.1),)
+            rate = {"regression": 0.0, "forecasting": 0.3 if model == "mlp" else 0.0}.get(task.kind, 0.1)
+            drops = (Dropout(rate=rate),) if rate and not own else ()
             return (average, *drops, EarlyStopping(patience=8)), f"{said}; networks overfit tables early"
         case "augments":
             return _augments(task, recipe)

@@ -8,10 +8,12 @@ import numpy as np
 
 from tuneful.core.measure import Measure, wilson
 from tuneful.core.task import Task
+from tuneful.pipeline.goals import goal
 from tuneful.pipeline.judge import measures
 from tuneful.pipeline.metrics import Array, bins, labels, shape
 
 _POINTS = 2000  # residuals that the evidence keeps
+_WINDOWS = 6  # forecasts that it keeps
 
 
 def details(task: Task, p: Array, y: Array, seed: int = 0) -> dict[str, Any]:
@@ -22,7 +24,7 @@ def details(task: Task, p: Array, y: Array, seed: int = 0) -> dict[str, Any]:
             found["residuals"] = _residuals(p, y, seed)
         case "columns":
             names = [str(name) for name in task.target["columns"]]
-            each = zip(names, per_target(p, y, seed), strict=True)
+            each = zip(names, per_target(p, y, seed, goal(task).block(task)), strict=True)
             found["per_target"] = {name: _data(its) for name, its in each}
         case "places":
             pass
@@ -32,6 +34,17 @@ def details(task: Task, p: Array, y: Array, seed: int = 0) -> dict[str, Any]:
             found["per_class"] = {label: {**_data(its), "n": int(n)} for label, its, n in each}
             found["confusion"] = confusion(p, y).tolist() if lie == "classes" else []
             found["calibration"] = calibration(p, y)
+    return found
+
+
+def forecasts(task: Task, x: Array, p: Array, y: Array) -> list[dict[str, Any]]:
+    """Some windows of a forecast, evenly spaced: the past, what came and what was forecast of the first target."""
+    target, wide = list(task.schema["columns"]).index(task.schema["targets"][0]), len(task.schema["targets"])
+    found: list[dict[str, Any]] = []
+    for at in np.unique(np.linspace(0, len(y) - 1, _WINDOWS).round().astype(int)):
+        past = x[at, target, -3 * y.shape[1] // wide :]
+        told = {"past": past, "truth": y[at, ::wide], "forecast": p[at, ::wide]}
+        found.append({"window": int(at), **{name: values.astype(float).tolist() for name, values in told.items()}})
     return found
 
 
@@ -66,9 +79,11 @@ def _counted(p: Array, y: Array) -> list[tuple[int, int, int]]:
     return [(int(a), int(b), int(c)) for a, b, c in zip(called, there, both, strict=True)]
 
 
-def per_target(p: Array, y: Array, seed: int = 0) -> list[dict[str, Measure]]:
+def per_target(p: Array, y: Array, seed: int = 0, block: int = 1) -> list[dict[str, Measure]]:
     """RMSE, MAE and R2 of each of several targets, each in its own unit."""
-    return [measures(("rmse", "mae", "r2"), p[:, m], y[:, m].astype(np.float64), seed) for m in range(y.shape[1])]
+    return [
+        measures(("rmse", "mae", "r2"), p[:, m], y[:, m].astype(np.float64), seed, block=block) for m in range(y.shape[1])
+    ]
 
 
 def calibration(p: Array, y: Array) -> list[dict[str, float | int]]:

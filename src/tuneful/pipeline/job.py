@@ -25,6 +25,17 @@ from tuneful.techniques.search import PROPOSERS, SCHEDULERS
 Words = Annotated[tuple[str, ...], Field(strict=False)]
 Mode = Literal["train", "tune", "optimize"]
 FORMAT = 1
+NUMBERS = (
+    "size",
+    "limit",
+    "length",
+    "vocabulary",
+    "valid",
+    "test",
+    "split_seed",
+    "horizon",
+    "window",
+)  # options of the data
 
 
 class Data(Settings):
@@ -33,7 +44,7 @@ class Data(Settings):
     family = "data"
 
     target: str | Words | None = None  # the column to predict, or several with commas between them
-    kind: Literal["binary", "multiclass", "multilabel", "ordinal", "regression", "multiregression"] | None = (
+    kind: Literal["binary", "multiclass", "multilabel", "ordinal", "regression", "multiregression", "forecasting"] | None = (
         None  # what kind of task it is
     )
     metric: str | None = None  # what is optimized
@@ -53,6 +64,11 @@ class Data(Settings):
     )
     levels: Words = ()  # the names of an ordinal target's levels, the lowest first
     order: str | None = None  # a column of dates or numbers, or "rows": valid and test are the end of time
+    horizon: Count | None = None  # of a forecast: how many steps ahead
+    window: Count | Auto = "auto"  # of a forecast: how many rows of the past are seen
+    time: str | None = None  # of a forecast: the column of times, or "order" for the order of the rows
+    valid_from: str | None = None  # of a forecast: the first moment to validate on
+    test_from: str | None = None  # of a forecast: the first moment to prove on
     split_seed: Whole = 0  # of the splits
 
     def options(self) -> dict[str, Any]:
@@ -201,11 +217,7 @@ def _job(
         elif section in apart:
             many = section == "data" and name_of in ("missing", "keep", "leave_out", "levels")
             value = entry.value.split(",") if many and isinstance(entry.value, str) else entry.value
-            apart[section][name_of] = (
-                _number(value)
-                if section == "data" and name_of in ("size", "limit", "length", "vocabulary", "valid", "test", "split_seed")
-                else value
-            )
+            apart[section][name_of] = _number(value) if section == "data" and name_of in NUMBERS else value
             places[f"{section}.{name_of}"] = entry.where
         else:
             rest.append(entry)

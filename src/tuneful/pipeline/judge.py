@@ -118,14 +118,20 @@ def score(metric: str, p: Array, y: Array) -> float:
     return float(finish(metric, means))
 
 
-def measure(metric: str, p: Array, y: Array, seed: int = 0, unit: str = "") -> Measure:
+def measure(metric: str, p: Array, y: Array, seed: int = 0, unit: str = "", block: int = 1) -> Measure:
     """`score` with its 95 % interval. 1000 resamples; fewer above 20000 examples, where the interval needs fewer."""
-    return measures([metric], p, y, seed, unit)[metric]
+    return measures([metric], p, y, seed, unit, block)[metric]
 
 
-def measures(metrics: Iterable[str], p: Array, y: Array, seed: int = 0, unit: str = "") -> dict[str, Measure]:
-    """Several metrics of the same predictions; they share their resamples, which costs little more than one."""
+def measures(
+    metrics: Iterable[str], p: Array, y: Array, seed: int = 0, unit: str = "", block: int = 1
+) -> dict[str, Measure]:
+    """Several metrics of the same predictions; they share their resamples, which costs little more than one.
+
+    block: how many neighbours tell of the same thing and are resampled together (windows of a series overlap); of values only.
+    """
     names, n = list(metrics), len(y)
+    block = bearable(block, n)
     for name in names:
         lookup(name, p, y)
     if problem := unfit(p, y):
@@ -142,12 +148,17 @@ def measures(metrics: Iterable[str], p: Array, y: Array, seed: int = 0, unit: st
     each = {name: rows(name, p, y) for name in names if name not in COUNTED and name not in (*EXACT, *AREAS)}
     if each:
         tables = {name: np.hstack([table, table**2]) if name in PLAIN else table for name, table in each.items()}
-        draws = resampled_means(np.hstack(list(tables.values())), resamples, seed)
+        draws = resampled_means(np.hstack(list(tables.values())), resamples, seed, block=block)
         start = 0
         for name, table in tables.items():
             part = draws[:, start : start + table.shape[1]]
             start += table.shape[1]
-            if name in PLAIN:
+            if block > 1:
+                part = part[:, : each[name].shape[1]]
+                found[name] = _resampled(
+                    name, finish(name, each[name].mean(axis=0)), finish(name, part), n, unit, block=block
+                )
+            elif name in PLAIN:
                 found[name] = _studentized(name, each[name][:, 0], part, unit)
             else:
                 noise = float(np.quantile(calibrated(p), 0.975)) if name == "calibration_error" else 0.0
@@ -161,20 +172,30 @@ def _extended(table: Cells, resamples: int, seed: int) -> Floats:
     return resampled_means(np.vstack([table.rows, table.extra]), resamples, seed, np.append(table.counts, (1, 1)))
 
 
-def _resampled(name: str, exact: Any, draws: Floats, n: int, unit: str, noise: float = 0.0) -> Measure:
+def bearable(block: int, n: int) -> int:
+    """So long a block that there are four of them at least."""
+    return max(1, min(block, n // 4))
+
+
+def _resampled(name: str, exact: Any, draws: Floats, n: int, unit: str, noise: float = 0.0, block: int = 1) -> Measure:
     """Percentiles of the resampled metric. noise: what a calibration error must pass to be told from 0."""
     exact, metric = float(exact), METRICS[name]
     if not math.isfinite(exact):
         return undefined(n, "the targets are all equal", _unit(name, unit))
     if n == 1:
         return undefined(1, "one example has no interval", _unit(name, unit), exact)
-    low, high = percentiles(draws, n)
-    how = f"bootstrap 95 % over examples, {len(draws)} resamples"
+    low, high = percentiles(draws, max(2, n // block))
+    how = f"bootstrap 95 % over {'examples' if block == 1 else over(block)}, {len(draws)} resamples"
     if name == "calibration_error":
         low, high = 2 * exact - high if exact > noise else 0.0, 2 * exact - low
         how = f"reversed {how}; {BINS} equal-width bins"
     low, high = max(metric.low, min(low, exact)), min(metric.high, max(high, exact))
     return Measure(exact, low, high, n, _unit(name, unit), how)
+
+
+def over(block: int) -> str:
+    """What is resampled where neighbours are alike."""
+    return f"blocks of {block} neighbours, since windows overlap"
 
 
 def _studentized(name: str, losses: Floats, draws: Floats, unit: str) -> Measure:
@@ -203,7 +224,7 @@ def _tell(found: Measure, more: str) -> Measure:
     return Measure(found.value, found.low, found.high, found.n, found.unit, found.how + more) if more else found
 
 
-def value(metric: str, p: Array, y: Array, unit: str = "") -> Measure:
+def value(metric: str, p: Array, y: Array, unit: str = "", block: int = 1) -> Measure:
     """`score` with a quick 95 % interval, for every validation: no resampling, but the error carried through the metric's
     slope (delta method). Costs below 5 ms for 2000 examples of 10 classes."""
     bounds, n = lookup(metric, p, y), len(y)
@@ -223,7 +244,11 @@ def value(metric: str, p: Array, y: Array, unit: str = "") -> Measure:
     nudge = 1e-4 / n * np.where((scale := np.abs(table).max(axis=0)) > 0, scale, 1.0)
     ends = finish(metric, np.stack([means + np.diag(nudge), means - np.diag(nudge)]))
     influence = (table - means) @ np.nan_to_num((ends[0] - ends[1]) / (2 * nudge))
-    error = math.sqrt(float(counts @ influence**2) / n / (n - 1))
+    if (block := bearable(block, n)) > 1:  # the sums of stretches vary as independent ones would
+        sums = np.add.reduceat(influence, np.arange(0, n, block))
+        error = math.sqrt(float(sums @ sums) * len(sums) / (len(sums) - 1)) / n
+    else:
+        error = math.sqrt(float(counts @ influence**2) / n / (n - 1))
     if metric in COUNTED:  # shares: Wilson's form keeps the interval honest near 0 and 1
         spread = exact * (1 - exact)
         worth = min(n, spread / error**2) if spread > 1e-12 and error > 0 else n
@@ -233,7 +258,8 @@ def value(metric: str, p: Array, y: Array, unit: str = "") -> Measure:
     low, high = max(bounds.low, exact - half), min(bounds.high, exact + half)
     if metric == "calibration_error" and exact <= np.quantile(calibrated(p), 0.975):
         low = 0.0
-    return Measure(exact, low, high, n, unit, "delta method 95 %")
+    how = "delta method 95 %" + (f" over {over(block)}" if block > 1 else "")
+    return Measure(exact, low, high, n, unit, how)
 
 
 def _parts(metric: str, p: Array, y: Array) -> tuple[Floats, Floats, Array]:
@@ -259,7 +285,9 @@ def _area(name: str, p: Array, y: Array) -> Measure:
     return Measure(found.value, low, high, n, how=f"DeLong 95 %, Wilson form{more}")
 
 
-def compare(metric: str, ours: Array, theirs: Array, y: Array, seed: int = 0, resamples: int = 2000) -> PairedTest:
+def compare(
+    metric: str, ours: Array, theirs: Array, y: Array, seed: int = 0, resamples: int = 2000, block: int = 1
+) -> PairedTest:
     """Are we better than they, on the same examples? The difference is signed so that + is better, whatever the metric.
 
     accuracy: McNemar's exact test; auroc: DeLong's paired test; others: paired bootstrap over examples.
@@ -275,7 +303,7 @@ def compare(metric: str, ours: Array, theirs: Array, y: Array, seed: int = 0, re
     exact = sign * (score(metric, ours, y) - score(metric, theirs, y))
     if not math.isfinite(exact) or n == 1:
         return PairedTest(undefined(n, "the metric is undefined here", value=exact), math.nan, "none")
-    resamples = max(500, min(resamples, _DRAWS // n))
+    resamples, block = max(500, min(resamples, _DRAWS // n)), bearable(block, n)
     if metric in COUNTED:
         both = cells(y, [ours, theirs])
         split = cells(y, [ours]).rows.shape[1]
@@ -283,14 +311,14 @@ def compare(metric: str, ours: Array, theirs: Array, y: Array, seed: int = 0, re
     else:
         tables = rows(metric, ours, y), rows(metric, theirs, y)
         split = tables[0].shape[1]
-        draws = resampled_means(np.hstack(tables), resamples, seed)
+        draws = resampled_means(np.hstack(tables), resamples, seed, block=block)
     differences = sign * (finish(metric, draws[:, :split]) - finish(metric, draws[:, split:]))
     differences = differences[np.isfinite(differences)]
-    low, high = percentiles(differences, n)
-    how = f"paired bootstrap 95 % over examples, {len(differences)} resamples"
+    low, high = percentiles(differences, max(2, n // block))
+    how = f"paired bootstrap 95 % over {'examples' if block == 1 else over(block)}, {len(differences)} resamples"
     found = Measure(exact, min(low, exact), max(high, exact), n, how=how)
     p = 1.0 if exact == 0 and not differences.any() else two_sided(differences)
-    return PairedTest(found, p, "paired bootstrap over examples")
+    return PairedTest(found, p, "paired bootstrap over " + ("examples" if block == 1 else "blocks of time"))
 
 
 def _compare_areas(name: str, ours: Array, theirs: Array, y: Array) -> PairedTest:

@@ -20,7 +20,13 @@ def wrong(source: object, told: Mapping[str, Any], places: Mapping[str, str] | N
 
     told: the options by name; places: {"data.metric": "file:line"} for those that stand in a file.
     """
-    problems = [*_splits(told), *_goal(told.get("kind"), told.get("metric")), *_columns(told), *_of_source(source, told)]
+    problems = [
+        *_splits(told),
+        *_goal(told.get("kind"), told.get("metric")),
+        *_columns(told),
+        *_ahead(told),
+        *_of_source(source, told),
+    ]
     where = places or {}
     return [Problem(p.key, p.sentence, where.get(f"data.{p.key}", p.where), p.nearest) for p in problems]
 
@@ -64,6 +70,7 @@ def _goal(kind: str | None, metric: str | None) -> list[Problem]:
         found.append(Problem("metric", sentence, nearest=guess))
     elif metric is not None and known:
         several = {"labels": {"multilabel"}, "ordered": {"ordinal"}, "numbers": {"regression", "multiregression"}}
+        several |= {"series": {"forecasting"}}
         kinds = {str(kind)} if kind in ("binary", "multiclass") else several.get(known, {"binary", "multiclass"})
         if not kinds & {*METRICS[metric].kinds}:
             found.append(unfit(metric, str(kind), [name for name, one in METRICS.items() if kinds & {*one.kinds}]))
@@ -78,6 +85,25 @@ def _columns(told: Mapping[str, Any]) -> list[Problem]:
     if aim := next((name for name in _words(target) if name in leave), None):
         found.append(Problem("leave_out", f"leave_out names {aim}, which is the target"))
     return found
+
+
+def _ahead(told: Mapping[str, Any]) -> list[Problem]:
+    """Options of a forecast, which serve nothing else, and those that do not serve it."""
+    forecast = told.get("kind") == "forecasting" or told.get("horizon") is not None
+    found: list[Problem] = []
+    for name in ("horizon", "window"):
+        value = told.get(name)
+        if value not in (None, "auto") and (isinstance(value, bool | str) or value != int(value) or value < 1):
+            found.append(Problem(name, f"{name} is {value!r}; it must be a whole number >= 1"))
+    if not forecast:
+        said = [n for n in ("window", "time", "valid_from", "test_from") if told.get(n) not in (None, "auto")]
+        return [*found, *(Problem(n, f"{n} is for forecasts; say how many steps ahead with horizon=N") for n in said[:1])]
+    if told.get("kind") not in (None, "forecasting"):
+        found.append(Problem("horizon", f"horizon is {told['horizon']}, which makes a forecast; kind is {told['kind']}"))
+    if told.get("keep"):
+        found.append(Problem("keep", "keep does not serve a forecast, which keeps every column of numbers that varies"))
+    twice = [n for n in ("valid", "test") if told.get(f"{n}_from") is not None and told.get(n, "auto") != "auto"]
+    return [*found, *(Problem(n, f"{n} and {n}_from both say where {n} begins; give one of them") for n in twice)]
 
 
 def _words(given: Any) -> list[str]:

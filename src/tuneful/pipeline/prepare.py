@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tuneful.core.config import nearest
 from tuneful.core.errors import DataError, Problem, RecipeError
 from tuneful.core.task import Finding, Kind, Objective, Sealed, Split, Task
-from tuneful.pipeline import aims, checks, columns, images, order, sequences, series, sounds, texts
+from tuneful.pipeline import aims, checks, columns, images, order, sequences, series, sounds, texts, windows
 from tuneful.pipeline.goals import GOALS
 from tuneful.pipeline.lazy import Lazy
 from tuneful.pipeline.metrics import METRICS
@@ -56,6 +56,11 @@ def prepare(
     tokens: str = "auto",
     length: int | None = None,
     vocabulary: int | None = None,
+    horizon: int | None = None,
+    window: int | Literal["auto"] = "auto",
+    time: str | None = None,
+    valid_from: str | None = None,
+    test_from: str | None = None,
     limits: Mapping[str, float] | None = None,
     scale: Scale = "auto",
     order: str | None = None,
@@ -67,7 +72,7 @@ def prepare(
         source: "digits"; a path to a folder of images, a table, an .npz archive or idx files; (x, y); {"train": (x, y), ...};
             a data frame; a torch Dataset; or (train, test) or (train, valid, test) of any of these.
         target: the column to predict, or several ("a,b,c" or a list); found by its name, or the last one, when not given.
-        kind: "binary", "multiclass", "multilabel", "ordinal" or "regression"; told by the target when not given.
+        kind: "binary", "multiclass", "multilabel", "ordinal", "regression" or "forecasting"; told by the target when not given.
         metric: what is optimized; AUROC for two classes and for labels, accuracy for more classes, RMSE for numbers, mean R2
             for several, when not given.
         missing: words that mean "no value", beside the usual ones ("", NA, ?, null ...).
@@ -85,6 +90,9 @@ def prepare(
         levels: of an ordinal target that is written in words, the lowest first.
         order: a column of dates or numbers (which is then no input, unless keep names it), or "rows": valid and test are cut
             from the end of time, not at random.
+        horizon, window, time, valid_from, test_from: of a forecast: how many steps ahead (one season when not given), how many
+            rows of the past are seen, the column of times (found when not given; "order": the rows are evenly spaced), the first
+            moments to validate and to prove on (shares of the time when not given). See `windows`.
         limits: what else must hold, such as {"latency_ms": 5.0}.
 
     Returns: a Task. `task.findings` tells what was chosen and what may be wrong.
@@ -92,13 +100,31 @@ def prepare(
     Cost:    everything is read into memory once; what would take more than half of the free memory is refused first.
     """
     told = {"target": target, "kind": kind, "metric": metric, "missing": missing, "keep": keep, "leave_out": leave_out,
-            "size": size, "valid": valid, "test": test, "limit": limit}  # fmt: skip
+            "size": size, "valid": valid, "test": test, "limit": limit, "horizon": horizon, "window": window,
+            "time": time, "valid_from": valid_from, "test_from": test_from}  # fmt: skip
     if problems := wrong(source, told):
         raise RecipeError(problems)
     named = target if target is None or isinstance(target, str) else tuple(target)
     options = _Options(named, kind, _words(missing), _words(keep), _words(leave_out), size, valid, test, seed, limit,
                        form or "", tokens, length, vocabulary, scale, order, _words(levels))  # fmt: skip
     raw = sources.read(source)
+    if kind == "forecasting" or horizon is not None:
+        wanted = windows.Wanted(
+            named,
+            horizon,
+            window,
+            time,
+            valid_from,
+            test_from,
+            valid,
+            test,
+            _words(missing),
+            _words(leave_out),
+            metric,
+            limit,
+        )
+        where = str(source) if isinstance(source, str | os.PathLike) else type(source).__name__
+        return windows.task(raw, wanted, name or raw.name, limits or {}, where)
     findings = [note(f"the data is {raw.what}"), *raw.findings]
     for part, content in raw.parts.items():
         if _count(content) == 0:

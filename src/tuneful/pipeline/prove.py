@@ -20,10 +20,11 @@ from tuneful.core.measure import Measure
 from tuneful.core.task import Split, Task
 from tuneful.pipeline.baselines import Baseline, baselines
 from tuneful.pipeline.candidate import Candidate
-from tuneful.pipeline.details import details
+from tuneful.pipeline.details import details, forecasts
 from tuneful.pipeline.fronts import for_baselines
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.judge import METRICS, Floats, compare, measures, predict
+from tuneful.pipeline.naive import opponents
 
 FORMAT = 1
 _SURE = 0.05  # a smaller p is no tie
@@ -41,24 +42,20 @@ def prove(task: Task, candidate: Candidate, *, seconds: float, reason: str, seed
     Raises: ModelError when predictions are not finite numbers. On valid, the test split is not opened then.
     """
     begin = time.perf_counter()
-    names = [name for name, metric in METRICS.items() if task.kind in metric.kinds]
-    unit = str(task.target.get("unit", "")) if task.kind == "regression" else ""
     on_valid = _predicted(task, candidate, task.valid.x, "validation")
-    valid = measures(names, on_valid, task.valid.y, seed, unit)
+    valid = measured_of(task, on_valid, task.valid.y, seed)
 
     of = digest(candidate)
     split = task.test.open(reason, of)
     ours = _predicted(task, candidate, split.x, "test")
-    test = measures(names, ours, split.y, seed, unit)
+    test = measured_of(task, ours, split.y, seed)
     spent = time.perf_counter() - begin
     # Each baseline is measured and one compared, at about the cost of measuring ourselves.
     left = seconds - spent - 1.5 * spent - 0.1
     # Half of the threads: those of boosting spin while they wait, and on a busy machine all of them are slower than one.
     threads = max(1, torch.get_num_threads() // 2)
-    front = candidate.network.front
-    train = Split(for_baselines(front, task.train.x), task.train.y)
-    against = baselines(task.kind, task.outputs, train, for_baselines(front, split.x), left, seed, threads)
-    measured = {b.name: measures(names, b.predictions, split.y, seed, unit) for b in against if b.predictions is not None}
+    against = _opponents(task, candidate, split.x, left, seed, threads)
+    measured = {b.name: measured_of(task, b.predictions, split.y, seed) for b in against if b.predictions is not None}
     comparison = _against(task, ours, split.y, against, measured, seed)
 
     evidence: dict[str, Any] = {
@@ -71,6 +68,7 @@ def prove(task: Task, candidate: Candidate, *, seconds: float, reason: str, seed
         "valid": _data(valid),
         "test": _data(test),
         **details(task, ours, split.y, seed),
+        **({"forecasts": forecasts(task, split.x, ours, split.y)} if task.kind == "forecasting" else {}),
         "baselines": [_entry(b, measured.get(b.name, {})) for b in against],
         "against_baseline": comparison,
         "environment": _environment(),
@@ -79,6 +77,25 @@ def prove(task: Task, candidate: Candidate, *, seconds: float, reason: str, seed
     taken = time.perf_counter() - begin
     evidence["seconds"] = {**candidate.seconds, "prove": taken, "baselines": sum(b.seconds for b in against)}
     return evidence
+
+
+def measured_of(task: Task, p: Floats, y: np.ndarray, seed: int = 0) -> dict[str, Measure]:
+    """Every metric that serves the task. Of a forecast also the MSE on targets standardized by train, "mse_scaled"."""
+    names = [name for name, metric in METRICS.items() if task.kind in metric.kinds]
+    unit, block = str(task.target.get("unit", "")) if task.kind == "regression" else "", goal(task).block(task)
+    found = measures(names, p, y, seed, unit, block)
+    if task.kind == "forecasting":
+        mean, std = np.asarray(task.target["mean"]), np.asarray(task.target["std"])
+        found["mse_scaled"] = measures(["mse"], (p - mean) / std, (y - mean) / std, seed, block=block)["mse"]
+    return found
+
+
+def _opponents(task: Task, candidate: Candidate, x: np.ndarray, seconds: float, seed: int, threads: int) -> list[Baseline]:
+    if task.kind == "forecasting":
+        return opponents(task, x, seconds)
+    front = candidate.network.front
+    train = Split(for_baselines(front, task.train.x), task.train.y)
+    return baselines(task.kind, task.outputs, train, for_baselines(front, x), seconds, seed, threads)
 
 
 def digest(candidate: Candidate) -> str:
@@ -140,7 +157,7 @@ def _against(
             best = baseline
     if best is None or best.predictions is None:
         return {}
-    paired = compare(metric, ours, best.predictions, y, seed)
+    paired = compare(metric, ours, best.predictions, y, seed, block=goal(task).block(task))
     value = paired.difference.value
     if not np.isfinite(value) or not np.isfinite(paired.p):
         return {}

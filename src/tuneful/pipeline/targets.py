@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 KINDS = {
     "binary": "classes", "multiclass": "classes", "classification": "classes", "classes": "classes",
     "regression": "numbers", "numbers": "numbers", "multiregression": "numbers", "multilabel": "labels", "ordinal": "ordered",
+    "forecasting": "series",
 }  # fmt: skip
 _SURE = ("target", "label", "y", "labels", "targets")
 _USUAL = (
@@ -51,7 +52,7 @@ def check_kind(kind: str | None) -> str:
     if kind is None:
         return ""
     if kind not in KINDS:
-        sentence = f"kind is {kind!r}; it must be binary, multiclass, multilabel, ordinal or regression"
+        sentence = f"kind is {kind!r}; it must be binary, multiclass, multilabel, ordinal, regression or forecasting"
         raise RecipeError([Problem("kind", sentence, nearest=nearest(str(kind), KINDS))])
     return KINDS[kind]
 

@@ -86,10 +86,11 @@ class Run:
             )
         front, back = ends(task)
         require_views(recipe.views, self.form)
+        paced: dict[Tensor, Any] = {p: rates[name] for name, p in body.named_parameters() if name in rates}
+        body = goal(task).around(task, body)
         self.network = Network(front, body, back, recipe.views, goal(task).blends).to(self.device)
         self.body = self.network.body
         self.params = [p for p in self.body.parameters() if p.requires_grad]
-        paced: dict[Tensor, Any] = {p: rates[name] for name, p in self.body.named_parameters() if name in rates}
         groups = rated(parameter_groups(self.body, self.plan.optimizer), self.plan.optimizer, paced)
         self.optimizer: torch.optim.Optimizer = self.plan.optimizer.build(groups)
         self.course = Course(recipe, self.optimizer)
@@ -248,7 +249,11 @@ class Run:
         if before and before != self.kept.chosen:
             self.notes.append(f"{self.kept.chosen} is read out")
         finite = bool(torch.isfinite(torch.from_numpy(p)).all())
-        value = judge.value(self.task.objective.metric, p, self.task.valid.y) if finite else _nothing(len(self.task.valid))
+        value = (
+            judge.value(self.task.objective.metric, p, self.task.valid.y, block=goal(self.task).block(self.task))
+            if finite
+            else _nothing(len(self.task.valid))
+        )
         loss = judge.score(goal(self.task).watch, p, self.task.valid.y) if finite else math.nan
         self.seconds["validate"] += time.monotonic() - began
         point = Point(

@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 from tuneful.core.errors import StorageError
-from tuneful.report import mistakes, proof, record, search
+from tuneful.report import forecasts, mistakes, proof, record, search
 from tuneful.report.markup import Html, join, tag
 from tuneful.report.story import Story
 from tuneful.report.words import many, number, rows
@@ -43,7 +43,9 @@ def render(story: Story) -> str:
                 *mistakes.residuals(story),
                 proof.calibration(story),
                 mistakes.per_class(story),
-                mistakes.per_target(story),
+                forecasts.steps(story),
+                *forecasts.drawn(story),
+                mistakes.per_target(story) if story.facts.get("kind") != "forecasting" else None,
             ],
         ),
         _section("search", "How it was found" if len(story.trials) > 1 else "How it learned", search.search(story)),

@@ -68,7 +68,7 @@ def cards(story: Story) -> Html | None:
                 str(against.get("verdict", "")),
             )
         )
-    extras = {"regression": "r2", "multilabel": "f1_macro", "multiregression": "rmse_scaled"}
+    extras = {"regression": "r2", "multilabel": "f1_macro", "multiregression": "rmse_scaled", "forecasting": "mse_scaled"}
     extra = extras.get(str(story.facts.get("kind")), "calibration_error")
     other = measured(table(evidence.get("test")).get(extra))
     if other is not None and extra != story.metric:

@@ -14,7 +14,8 @@ from tuneful.report.words import duration, many, measured, number, rows, setting
 
 ORDER = {"error": 0, "warning": 1, "note": 2}
 WHAT = {"binary": "two classes", "multiclass": "{} classes", "multilabel": "{} labels, any number at once",
-        "ordinal": "{} ordered levels", "regression": "a number", "multiregression": "several numbers"}  # fmt: skip
+        "ordinal": "{} ordered levels", "regression": "a number", "multiregression": "several numbers",
+        "forecasting": "what comes next"}  # fmt: skip
 
 
 def data(story: Story) -> list[Html]:

@@ -24,6 +24,7 @@ METRICS: dict[str, str] = {
     "mse": "MSE",
     "rmse": "RMSE",
     "mae": "MAE",
+    "mse_scaled": "MSE (scaled)",
     "r2": "R²",
     "kappa_quadratic": "quadratic kappa",
     "rank_error": "rank error",
@@ -41,8 +42,8 @@ AT_MOST_ONE = frozenset(
     for kind in ("", "_macro", "_weighted", "_micro")
 )
 SMALLER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error", "mse", "rmse", "mae", "hamming_loss", "rank_error", "rmse_scaled",
-                               "rmse_mean", "mae_mean"})  # fmt: skip
-VALUES = ("regression", "multiregression")  # kinds of task that have no classes
+                               "rmse_mean", "mae_mean", "mse_scaled"})  # fmt: skip
+VALUES = ("regression", "multiregression", "forecasting")  # kinds of task that have no classes
 
 
 def metric(name: str) -> str:

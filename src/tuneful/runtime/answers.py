@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PLACES = ("tagging", "entities", "language")  # an answer for each place of a sequence
-VALUES = ("regression", "multiregression")
+VALUES = ("regression", "multiregression", "forecasting")
 THRESHOLD = 0.5  # from this probability on a label is predicted
 
 
@@ -25,6 +25,12 @@ def width(kind: str, labels: Sequence[str], target: Mapping[str, Any]) -> tuple[
     if kind in PLACES:
         return (int(target.get("places", 0)), len(labels))
     return (len(labels) or len(target.get("columns", ())),)
+
+
+def ahead(answers: NDArray[Any], schema: Mapping[str, Any]) -> NDArray[Any]:
+    """One forecast [1, horizon * M] as [horizon], or [horizon, M] of several targets."""
+    wide = len(schema["targets"])
+    return answers.reshape(-1, wide)[:, 0] if wide == 1 else answers.reshape(-1, wide)
 
 
 def decided(kind: str, labels: Sequence[str], answers: NDArray[Any]) -> NDArray[Any]:

@@ -58,7 +58,8 @@ class Model:
 
     def predict(self, x: Any) -> NDArray[Any]:
         """The most probable class name of each example, or the value: [N]; which labels it bears [N, L], or several values
-        [N, M]; the tags of each sentence, a list for each [N]; or the token that comes after each text [N].
+        [N, M]; the tags of each sentence, a list for each [N]; the token that comes after each text [N]; of a forecast the steps
+        that come next, [horizon], or [horizon, M] of several targets (see `forecast`).
 
         x: raw input as it was before tuneful saw it. Images: an array [N, C, H, W] (or [N, H, W, C], [N, H, W]) or a list of
         files; vectors: an array [N, D]; tables: {column: values} or a list of rows {column: value};
@@ -66,6 +67,8 @@ class Model:
 
         Raises: DataError that names the column, shape or value which does not fit.
         """
+        if self.kind == "forecasting":
+            return answers.ahead(self._run(x), self.schema)
         if self.kind not in answers.PLACES:
             return answers.decided(self.kind, self.labels, self._run(x))
         lengths = (self._encoded(x) != 0).sum(axis=1)
@@ -96,6 +99,25 @@ class Model:
                 ids.append(int(p.argmax()))
         return tokenizer.text(ids)
 
+    def forecast(self, past: Any) -> dict[str, list[Any]]:
+        """What comes after the past, as columns: the times (or how many rows ahead), then each target.
+
+        past: {column: values} or a list of rows {column: value}, at least the window that the model looks at, to the newest.
+        Raises ModelError for a model that forecasts nothing, DataError for a past that does not serve.
+        """
+        from tuneful.runtime import moments, windows
+        from tuneful.runtime.preprocess import by_column
+
+        if self.kind != "forecasting":
+            raise ModelError(f"this model is one of {self.kind}, which forecasts nothing", "call predict")
+        columns = by_column(past)
+        _, times = windows.newest(self.schema, columns)
+        found = self.predict(columns).reshape(len(times), -1)
+        name = str(self.schema["time"])
+        when = moments.shown(times) if name else [int(step) for step in range(1, len(times) + 1)]
+        told: dict[str, list[Any]] = {name or "ahead": when}
+        return told | {target: found[:, at].tolist() for at, target in enumerate(self.schema["targets"])}
+
     def probabilities(self, x: Any) -> NDArray[np.float32]:
         """The probability of each class, [N, L]; rows sum to 1, but for labels that do not exclude one another. x as for
         `predict`. Raises ModelError for a regression."""
@@ -104,12 +126,19 @@ class Model:
         return self._run(x)
 
     def _encoded(self, x: Any) -> NDArray[Any]:
-        from tuneful.runtime.preprocess import apply
+        from tuneful.runtime.preprocess import apply, by_column
 
+        if self.kind == "forecasting":
+            from tuneful.runtime import windows
+
+            return windows.newest(self.schema, by_column(x))[0]
         return apply(self.schema, x)
 
     def _run(self, x: Any) -> NDArray[np.float32]:
-        encoded = self._encoded(x)
+        return self.told(self._encoded(x))
+
+    def told(self, encoded: NDArray[Any]) -> NDArray[np.float32]:
+        """What the network says of examples that are encoded already, [N, *shape]."""
         parts = [np.asarray(self._session.run(None, {"x": batch})[0]) for batch in _batches(encoded)]
         width = answers.width(self.kind, self.labels, self.target)
         return np.concatenate(parts) if parts else np.empty((0, *width), np.float32)

@@ -6,6 +6,7 @@ A schema is plain data, fitted on train by `pipeline.prepare` and sealed into th
     {"kind": "image", "shape": [C, H, W], "dtype": "uint8" | "float32"}
     {"kind": "vector", "shape": [D]}
     {"kind": "series", "shape": [C, T]}
+    {"kind": "forecast", ...}: see `windows`
     {"kind": "audio", "shape": [1, S], "rate": samples a second, ...}; "mel" and "seen" are for the network's own front
     {"kind": "tokens", "shape": [T], "vocabulary": V, "tokenizer": {...}, "column": ""}    see `text`
 
@@ -195,7 +196,7 @@ def part(moment: NDArray[np.datetime64], which: str) -> NDArray[np.float64]:
 
 
 def _table(schema: Mapping[str, Any], data: Any) -> Floats:
-    columns = _columns(data)
+    columns = by_column(data)
     wanted: list[dict[str, Any]] = schema["columns"]
     absent = [str(column["name"]) for column in wanted if column["name"] not in columns]
     if absent:
@@ -222,7 +223,10 @@ def _table(schema: Mapping[str, Any], data: Any) -> Floats:
     return out
 
 
-def _columns(data: Any) -> Mapping[str, Any]:
+def by_column(data: Any) -> Mapping[str, Any]:
+    """{column: values}, also from a list of rows or a data frame."""
+    if type(data).__module__.partition(".")[0] in ("pandas", "polars"):
+        return {str(name): data[name].to_list() for name in data.columns}
     if isinstance(data, Mapping):
         return cast("Mapping[str, Any]", data)
     rows = cast("list[Any]", data if isinstance(data, list) else [None])

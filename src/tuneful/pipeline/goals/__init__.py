@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from tuneful.core.form import Form
 from tuneful.core.task import Task
 from tuneful.pipeline.goals.classes import Binary, Classes
+from tuneful.pipeline.goals.forecast import Forecast
 from tuneful.pipeline.goals.goal import Goal
 from tuneful.pipeline.goals.labels import Labels
 from tuneful.pipeline.goals.levels import Levels
@@ -23,6 +24,7 @@ GOALS: Mapping[str, Goal] = {
     "tagging": Tags(),
     "entities": Entities(),
     "language": Next(),
+    "forecasting": Forecast(),
 }
 """By the kind of the task."""
 

@@ -41,6 +41,15 @@ class Goal(ABC):
     def link(self) -> nn.Module:
         """From what the network gives to answers: probabilities, or values. It is part of the exported graph."""
 
+    def around(self, task: Task, body: nn.Module) -> nn.Module:
+        """The body as it is trained and exported: itself, or with a part around it that the kind of task asks for. Layers are
+        filled before; nothing that is learned may be added."""
+        return body
+
+    def block(self, task: Task) -> int:
+        """How many neighbouring examples tell of the same thing, so that intervals must take them together; 1: none do."""
+        return 1
+
     @abstractmethod
     def said(self, task: Task) -> str:
         """The kind of task in words: "multiclass with 10 classes"."""

@@ -37,6 +37,7 @@ class Metric:
 
 
 _ONE, _MANY, _REAL, _REALS = ("binary", "multiclass", "ordinal"), ("multilabel",), ("regression",), ("multiregression",)
+_AHEAD = ("forecasting",)
 _BOTH, _INF = (*_ONE, *_MANY), float("inf")
 
 METRICS: dict[str, Metric] = {
@@ -62,13 +63,13 @@ METRICS: dict[str, Metric] = {
     "calibration_error": Metric(
         "min", _ONE, "probabilities", "mean gap of confidence and accuracy over 15 equal-width bins"
     ),
-    "mse": Metric("min", _REAL, "values", "mean squared error", high=_INF),
-    "rmse": Metric("min", _REAL, "values", "root of the mean squared error, in the target's unit", high=_INF),
-    "mae": Metric("min", _REAL, "values", "mean absolute error, in the target's unit", high=_INF),
+    "mse": Metric("min", (*_REAL, *_AHEAD), "values", "mean squared error", high=_INF),
+    "rmse": Metric("min", (*_REAL, *_AHEAD), "values", "root of the mean squared error, in the target's unit", high=_INF),
+    "mae": Metric("min", (*_REAL, *_AHEAD), "values", "mean absolute error, in the target's unit", high=_INF),
     "r2": Metric("max", _REAL, "values", "share of the target's variance that is explained", low=-_INF),
     "r2_mean": Metric("max", _REALS, "values", "mean over the targets of R2", low=-_INF),
     "rmse_scaled": Metric(
-        "min", _REALS, "values", "mean over the targets of RMSE over the target's standard deviation", high=_INF
+        "min", (*_REALS, *_AHEAD), "values", "mean over the targets of RMSE over the target's standard deviation", high=_INF
     ),
     "rmse_mean": Metric("min", _REALS, "values", "mean over the targets of RMSE, each in its own unit", high=_INF),
     "mae_mean": Metric("min", _REALS, "values", "mean over the targets of the mean absolute error", high=_INF),
@@ -95,7 +96,7 @@ PLAIN = (
 )  # a mean over examples, or its root
 RANKED = ("rank_error", "kappa_quadratic")  # how far off a level is
 COUNTED = frozenset(name for name, m in METRICS.items() if m.needs == "classes" and name not in (*EXACT, *PLAIN, *RANKED))
-_KINDS: dict[Shape, tuple[str, ...]] = {"classes": _ONE, "labels": _MANY, "values": _REAL, "columns": _REALS,
+_KINDS: dict[Shape, tuple[str, ...]] = {"classes": _ONE, "labels": _MANY, "values": _REAL, "columns": (*_REALS, *_AHEAD),
                                       "places": ("tagging", "entities", "language")}  # fmt: skip
 
 

@@ -10,12 +10,12 @@ from tuneful.pipeline.metrics.table import Array, Floats
 def rows(name: str, p: Array, y: Array) -> Floats:
     """Numbers [n, k] per example, whose means `finish` turns into the metric."""
     p, y = p.astype(np.float64), y.astype(np.float64)
-    if name == "mae":
-        return np.abs(p - y)[:, None]
-    if name == "mae_mean":
-        return np.abs(p - y).mean(axis=1, keepdims=True)
+    if name in ("mae", "mae_mean"):
+        return np.abs(p - y).reshape(len(y), -1).mean(axis=1, keepdims=True)
     squares = ((p - y) ** 2).reshape(len(y), -1)
-    if name in ("mse", "rmse", "rmse_mean"):
+    if name in ("mse", "rmse"):  # of several columns, the steps of a forecast, the mean over all
+        return squares.mean(axis=1, keepdims=True)
+    if name == "rmse_mean":
         return squares
     centred = (y - y.mean(axis=0)).reshape(len(y), -1)
     return np.hstack([squares, centred**2, centred])
