@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tuneful.core.space import Space
     from tuneful.core.task import Finding, Task
     from tuneful.pipeline.job import Job
+LOOKING = 10.0  # seconds in which label errors are looked for
 
 
 def init(
@@ -74,7 +75,7 @@ def check(words: Words, device: Device = None, as_json: AsJson = False) -> int:
     """
     job = job_of("check", words)
     from tuneful.core.recipe import Recipe
-    from tuneful.pipeline import defaults
+    from tuneful.pipeline import defaults, doubts
     from tuneful.pipeline.asked import asked, checked
     from tuneful.pipeline.prepare import prepare
 
@@ -83,19 +84,29 @@ def check(words: Words, device: Device = None, as_json: AsJson = False) -> int:
     told = asked(job, task, Recipe())
     recipe, space = defaults.resolve(told.recipe, task), told.space
     found = _one_batch(task, recipe, device)
-    bad = any(finding.severity == "error" for finding in task.findings)
+    suspects = doubts.doubts(task, LOOKING)
+    findings = (*task.findings, *((told_,) if (told_ := doubts.finding(task, suspects)) else ()))
+    bad = any(finding.severity == "error" for finding in findings)
     if as_json:
-        data = {
+        data: dict[str, Any] = {
             "task": task.summary(),
             "recipe": recipe.as_data(),
             "space": space.as_data(),
             "id": recipe.id,
             "batch": found,
+            "suspected_labels": {
+                "examples": suspects.at.tolist(),
+                "instead": [task.labels[k] for k in suspects.instead],
+                "looked_at": suspects.of,
+                "not_looked_because": suspects.why_not,
+            },
         }
         print(json.dumps(data, indent=1))
     else:
         _print_task(task)
-        _print_findings(task.findings, sys.stdout)
+        _print_findings(findings, sys.stdout)
+        if suspects.why_not:
+            print(f"note: label errors were not looked for: {suspects.why_not}")
         _print_recipe(recipe, space)
         _print_batch(found)
     return 2 if bad else 0
