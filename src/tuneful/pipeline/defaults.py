@@ -26,7 +26,7 @@ from tuneful.techniques.regularizers import Averaging, Clipping, Dropout, EarlyS
 from tuneful.techniques.schedules import Constant, Linear
 
 ONE_THREAD = 1e8  # multiply-adds a step below which a second thread costs more than it brings (LOG.md)
-PAIRS_FROM = 10_000  # texts from which pairs of words have vectors of their own (LOG.md)
+PAIRS_FROM = 20_000  # texts from which pairs of words have vectors of their own (LOG.md)
 SOFT_FROM = 10_000  # images from which labels are smoothed: with few it costs log loss and calibration for nothing (LOG.md)
 
 
@@ -65,6 +65,8 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
             kind = goal(task).loss
             return LOSSES[kind](), f"it is the usual one of a {task.kind} task"
         case "optimizer":
+            if getattr(recipe.model, "kind", "") == "bag":
+                return AdamW(lr=1e-2, decay=0.05), "a word's vector is met in few steps, so these are long"
             return AdamW(lr=2e-3, decay=0.05), "it needs the least tuning of its rate"
         case "schedule":
             if getattr(recipe.optimizer, "averages", False):
