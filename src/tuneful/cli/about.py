@@ -86,7 +86,7 @@ def _data(cls: type[Technique]) -> dict[str, Any]:
     said = comments(owner)
     settings = {
         name: {
-            "default": None if field.is_required() else plain(field.default),
+            "default": None if field.is_required() else plain(field.get_default(call_default_factory=True)),
             "wanted": wanted(field),
             "comment": said.get(name, ""),
         }
