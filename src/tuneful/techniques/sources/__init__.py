@@ -106,7 +106,8 @@ def located(given: object) -> object:
     try:
         there = path.exists()
     except (OSError, ValueError) as error:
-        raise DataError(f"{text!r} cannot be a path: {error}") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{text[:80]!r}{'...' if len(text) > 80 else ''} cannot be a path: {why}") from None
     if there:
         return path
     if known(text):

@@ -62,8 +62,11 @@ def _batches(folder: Path) -> list[Path]:
 
 
 def _is_pickle(path: Path) -> bool:
-    with path.open("rb") as file:
-        start = file.read(2)
+    try:
+        with path.open("rb") as file:
+            start = file.read(2)
+    except OSError:
+        return path.suffix == ""  # its reading tells what is wrong with it
     return start[:1] == b"\x80" and start[1:] in (b"\x02", b"\x03", b"\x04", b"\x05")
 
 

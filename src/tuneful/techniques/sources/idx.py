@@ -73,20 +73,20 @@ def read_idx(path: Path) -> NDArray[Any]:
             "bytes follow",
             "copy or download it again",
         )
+    if not wanted:
+        raise DataError(
+            f"{path} holds nothing: its header says {' x '.join(map(str, shape))} values", "copy or download it again"
+        )
     guard(wanted, str(path))
     return np.frombuffer(raw, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
 def _fits(path: Path) -> bool:
-    start = _start(path)
-    return len(start) >= 8 and start[:2] == b"\0\0" and start[2] in _TYPES and 1 <= start[3] <= 4
-
-
-def _start(path: Path) -> bytes:
     try:
-        return head(path, 64)
+        start = head(path, 64)
     except DataError:
-        return b""
+        return "-idx" in path.name  # its reading tells what is wrong with it
+    return len(start) >= 8 and start[:2] == b"\0\0" and start[2] in _TYPES and 1 <= start[3] <= 4
 
 
 def _axes(path: Path) -> int:

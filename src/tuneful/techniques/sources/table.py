@@ -118,7 +118,7 @@ def _parquet(path: Path) -> pl.DataFrame:
         rows = int(lazy.select(pl.len()).collect().item())
         guard(16.0 * width * rows, str(path))
         return lazy.collect()
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise DataError(f"{path} is not a whole Parquet file: {_first(error)}", "write it again") from None
 
 
@@ -168,7 +168,7 @@ def _text(path: Path, findings: list[Finding]) -> Table:
         text = "\n".join(line for line in text.split("\n") if line.strip("\r"))
     try:
         frame = pl.read_csv(io.BytesIO(text.encode()), separator=by, infer_schema=False, new_columns=names, quote_char='"')
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DataError(f"{path} cannot be read as a table: {_first(error)}", "are quotes closed in every line?") from None
     if frame.height == 0:
         raise DataError(f"{path} holds a header and no rows; at least a few rows are wanted")
