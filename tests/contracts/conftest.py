@@ -17,3 +17,4 @@ def _beside(name: str) -> None:
 
 _beside("optimizer_cases")
 _beside("standin_datasets")
+_beside("hostile_cases")

@@ -70,11 +70,12 @@ Row = tuple[list[list[float]], str]
 
 
 def _read(path: Path) -> list[Row]:
-    raw = content(path)
     try:
-        lines = raw.decode("utf-8-sig").splitlines()
+        text = content(path).decode("utf-8-sig")  # in steps, so that never more than two copies are there
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text (byte {error.start})", "save the file as UTF-8") from None
+    lines = text.splitlines()
+    del text
     told: dict[str, str] = {}
     start = None
     for number, line in enumerate(lines):
