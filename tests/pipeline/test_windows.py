@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -19,9 +21,12 @@ from tuneful.pipeline.candidate import Network, ends
 from tuneful.pipeline.export import export
 from tuneful.pipeline.goals import form, goal
 from tuneful.pipeline.naive import opponents
+from tuneful.pipeline.prove import measured_of
 from tuneful.runtime import windows
 from tuneful.runtime.load import fed, open_session
 from tuneful.techniques.models import MLP, make
+
+DATA = Path(os.environ.get("TUNEFUL_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
 
 def table(rows: int, step: str = "h", **more: object) -> pl.DataFrame:
@@ -245,3 +250,38 @@ def test_intervals_of_neighbours_that_are_alike_are_wider():
     assert honest.difference.high - honest.difference.low > 2.5 * np.ptp(
         [getattr(judge.compare("mse", p, 1.1 * p, y).difference, end) for end in ("low", "high")]
     )
+
+
+def real(name: str) -> Path:
+    if not (DATA / name).exists():
+        pytest.skip(f"{name} is not in {DATA}; set TUNEFUL_DATA to the folder that holds it")
+    return DATA / name
+
+
+def test_opponents_on_the_temperatures_of_a_transformer_are_those_measured_elsewhere():
+    frame = pl.read_csv(real("etth1/ETTh1.csv.gz")).head(14_400)  # 12, 4 and 4 months
+    task = tuneful.prepare(frame, target="OT", horizon=24, valid=0.2, test=0.2)
+    split = task.test.open("a test")
+    found = {
+        one.name: measured_of(task, one.predictions, split.y)["mse_scaled"].value
+        for one in opponents(task, split.x, 0.0)
+        if one.predictions is not None
+    }
+    assert found == {"last value": pytest.approx(0.0343, abs=5e-5), "one season before": pytest.approx(0.0458, abs=5e-5)}
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "horizon"),
+    [
+        ("airline-passengers", "month", 12), ("monthly-sunspots", "month", 12), ("daily-min-temperatures", "second", 7),
+        ("daily-max-temperatures", "second", 7), ("daily-total-female-births", "second", 7),
+    ],
+)  # fmt: skip
+def test_classic_series_are_read(name, step, horizon):
+    task = tuneful.prepare(real(f"daily_series/{name}.csv"), kind="forecasting")
+    assert (task.schema["step"]["unit"], task.schema["horizon"]) == (step, horizon)
+
+
+def test_months_without_a_year_are_no_times():
+    with pytest.raises(DataError, match="which is no time"):
+        tuneful.prepare(real("daily_series/shampoo.csv"), kind="forecasting")

@@ -19,7 +19,7 @@ from tuneful.pipeline.goals import form, goal
 from tuneful.techniques.augments import Crop, Flip, Shift
 from tuneful.techniques.inits import AsBuilt, He, Xavier
 from tuneful.techniques.losses import TABLE as LOSSES
-from tuneful.techniques.models import GRU, LSTM, MLP, Bag, ConvNet, make
+from tuneful.techniques.models import GRU, LSTM, MLP, Bag, Conv1d, ConvNet, make
 from tuneful.techniques.models.check import size
 from tuneful.techniques.optimizers import AdamW
 from tuneful.techniques.regularizers import Averaging, Clipping, Dropout, EarlyStopping, Smoothing
@@ -27,6 +27,8 @@ from tuneful.techniques.schedules import Constant, Linear
 
 ONE_THREAD = 1e8  # multiply-adds a step below which a second thread costs more than it brings (LOG.md)
 PAIRS_FROM = 20_000  # texts from which pairs of words have vectors of their own (LOG.md)
+FEW = 500  # series (or windows of one) below which a run has small batches and many epochs (LOG.md)
+SHORTEST = 16  # moments of a series below which windows that spread see little but the border
 SOFT_FROM = 10_000  # images from which labels are smoothed: with few it costs log loss and calibration for nothing (LOG.md)
 
 
@@ -35,6 +37,7 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
     seen = form(task)
     model = getattr(recipe.model, "kind", "")
     n, images = len(task.train), seen.kind in ("image", "spectrogram")
+    series = seen.kind == "series" and task.kind != "forecasting"
     match section:
         case "model":
             if seen.causal:
@@ -51,6 +54,9 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
                 return Bag(), "the examples are texts, of which the words and pairs of words tell most"
             if images and min(seen.shape[1:]) >= 4:
                 return ConvNet(), f"the network sees {seen.kind}s of {'x'.join(map(str, seen.shape))}"
+            if series and seen.shape[1] >= SHORTEST:
+                told = "the examples are time series, whose shapes may stand at any moment"
+                return Conv1d(width=32, depth=4, window=5, norm="batch", pool="mean"), told
             return (
                 MLP(),
                 f"the examples are {seen.kind if seen.kind == 'series' else 'vectors'} of {math.prod(seen.shape)} numbers",
@@ -83,6 +89,8 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
                 return (average, Smoothing()), f"{said}; soft labels help on images"
             # Your own network keeps its own dropout, if it has any: there may be no place for ours.
             own = getattr(recipe.model, "kind", "") in ("own", "pretrained")
+            if series:
+                return (average,), f"{said}; few series say little on when to stop"
             if seen.causal:
                 return (average, Clipping()), f"{said}; recurrent networks meet steep places"
             if seen.kind == "tokens" and not own:
@@ -95,14 +103,20 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
         case "batch_size":
             if getattr(recipe.optimizer, "whole", False):
                 return n, f"{getattr(recipe.optimizer, 'kind', '')} takes the whole training split as one batch"
+            if seen.kind == "series" and n < FEW:
+                return min(16, n), f"there are {n} training examples, and small batches find flatter places"
             batch = 32 if n < 2_000 else 64 if n < 10_000 else 128 if n < 60_000 else 256
             return min(batch, n), f"there are {n} training examples"
         case "epochs":
+            if seen.kind == "series" and n < FEW:
+                return 150.0, f"there are {n} training examples; an epoch is {-(-n // 16)} steps"
             epochs = 60 if n < 2_000 else 40 if n < 10_000 else 20 if n < 60_000 else 12
             return float(epochs), f"there are {n} training examples"
         case "validate_every":
             if recipe.epochs != "auto" and float(recipe.epochs) <= 20:
                 return 1.0, "the run has few epochs"
+            if series and n < FEW:
+                return 10.0, "an epoch has few steps"
             return 1.0 if n >= 2_000 else 2.0, "a validation costs little beside that many steps"
         case "precision":
             return "fp32", "it is exact everywhere"
@@ -168,6 +182,11 @@ def _threads(recipe: Recipe, task: Task) -> tuple[int, str]:
     return cores, f"a step is {work:.2g} multiply-adds, enough for all {cores} cores of this machine"
 
 
+def patient(task: Task) -> bool:
+    """Is a long training worth more than a choice among short ones? Of few series it is (LOG.md)."""
+    return form(task).kind == "series" and len(task.train) < FEW
+
+
 def dials(task: Task, recipe: Recipe) -> dict[str, str]:
     """What `tuneful optimize` varies when the user names no range: {key: range}, around the defaults."""
     found = {"optimizer.lr": "3e-4..3e-2", "optimizer.decay": "1e-3..0.3"}
@@ -176,6 +195,8 @@ def dials(task: Task, recipe: Recipe) -> dict[str, str]:
         found["model.width"] = "16..64"
     if kind == "mlp":
         found |= {"model.width": "32..512", "model.depth": "1..4", "regularizers.dropout.rate": "0..0.5"}
+    if kind == "conv1d" and form(task).kind == "series":
+        found["model.width"] = "16..64"
     if kind == "bag":
         found |= {"model.ngrams": "1..2", "regularizers.dropout.rate": "0..0.6"}
     if form(task).causal:

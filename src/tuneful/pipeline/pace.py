@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 
@@ -70,7 +71,7 @@ def fitted(task: Task, recipe: Recipe, clock: Clock, *, free_width: bool, device
         recipe = recipe.replace(model=resolved.model).replace(WIDTH, width // 2).because(WIDTH, why)
         if "model" in resolved.reasons:
             recipe = recipe.because("model", resolved.reasons["model"])
-    epochs = _length(affordable)
+    epochs = _length(affordable, defaults.patient(task))
     if epochs >= float(resolved.epochs):
         return resolved
     why = f"of the time for searching an epoch takes {span(pace.epoch)}; several trainings have to fit"
@@ -102,6 +103,10 @@ def _with_threads(task: Task, recipe: Recipe, seconds: float, device: str | None
     return resolved, pace
 
 
-def _length(affordable: float) -> float:
-    """Epochs of a full training when so many epochs are affordable in all: an eighth, or up to ten where that were fewer."""
-    return float(max(1, int(max(affordable / FULL_RUNS, min(10.0, affordable / FEW_RUNS)))))
+def _length(affordable: float, patient: bool = False) -> float:
+    """Epochs of a full training when so many epochs are affordable in all: an eighth, or up to ten where that were fewer.
+
+    patient: few long runs are worth more than many short ones here.
+    """
+    most = math.inf if patient else 10.0
+    return float(max(1, int(max(affordable / FULL_RUNS, min(most, affordable / FEW_RUNS)))))
