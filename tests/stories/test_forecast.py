@@ -67,6 +67,7 @@ def test_a_table_of_hours_becomes_a_model_that_says_the_next_day(load, capsys):
     assert "How far ahead" in report
     assert "what comes next" in report
 
+    assert "the next 6 values" in (result.artifact.folder / "card.md").read_text()
     model = tuneful.load(result.artifact.folder)
     with load.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

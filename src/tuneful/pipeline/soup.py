@@ -25,6 +25,7 @@ from tuneful.core.task import Task
 from tuneful.pipeline import judge
 from tuneful.pipeline.batches import Batches
 from tuneful.pipeline.candidate import Candidate
+from tuneful.pipeline.goals import goal
 from tuneful.pipeline.readout import STATISTICS, recalibrate_
 
 
@@ -64,13 +65,18 @@ def soup(task: Task, candidates: Sequence[Candidate]) -> Soup:
         if sign * judge.score(metric, p, y) >= value:
             members.append(place)
             network, answers, value = tried, p, sign * judge.score(metric, p, y)
-    test = judge.compare(metric, answers, said[order[0]], y)
+    test = judge.compare(metric, answers, said[order[0]], y, block=goal(task).block(task))
     names = ", ".join(str(one) for one in members)
     note = f"the mean of the weights of {len(members)} of {len(candidates)} candidates ({names}), chosen on valid"
     seconds = {name: sum(one.seconds.get(name, 0.0) for one in candidates) for name in best.seconds}
     return Soup(
         Candidate(
-            copy.deepcopy(network), best.recipe, best.steps, judge.value(metric, answers, y), seconds, (*best.notes, note)
+            copy.deepcopy(network),
+            best.recipe,
+            best.steps,
+            judge.value(metric, answers, y, block=goal(task).block(task)),
+            seconds,
+            (*best.notes, note),
         ),
         tuple(members),
         test,

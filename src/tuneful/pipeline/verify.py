@@ -296,7 +296,7 @@ def _write_order(place: Path, job: Job, fingerprint: str, recipe: Mapping[str, A
         raise StudyError(f"the data of the run ({job.source}) has changed since", "bring back the data")
     plain = {
         "name": task.name, "kind": task.kind, "shape": task.shape, "labels": task.labels, "fingerprint": fingerprint,
-        "normalize": dict(task.normalize), "target": dict(task.target), "metric": task.objective.metric,
+        "normalize": dict(task.normalize), "target": dict(task.target), "schema": dict(task.schema), "metric": task.objective.metric,
         "direction": task.objective.direction,
     }  # fmt: skip
     order = {"recipe": dict(recipe), "steps": steps, "task": plain}
@@ -314,7 +314,7 @@ def _task(place: Path, told: Mapping[str, Any]) -> Task:
     return Task(
         name=told["name"], kind=told["kind"], shape=tuple(told["shape"]), labels=tuple(told["labels"]), train=train, valid=valid,
         test=Sealed(Split(valid.x[:0], valid.y[:0])), objective=Objective(told["metric"], told["direction"]),
-        fingerprint=told["fingerprint"], schema={}, normalize=told["normalize"], target=told["target"],
+        fingerprint=told["fingerprint"], schema=told["schema"], normalize=told["normalize"], target=told["target"],
     )  # fmt: skip
 
 

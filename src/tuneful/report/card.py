@@ -54,9 +54,11 @@ def _details(evidence: Mapping[str, Any], recipe: Mapping[str, Any], version: st
 def _use(task: Mapping[str, Any]) -> str:
     target = str(words.table(task.get("target")).get("name", "")) or "the target"
     count = len(words.rows(task.get("labels")))
+    ahead = len(words.rows(words.table(task.get("target")).get("columns")))
     what = (
         f"any of {count} labels" if task.get("kind") == "multilabel" else f"one of {count} classes" if count else "a value"
     )
+    what = f"the next {ahead} values" if task.get("kind") == "forecasting" else what
     return _section(
         "Intended use",
         [
