@@ -201,7 +201,7 @@ def test_layers_come_in_their_order_with_norms_beside_them():
         (nn.Conv2d(4, 6, 3, stride=2, groups=2, dilation=2), torch.randn(2, 4, 9, 9)),
         (nn.Conv2d(4, 8, 3, padding="same", padding_mode="reflect", bias=False), torch.randn(2, 4, 9, 9)),
     ],
-    ids=str,
+    ids=["linear", "embedding", "conv1d", "grouped", "reflect"],
 )
 def test_a_merged_difference_is_the_same_function(layer: nn.Module, x: Tensor):
     layer = layer.double()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import stat
+import subprocess
 import sys
 import tomllib
 from collections import Counter
@@ -190,3 +192,25 @@ def test_make_has_what_the_readme_promises(root):
         assert re.search(rf"^{target}: \$\(STAMP\) ## \S", text, re.MULTILINE), (
             f"make {target} does not see to .venv, or has no help"
         )
+
+
+def test_the_names_of_cases_are_the_same_in_every_process(root):
+    """A case named by numbers drawn at random, or by an address, stops the tests in several processes."""
+    said = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-p",
+        "no:cacheprovider",
+        "tests/contracts",
+        "tests/core",
+    ]
+    found = [
+        subprocess.run(said, cwd=root, capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": seed})
+        for seed in ("1", "2")
+    ]
+    one, two = ([line for line in run.stdout.splitlines() if "::" in line] for run in found)
+    assert len(one) > 1000, found[0].stderr[-500:]
+    assert [line[:200] for line in set(one) ^ set(two)] == []
+    assert [line[:80] for line in one if len(line) > 400] == [], "name these cases by ids="
