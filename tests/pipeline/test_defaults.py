@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
+from tuneful.core.errors import ModelError
 from tuneful.pipeline.codec import from_mapping
 from tuneful.pipeline.defaults import resolve
+from tuneful.pipeline.goals import form
+from tuneful.pipeline.train import Run
+from tuneful.techniques.models import TABLE
 
 
 def test_an_mlp_on_grey_images_is_moved_between_pixels_and_a_convnet_by_whole_ones(stripes):
@@ -12,3 +18,17 @@ def test_an_mlp_on_grey_images_is_moved_between_pixels_and_a_convnet_by_whole_on
         for model in ("mlp", "convnet")
     }
     assert kinds == {"mlp": ["shift"], "convnet": ["crop"]}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TABLE if kind not in ("own", "pretrained")])
+def test_what_is_chosen_beside_a_model_suits_it(kind, stripes, flowers):
+    """Whoever names a model alone gets a run that takes a step, or a sentence that the model is not for such data."""
+    for task in (stripes, flowers):
+        seen = form(task)
+        if TABLE[kind].serves and seen.kind not in TABLE[kind].serves:
+            with pytest.raises(ModelError, match=f"model.{kind} takes"):
+                Run(task, from_mapping({"model": kind}, task)[0])
+            continue
+        run = Run(task, from_mapping({"model": kind, "threads": 1}, task)[0])
+        run.timed(1, 0.0)
+        assert run.step == 1

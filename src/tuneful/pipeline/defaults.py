@@ -87,8 +87,8 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
                 return (average,), said
             if images:
                 return (average, Smoothing()), f"{said}; soft labels help on images"
-            # Your own network keeps its own dropout, if it has any: there may be no place for ours.
-            own = getattr(recipe.model, "kind", "") in ("own", "pretrained")
+            # Your own network keeps its own dropout, if it has any: there may be no place for ours; a linear one has none.
+            own = getattr(recipe.model, "kind", "") in ("own", "pretrained", "linear")
             if series:
                 return (average,), f"{said}; few series say little on when to stop"
             if seen.causal:
