@@ -66,10 +66,10 @@ def test_a_name_that_is_nearly_a_run_is_answered_with_the_run(digits, tuneful):
 
 def test_an_error_in_a_file_names_the_line(tmp_path, tuneful):
     recipe = tmp_path / "my.toml"
-    recipe.write_text('epochs = 2\n[data]\nsource = "digits"\n[optimizer]\nkind = "adam"\nbeta3 = 0.5\n', encoding="utf-8")
+    recipe.write_text('epochs = 2\n[data]\nsource = "digits"\n[optimizer]\nkind = "adam"\nbeta22 = 0.5\n', encoding="utf-8")
     said = tuneful("check", recipe)
     assert said.code == 2
-    assert f"{recipe}:6: optimizer.beta3 is not a setting; did you mean optimizer.beta2?" in said.err
+    assert f"{recipe}:6: optimizer.beta22 is not a setting; did you mean optimizer.beta2?" in said.err
 
 
 def test_a_bug_keeps_its_traceback_and_is_no_fault_of_the_user(monkeypatch, tuneful, home):

@@ -14,7 +14,7 @@ import pytest
         (["train", "digits", "lr=fast"], "optimizer.lr is 'fast'; it must be a number > 0", ""),
         (
             ["train", "digits", "optimizer=sgd", "final_lr=0.1"],
-            "optimizer.final_lr is not a setting of sgd but of adabound; write optimizer=adabound beside it",
+            "optimizer.final_lr is not a setting of sgd but of adabound or amsbound; write optimizer=adabound beside it",
             "",
         ),
     ],

@@ -109,7 +109,7 @@ def test_each_model_of_a_choice_brings_along_what_is_chosen_for_it(stripes, tmp_
     assert {kind: one.init.kind for kind, one in made.items()} == {"own": "as_built", "convnet": "he", "mlp": "he"}
     augments = {kind: [augment.kind for augment in one.augments] for kind, one in made.items()}
     assert augments == {"own": ["crop", "noise"], "convnet": ["crop", "noise"], "mlp": ["shift", "noise"]}
-    assert made["own"].reasons["init"] == "your own network keeps the weights that it is built with"
+    assert made["own"].reasons["init"] == "the network keeps the weights that it comes with"
     assert made["mlp"].reasons["init"] == "the activations are rectified"
     alone = asked(from_words("train", "digits", ["model=mlp", "threads=1", "noise=0.1"]), stripes, Recipe()).recipe
     assert made["mlp"].id == defaults.resolve(alone, stripes).id  # as if that model alone had been named

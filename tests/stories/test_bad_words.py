@@ -34,7 +34,7 @@ def test_a_wrong_word_is_told_with_the_right_one(tmp_path, words, sentence, hint
 
 
 def test_all_wrong_words_are_told_at_once(tmp_path, refused):
-    said = refused("train", *SMALL, "epoch=3", "lr=-1", "model=conv", "dropout=7", "--home", tmp_path)
+    said = refused("train", *SMALL, "epoch=3", "lr=-1", "model=convent", "dropout=7", "--home", tmp_path)
     for part in ("epoch is not a setting", "optimizer.lr is -1", "did you mean convnet?", "regularizers.dropout"):
         assert part in said
 

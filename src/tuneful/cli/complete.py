@@ -29,9 +29,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @functools.cache
 def techniques(family: str) -> dict[str, tuple[str, ...]]:
-    """{kind: its settings} of a family; what a class inherits from another of its family counts."""
+    """{kind: its settings} of a family; what a class inherits from another of its family, or from the interface, counts."""
     classes: dict[str, ast.ClassDef] = {}
-    for path in sorted((ROOT / "techniques" / FOLDERS[family]).glob("*.py")):
+    for path in (ROOT / "techniques" / "interfaces.py", *sorted((ROOT / "techniques" / FOLDERS[family]).glob("*.py"))):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         classes |= {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     return {kind: _inherited(node, classes) for node in classes.values() if (kind := _kind(node))}
