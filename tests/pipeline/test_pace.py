@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tuneful.core.budget import Budget, Clock
 from tuneful.core.errors import ModelError
 from tuneful.core.recipe import Recipe
-from tuneful.pipeline import judge, pace
+from tuneful.pipeline import judge, optimize, pace
 from tuneful.pipeline.codec import from_mapping
 from tuneful.pipeline.defaults import resolve
+from tuneful.pipeline.job import from_words
 from tuneful.pipeline.pace import measure_pace
 from tuneful.pipeline.train import Run
 from tuneful.techniques.models import Own
@@ -92,3 +94,20 @@ def test_a_network_that_does_not_fit_is_told(flowers):
     own, _ = from_mapping({"epochs": 1}, flowers, Recipe(model=Own.of(two_outputs)))
     with pytest.raises(ModelError, match=r"the network gave shape \[2, 2\] for input \[2, 5\]; it must give \[2, 3\]"):
         measure_pace(flowers, resolve(own, flowers), 0.0)
+
+
+def test_a_search_begins_at_the_width_that_fits_and_stays_around_it(stripes, monkeypatch):
+    """A network that was made narrower for want of time is the one that is trained, not the middle of the usual range."""
+    width = "model.width"
+
+    def too_wide(task, recipe, clock, **given):
+        made = resolve(recipe, task).replace(width, 4).because(width, "wider ones leave no time")
+        return made.replace(epochs=1.0).because("epochs", "there is no time for more")
+
+    monkeypatch.setattr(optimize, "fitted", too_wide)
+    work = optimize.Work(from_words("optimize", "stripes", [], budget="60s"))
+    clock = Clock(Budget.parse("60s"))
+    recipe, space, _ = work._planned(stripes, clock, None)
+    assert recipe.get(width) == 4
+    dial = next(dial for dial in space if dial.path == width)
+    assert (dial.range.low, dial.range.high) == (2, 8)

@@ -177,6 +177,8 @@ class Work:
             base = base.replace(epochs=fit.epochs, threads=fit.threads)
             told = asked(job, task, base.replace(model=fit.model) if WIDTH in fit.reasons else base)
             recipe = told.recipe
+            if WIDTH in fit.reasons:  # the range that is searched is not narrower yet, so its middle stands there
+                recipe = recipe.replace(WIDTH, fit.get(WIDTH))
             for name in ("epochs", "threads", "model", WIDTH):
                 recipe = recipe.because(name, fit.reasons[name]) if name in fit.reasons else recipe
             recipe = defaults.resolve(recipe, task)

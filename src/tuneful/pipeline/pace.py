@@ -11,6 +11,7 @@ from tuneful.core.recipe import Recipe
 from tuneful.core.space import Range, Space
 from tuneful.core.task import Task
 from tuneful.pipeline import defaults, judge
+from tuneful.pipeline.step import arithmetic
 from tuneful.pipeline.train import Run
 
 WARM = 2  # steps before the clock starts: the first are slow
@@ -39,14 +40,15 @@ def measure_pace(task: Task, recipe: Recipe, seconds: float, device: str | None 
     run = Run(task, recipe, device=device)
     run.timed(WARM, 0.0)
     step = run.timed(1, seconds / 2)
-    began = time.perf_counter()
     shown = task.valid.x[:SAMPLE]
-    judge.predict(run.readout, shown[:2], kind=task.kind)
-    warm = time.perf_counter()
-    example = (warm - began) / min(2, len(shown))
-    if warm - began < seconds:  # otherwise two have to be enough
-        judge.predict(run.readout, shown, kind=task.kind)
-        example = (time.perf_counter() - warm) / len(shown)
+    with arithmetic(int(recipe.threads)):  # as validating and proving do it
+        began = time.perf_counter()
+        judge.predict(run.readout, shown[:2], kind=task.kind)
+        warm = time.perf_counter()
+        example = (warm - began) / min(2, len(shown))
+        if warm - began < seconds:  # otherwise two have to be enough
+            judge.predict(run.readout, shown, kind=task.kind)
+            example = (time.perf_counter() - warm) / len(shown)
     epoch = step * run.batches.per_epoch + example * len(task.valid) / float(recipe.validate_every)
     return Pace(step, example, epoch)
 
