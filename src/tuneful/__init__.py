@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tuneful.core.study import Study
     from tuneful.core.task import Task
     from tuneful.pipeline.candidate import Candidate
+    from tuneful.pipeline.compare import Compared, Comparison, compare
     from tuneful.pipeline.optimize import Result, Work, optimize, train, tune
     from tuneful.pipeline.prepare import prepare
     from tuneful.pipeline.prove import prove
@@ -40,6 +41,8 @@ _FROM = {
     "Artifact": "tuneful.core.artifact",
     "Budget": "tuneful.core.budget",
     "Candidate": "tuneful.pipeline.candidate",
+    "Compared": "tuneful.pipeline.compare",
+    "Comparison": "tuneful.pipeline.compare",
     "Measure": "tuneful.core.measure",
     "Recipe": "tuneful.core.recipe",
     "Result": "tuneful.pipeline.optimize",
@@ -48,6 +51,7 @@ _FROM = {
     "Task": "tuneful.core.task",
     "TunefulError": "tuneful.core.errors",
     "Work": "tuneful.pipeline.optimize",
+    "compare": "tuneful.pipeline.compare",
     "load": "tuneful.runtime.load",
     "optimize": "tuneful.pipeline.optimize",
     "prepare": "tuneful.pipeline.prepare",
@@ -61,6 +65,8 @@ __all__ = [
     "Artifact",
     "Budget",
     "Candidate",
+    "Compared",
+    "Comparison",
     "Measure",
     "Recipe",
     "Result",
@@ -70,6 +76,7 @@ __all__ = [
     "TunefulError",
     "Work",
     "__version__",
+    "compare",
     "load",
     "optimize",
     "prepare",

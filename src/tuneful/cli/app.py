@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tuneful.cli import about, look, use, verify, work
+from tuneful.cli import about, compare, look, use, verify, work
 from tuneful.cli.examples import epilog
 from tuneful.cli.help import Plain
 
@@ -48,6 +48,7 @@ def _add(name: str, function: Callable[..., int], said: str) -> None:
 _add("optimize", work.optimize, "find, prove and ship the best model for a budget")
 _add("train", work.train, "train one recipe, prove it and ship it")
 _add("tune", work.tune, "search the ranges that you give, and no others")
+_add("compare", compare.compare, "say which optimizer suits this problem, equally tuned")
 _add("resume", work.resume, "go on with a run, or give it a larger budget")
 _add("init", look.init, "look at the data and write a commented recipe")
 _add("check", look.check, "say what is wrong with data and recipe; train nothing")

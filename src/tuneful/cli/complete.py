@@ -87,6 +87,12 @@ def words(incomplete: str) -> list[str]:
     return [*(["digits"] if "digits".startswith(key) else []), *offered]
 
 
+def contenders(incomplete: str) -> list[str]:
+    """What a word after `tuneful compare` may become: an optimizer, or a setting of all runs."""
+    kinds = [kind for kind in techniques("optimizer") if kind.startswith(incomplete)]
+    return [*kinds, *(word for word in words(incomplete) if "=" in word)]
+
+
 def _inherited(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> tuple[str, ...]:
     above = [classes[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in classes]
     names = [name for parent in above for name in _inherited(parent, classes)]

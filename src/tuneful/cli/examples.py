@@ -8,6 +8,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "optimize": ("tuneful optimize digits --budget 60s", "tuneful optimize houses.toml --budget 30min --name houses"),
     "train": ("tuneful train digits", "tuneful train digits optimizer=adabound lr=3e-3 epochs=20"),
     "tune": ("tuneful tune digits lr=1e-4..1e-1 width=16,32,64 --budget 5min",),
+    "compare": (
+        "tuneful compare sgd adam adamw --on digits epochs=20",
+        "tuneful compare momentum adamw muon --on data/flowers --seeds 5 --tune 20",
+    ),
     "resume": ("tuneful resume digits", "tuneful resume runs/digits --budget 2h"),
     "verify-resume": ("tuneful verify-resume runs/digits --kills 5",),
     "evaluate": ("tuneful evaluate runs/digits", "tuneful evaluate runs/houses/artifact data/houses-2026.csv"),
@@ -29,7 +33,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 
 VALUES: dict[str, str] = {
     "--budget": "30min", "--name": "first", "--home": "runs", "--runs": "runs", "--device": "cpu", "--output": "out.csv",
-    "-o": "out.csv", "--schema": "tuneful.schema.json", "--kills": "3", "--trial": "0", "--steps": "200",
+    "-o": "out.csv", "--schema": "tuneful.schema.json", "--kills": "3", "--trial": "0", "--steps": "200", "--on": "digits", "--seeds": "5", "--tune": "20",
 }  # fmt: skip
 """A value for every option that wants one."""
 

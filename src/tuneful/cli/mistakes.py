@@ -26,7 +26,8 @@ OTHER_WORDS = {
 NEEDS = {
     "DATA": "data (a folder, a table, an .npz archive, idx files, or digits), or a recipe file",
     "INPUT": "data to predict (a table, images, or arrays)", "RUN": "a run", "ARTIFACT": "an artifact",
-    "RUN|ARTIFACT": "a run or an artifact",
+    "RUN|ARTIFACT": "a run or an artifact", "OPTIMIZER": "two optimizers or more, such as sgd adam",
+    "--on": "the data that they are compared on, as --on DATA",
 }  # fmt: skip
 """What stands for a word that is missing."""
 
@@ -88,7 +89,7 @@ def _option(option: str, call: Call, known: Sequence[str]) -> TunefulError:
     if not sign and at is not None and at + 1 < len(call.words) and not call.words[at + 1].startswith("--"):
         value, used = call.words[at + 1], 2
     shown = "--" + name if word.startswith("--") else word.split("=")[0]
-    if call.command in ("train", "tune", "optimize", "check", "init") and _means_setting(name):
+    if call.command in ("train", "tune", "optimize", "check", "init", "compare") and _means_setting(name):
         setting = f"{name}={value or '...'}"
         kept = [*call.words[:at], *call.words[(at or 0) + used :]] if at is not None else list(call.words)
         return TunefulError(

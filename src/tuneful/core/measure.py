@@ -202,7 +202,7 @@ def _paired_t(mean: Measure, spread: float) -> PairedTest:
     if spread == 0:
         p = 1.0 if mean.value == 0 else 0.0
     else:
-        p = 2 * float(_special().stdtr(mean.n - 1, -abs(mean.value) * math.sqrt(mean.n) / spread))
+        p = 2 * student_tail(mean.n - 1, abs(mean.value) * math.sqrt(mean.n) / spread)
     return PairedTest(mean, p, "paired t")
 
 
@@ -284,11 +284,16 @@ def normal_quantile(level: float) -> float:
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
-def t_quantile(freedom: int, level: float) -> float:
+def t_quantile(freedom: float, level: float) -> float:
     """As `normal_quantile`, for Student's t with so many degrees of freedom."""
     if not 0 < level < 1:
         raise TunefulError(f"the level is {level:g}; it must be in (0, 1)", "0.95 is usual")
     return float(_special().stdtrit(freedom, (1 + level) / 2))
+
+
+def student_tail(freedom: float, t: float) -> float:
+    """The chance of more than t under Student's t with so many degrees of freedom."""
+    return float(_special().stdtr(freedom, -t))
 
 
 def binomial_tail(k: int, n: int) -> float:

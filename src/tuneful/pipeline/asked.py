@@ -102,7 +102,7 @@ def asked(job: Job, task: Task, base: Recipe) -> Asked:
     recipe, space = decode(entries, task, base)
     if len(space):
         above = decode(settings(job, train=True), task, base)[0]
-        return Asked(_started(recipe, space, above), space)
+        return Asked(started(recipe, space, above), space)
     if job.mode != "optimize":
         return Asked(recipe, space)
     told = {keys.resolve(one.key)[0]: one for one in entries}
@@ -120,7 +120,7 @@ def asked(job: Job, task: Task, base: Recipe) -> Asked:
             f"everything that optimize would vary has one value: {', '.join(places)}",
             "take out what shall be free, or give it a range, such as lr=3e-4..3e-2; `tuneful train` takes it as it is",
         )
-    return Asked(_started(recipe, space, resolved), space, fixed)
+    return Asked(started(recipe, space, resolved), space, fixed)
 
 
 def _open(entries: list[Entry], base: Recipe) -> list[Entry]:
@@ -131,7 +131,7 @@ def _open(entries: list[Entry], base: Recipe) -> list[Entry]:
     return [entry for entry in entries if keys.resolve(entry.key)[0] not in settled]
 
 
-def _started(recipe: Recipe, space: Space, start: Recipe) -> Recipe:
+def started(recipe: Recipe, space: Space, start: Recipe) -> Recipe:
     """The recipe at the values of another one, which a search tries first, where they lie inside the ranges."""
     for dial in space:
         with contextlib.suppress(RecipeError):  # a technique that the other one leaves out

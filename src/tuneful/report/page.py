@@ -34,8 +34,8 @@ def render(story: Story) -> str:
     """
     first, *rest = story.headlines()
     sections = [
-        _section("proof", "How good it is", [*proof.baselines(story), proof.measures(story)], "wide"),
-        _section(
+        section("proof", "How good it is", [*proof.baselines(story), proof.measures(story)], "wide"),
+        section(
             "mistakes",
             "Where it errs",
             [
@@ -48,10 +48,10 @@ def render(story: Story) -> str:
                 mistakes.per_target(story) if story.facts.get("kind") != "forecasting" else None,
             ],
         ),
-        _section("search", "How it was found" if len(story.trials) > 1 else "How it learned", search.search(story)),
-        _section("recipe", "What it is made of", [record.recipe(story), record.export(story)]),
-        _section("data", "What it learned from", record.data(story)),
-        _section("time", "What it cost and how to repeat it", [record.time(story), *record.reproduce(story)]),
+        section("search", "How it was found" if len(story.trials) > 1 else "How it learned", search.search(story)),
+        section("recipe", "What it is made of", [record.recipe(story), record.export(story)]),
+        section("data", "What it learned from", record.data(story)),
+        section("time", "What it cost and how to repeat it", [record.time(story), *record.reproduce(story)]),
     ]
     shown = [(name, title, body) for name, title, body in sections if body]
     links = [tag("a", title, href=f"#{name}") for name, title, _ in shown]
@@ -61,7 +61,7 @@ def render(story: Story) -> str:
         tag("p", CONDITIONS[story.condition], class_=f"condition {story.condition}")
         if story.condition in CONDITIONS
         else None,
-        tag("h1", _unbroken(first), class_="long" if len(first) > 100 else None),
+        tag("h1", unbroken(first), class_="long" if len(first) > 100 else None),
         *(tag("p", line, class_="lede") for line in rest),
         tag("p", _about(story), class_="about") if story.facts else None,
         _notes(story),
@@ -73,6 +73,11 @@ def render(story: Story) -> str:
         "footer",
         "Made by tuneful. Every figure in brackets is an interval; “n” is what it was measured on. This file needs no network.",
     )
+    return document(f"{story.title}: {first}", header, main, footer)
+
+
+def document(title: str, *parts: Html) -> str:
+    """One HTML document: our style, our script and nothing from elsewhere around the parts of a page."""
     script = _asset("script.js")
     seal = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{seal}'; img-src data:; base-uri 'none'; form-action 'none'"
@@ -82,14 +87,14 @@ def render(story: Story) -> str:
         tag("meta", http_equiv="Content-Security-Policy", content=policy),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"{story.title}: {first}"),
+        tag("title", title),
         Html('<link rel="icon" href="data:,">'),
         Html(f"<style>{_asset('style.css')}</style>"),
     )
     body = tag(
         "body",
         tag("a", "Skip to the report", href="#top", class_="unseen"),
-        tag("div", header, main, footer, id="top", class_="page"),
+        tag("div", *parts, id="top", class_="page"),
         Html(f"<script>{script}</script>"),
     )
     return f'<!DOCTYPE html>\n<html lang="en">{head}\n{body}</html>\n'
@@ -100,12 +105,17 @@ def write(path: str | Path, story: Story) -> Path:
 
     Raises StorageError when the disk is full or the place cannot be written.
     """
+    return put(path, render(story))
+
+
+def put(path: str | Path, text: str) -> Path:
+    """Write a document to a file; see `write`."""
     target = Path(path)
     new = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with new.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(render(story))
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         new.replace(target)
@@ -118,7 +128,7 @@ def write(path: str | Path, story: Story) -> Path:
     return target
 
 
-def _section(name: str, title: str, pieces: Iterable[Html | None], class_: str = "") -> tuple[str, str, Html | None]:
+def section(name: str, title: str, pieces: Iterable[Html | None], class_: str = "") -> tuple[str, str, Html | None]:
     found = [piece for piece in pieces if piece]
     body = (
         tag("section", tag("h2", title), tag("div", *found, class_="pieces"), id=name, class_=class_ or None)
@@ -148,7 +158,7 @@ def _notes(story: Story) -> Html | None:
     return tag("ul", *(tag("li", note) for note in told), class_="notes") if told else None
 
 
-def _unbroken(sentence: str) -> str:
+def unbroken(sentence: str) -> str:
     """The sentence with intervals and comparisons that no line breaks."""
     sentence = re.sub(r" ([<=]) ", "\u00a0\\1\u00a0", sentence)
     return re.sub(r"(\S) (\[[^\[\],]{1,24}), ([^\[\]]{1,24}\])", "\\1\u00a0\\2,\u00a0\\3", sentence)
