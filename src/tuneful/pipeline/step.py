@@ -22,6 +22,7 @@ from tuneful.pipeline.limits import out_of_memory
 from tuneful.techniques.augments import apply
 
 TINY = 1e-40  # below the smallest normal float32
+LARGE = 16  # pixels of the shorter side from which images are laid out channel by channel (LOG.md)
 
 
 @contextlib.contextmanager
@@ -94,6 +95,20 @@ def settle_(plan: Any, optimizer: torch.optim.Optimizer) -> None:
             one.settle_(group["params"], group["lr"])
 
 
+def channels_last(x: Tensor) -> Tensor:
+    """Images [B, C, H, W] with the channels of a pixel side by side in memory, in which convolutions are faster; numbers and
+    shape stay. Small ones, and all else, as they are. Not for people's own networks: `x.view(len(x), -1)` would fail in them."""
+    if x.ndim != 4 or min(x.shape[2:]) < LARGE:
+        return x
+    b, c, h, w = x.shape
+    # With one channel both orders are the same to torch, and strides alone tell convolutions which is meant.
+    return (
+        x.contiguous().as_strided((b, c, h, w), (c * h * w, 1, w * c, c))
+        if c == 1
+        else x.contiguous(memory_format=torch.channels_last)
+    )
+
+
 def gradients_(
     body: nn.Module, x: Tensor, target: Tensor, plan: Any, prepared: Tensor | None, step: int, parts: int
 ) -> Tensor | None:
@@ -110,7 +125,7 @@ def gradients_(
     try:
         for part, wanted in zip(x.chunk(parts), target.chunk(parts), strict=True):
             with torch.autocast(x.device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
-                z = body(part)
+                z = body(part if plan.model.kind == "own" else channels_last(part))
             # The members of an ensemble answer one by one, [B * K, L]: each is judged, and all together weigh as one.
             times = max(1, len(z) // max(1, len(wanted)))
             wanted = wanted.repeat_interleave(times, dim=0) if times > 1 else wanted
