@@ -19,8 +19,9 @@ from tuneful.pipeline.goals import form, goal
 from tuneful.techniques.augments import Crop, Flip, Shift
 from tuneful.techniques.inits import AsBuilt, He, Xavier
 from tuneful.techniques.losses import TABLE as LOSSES
-from tuneful.techniques.models import GRU, LSTM, MLP, Bag, Conv1d, ConvNet, make
+from tuneful.techniques.models import GRU, LSTM, MLP, Bag, Conv1d, ConvNet, TabM, make
 from tuneful.techniques.models.check import size
+from tuneful.techniques.models.features import apart
 from tuneful.techniques.optimizers import AdamW
 from tuneful.techniques.regularizers import Averaging, Clipping, Dropout, EarlyStopping, Smoothing
 from tuneful.techniques.schedules import Constant, Linear
@@ -28,6 +29,8 @@ from tuneful.techniques.schedules import Constant, Linear
 ONE_THREAD = 1e8  # multiply-adds a step below which a second thread costs more than it brings (LOG.md)
 PAIRS_FROM = 20_000  # texts from which pairs of words have vectors of their own (LOG.md)
 FEW = 500  # series (or windows of one) below which a run has small batches and many epochs (LOG.md)
+NUMBERS = 128  # columns of numbers up to which each is embedded by waves of its own
+WAVES = ((2_000, 0.1), (10_000, 0.3), (math.inf, 3.0))  # rows below which waves are so fast: few rows bear slow ones (LOG.md)
 SHORTEST = 16  # moments of a series below which windows that spread see little but the border
 SOFT_FROM = 10_000  # images from which labels are smoothed: with few it costs log loss and calibration for nothing (LOG.md)
 
@@ -57,6 +60,10 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
             if series and seen.shape[1] >= SHORTEST:
                 told = "the examples are time series, whose shapes may stand at any moment"
                 return Conv1d(width=32, depth=4, window=5, norm="batch", pool="mean"), told
+            if seen.kind == "vector" and len(apart(seen.groups, seen.shape[0])[0]) <= NUMBERS:
+                waves = next(sigma for most, sigma in WAVES if n < most)
+                model = TabM(embedding="periodic", embedding_size=16, frequencies=48, sigma=waves)
+                return model, "the examples are rows of a table: waves of their numbers see thresholds, and members agree on less noise"
             return (
                 MLP(),
                 f"the examples are {seen.kind if seen.kind == 'series' else 'vectors'} of {math.prod(seen.shape)} numbers",
@@ -195,6 +202,8 @@ def dials(task: Task, recipe: Recipe) -> dict[str, str]:
         found["model.width"] = "16..64"
     if kind == "mlp":
         found |= {"model.width": "32..512", "model.depth": "1..4", "regularizers.dropout.rate": "0..0.5"}
+    if kind == "tabm":
+        found |= {"model.sigma": "0.03..30", "regularizers.dropout.rate": "0..0.5"}
     if kind == "conv1d" and form(task).kind == "series":
         found["model.width"] = "16..64"
     if kind == "bag":

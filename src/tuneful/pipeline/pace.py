@@ -17,7 +17,7 @@ from tuneful.pipeline.train import Run
 WARM = 2  # steps before the clock starts: the first are slow
 SAMPLE = 256  # examples that are predicted
 FULL_RUNS = 8  # so many full trainings should fit into the time for searching,
-FEW_RUNS = 2.5  # or so many, where a training would have fewer than ten epochs
+FEW_RUNS = 1.4  # or so many, where a training would have fewer than ten epochs
 ENOUGH = 4.0  # epochs that must be affordable in all; a network that tuneful chose is made narrower until they are,
 NARROWEST = 8  # but no narrower than this
 WIDTH = "model.width"
