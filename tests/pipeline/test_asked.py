@@ -70,7 +70,7 @@ def test_a_mistake_in_ranges_is_told_with_its_line_by_every_command(job, line, s
 
 
 def test_what_optimize_leaves_as_the_user_set_it_is_named(flowers):
-    found = asked(from_words("optimize", "digits", ["lr=0.01", "width=32", "depth=2"]), flowers, Recipe())
+    found = asked(from_words("optimize", "digits", ["model=mlp", "lr=0.01", "width=32", "depth=2"]), flowers, Recipe())
     assert found.fixed == ("optimizer.lr", "model.width", "model.depth")
     assert set(found.space.as_data()) == {"optimizer.decay", "regularizers.dropout.rate"}
 
