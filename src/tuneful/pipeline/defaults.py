@@ -30,7 +30,11 @@ ONE_THREAD = 1e8  # multiply-adds a step below which a second thread costs more 
 PAIRS_FROM = 20_000  # texts from which pairs of words have vectors of their own (LOG.md)
 FEW = 500  # series (or windows of one) below which a run has small batches and many epochs (LOG.md)
 NUMBERS = 128  # columns of numbers up to which each is embedded by waves of its own
-WAVES = ((2_000, 0.1), (10_000, 0.3), (math.inf, 3.0))  # rows below which waves are so fast: few rows bear slow ones (LOG.md)
+WAVES = (
+    (2_000, 0.1),
+    (10_000, 0.3),
+    (math.inf, 3.0),
+)  # rows below which waves are so fast: few rows bear slow ones (LOG.md)
 SHORTEST = 16  # moments of a series below which windows that spread see little but the border
 SOFT_FROM = 10_000  # images from which labels are smoothed: with few it costs log loss and calibration for nothing (LOG.md)
 
@@ -63,7 +67,10 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
             if seen.kind == "vector" and len(apart(seen.groups, seen.shape[0])[0]) <= NUMBERS:
                 waves = next(sigma for most, sigma in WAVES if n < most)
                 model = TabM(embedding="periodic", embedding_size=16, frequencies=48, sigma=waves)
-                return model, "the examples are rows of a table: waves of their numbers see thresholds, and members agree on less noise"
+                return (
+                    model,
+                    "the examples are rows of a table: waves of their numbers see thresholds, and members agree on less noise",
+                )
             return (
                 MLP(),
                 f"the examples are {seen.kind if seen.kind == 'series' else 'vectors'} of {math.prod(seen.shape)} numbers",
