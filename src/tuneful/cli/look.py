@@ -236,10 +236,9 @@ def _print_batch(found: Mapping[str, Any]) -> None:
 
 
 def _free() -> float:
-    from tuneful.techniques.sources.raw import allowed
+    from tuneful.techniques.sources.raw import free
 
-    half = allowed()
-    return 0.0 if half == float("inf") else 2 * half
+    return 0.0 if free() == float("inf") else free()
 
 
 __all__ = ["check", "init"]

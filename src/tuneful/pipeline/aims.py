@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tuneful.core.errors import DataError
 from tuneful.core.task import Finding
 from tuneful.pipeline import several, targets
+from tuneful.pipeline.cells import PIECE, Frame
 from tuneful.runtime.preprocess import MISSING
 
 if TYPE_CHECKING:
@@ -58,9 +59,7 @@ def _one_hot(y: NDArray[Any]) -> bool:
 # Tables
 
 
-def columns(
-    frame: pl.DataFrame, where: str, given: str | tuple[str, ...] | None, findings: list[Finding]
-) -> tuple[str, ...]:
+def columns(frame: Frame, where: str, given: str | tuple[str, ...] | None, findings: list[Finding]) -> tuple[str, ...]:
     """The target's column, or several: "a,b" where no column is called so."""
     if isinstance(given, str) and "," in given and given not in frame.columns:
         given = tuple(name.strip() for name in given.split(",") if name.strip())
@@ -136,4 +135,11 @@ def _goal(series: pl.Series, kind: str | None) -> Any:
             f'target "{series.name}" has {len(odd)} of {len(series)} values that are not numbers (first: row {row + 1}, "{odd[0]}")',
             f"name them missing with missing={odd[0]}, say kind=multiclass, or give another target with target=COLUMN",
         )
-    return series.to_list()
+    return _shared(series)
+
+
+def _shared(series: pl.Series) -> list[Any]:
+    """A column as a list whose equal cells are one object: a word for each row would fill the memory."""
+    seen: dict[Any, Any] = {}
+    pieces = (series.slice(start, PIECE).to_list() for start in range(0, len(series), PIECE))
+    return [seen.setdefault(cell, cell) for piece in pieces for cell in piece]

@@ -9,7 +9,7 @@ left out   constant or empty columns, copies of others, identifiers, free text, 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from tuneful.core.errors import DataError
 from tuneful.core.task import Finding
-from tuneful.runtime.preprocess import MISSING, cell, level, moment_of, moments, numbers, part, texts
+from tuneful.pipeline.cells import PIECE, Frame, floats
+from tuneful.pipeline.leaks import without_copies, without_leaks
+from tuneful.runtime.preprocess import MISSING, cell, level, moment_of, moments, part
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,11 +29,10 @@ MOST_LEVELS = 50
 KNOTS = 256  # of a number's ranks
 _PARTS = ("year", "month", "day", "weekday", "hour")
 _ORDERS = ("ymd", "dmy", "mdy")
-_EXACT = 1e-9  # relative: two columns closer than this are one
 
 
 def fit(
-    frame: pl.DataFrame, y: NDArray[Any], missing: Sequence[str], keep: Sequence[str], semicolons: bool, ranks: bool = False
+    frame: Frame, y: NDArray[Any], missing: Sequence[str], keep: Sequence[str], semicolons: bool, ranks: bool = False
 ) -> tuple[dict[str, Any], list[Finding]]:
     """The schema of the columns of `frame` (the train split without its target), and what was found and chosen.
 
@@ -48,36 +49,31 @@ def fit(
         columns = [
             _ranked(frame[column["name"]], column, missing) if column["type"] == "number" else column for column in columns
         ]
-    columns = _without_copies(frame, columns, missing, keep, findings)
-    columns = _without_leaks(frame, columns, y, missing, keep, findings)
+    columns = without_copies(frame, columns, missing, keep, findings)
+    columns = without_leaks(frame, columns, y, missing, keep, findings)
     if not columns:
         raise DataError(
             "no column is left to learn from: " + "; ".join(f.what for f in findings if f.severity != "note")[:400],
             "keep a column with keep=NAME, or give other data",
         )
-    features = [feature for column in columns for feature in _features(column)]
+    named = [feature for column in columns for feature in features(column)]
     groups = [size for column in columns for size in _groups(column)]
-    told = {"columns": columns, "features": features, "groups": groups, "missing": list(missing)}
+    told = {"columns": columns, "features": named, "groups": groups, "missing": list(missing)}
     return {"format": 1, "kind": "table", **told}, findings
 
 
-def telling(frame: pl.DataFrame, y: NDArray[Any], missing: Sequence[str], keep: Sequence[str]) -> list[str]:
+def telling(frame: Frame, names: Sequence[str], y: NDArray[Any], missing: Sequence[str], keep: Sequence[str]) -> list[str]:
     """The columns that say something of the target without giving it away: what `fit` would keep, beside leaks and copies."""
     words = {word.casefold() for word in (*MISSING, *missing)}
-    found = [_column(frame[name], name, words, missing, False, name in keep, []) for name in frame.columns]
+    found = [_column(frame[name], name, words, missing, False, name in keep, []) for name in names]
     return [column["name"] for column in found if column and not _settles(frame[column["name"]], y)]
 
 
 def _settles(series: pl.Series, y: NDArray[Any]) -> bool:
     """Does each of few values stand with one class alone (a rating of 1 to 10 beside good and bad)?"""
-    codes = np.unique(series.cast(str).fill_null("").to_numpy(), return_inverse=True)[1]
+    codes = np.unique(series.cast(str).fill_null("").rank("dense").to_numpy(), return_inverse=True)[1]
     kinds = int(codes.max()) + 1
     return kinds <= len(y) // 10 and len(np.unique(codes.astype(np.int64) * (int(y.max()) + 1) + y)) == kinds
-
-
-def values(series: pl.Series) -> Sequence[Any] | NDArray[Any]:
-    """A column as `runtime.preprocess` takes it: numbers as float64 with NaN for nothing, else a list of text."""
-    return series.cast(float).fill_null(float("nan")).to_numpy() if series.dtype.is_numeric() else series.to_list()
 
 
 def _column(
@@ -91,7 +87,7 @@ def _column(
 ) -> dict[str, Any] | None:
     n = len(series)
     if series.dtype.is_numeric():
-        return _number(name, values(series), missing, {}, kept, findings)
+        return _number(name, series, missing, {}, kept, findings)
     text = series.fill_null("")
     known = text.filter(~text.str.to_lowercase().is_in(list(words)))
     absent, distinct = n - len(known), known.n_unique()
@@ -142,14 +138,14 @@ def _as_number(
     blank = len(series) - len(known)
     if blank or extra or comma:
         findings.append(Finding("note", f'column "{name}" was read as a number', len(known) - len(odd), len(series)))
-    return _number(name, values(series), missing, more, kept, findings)
+    return _number(name, series, missing, more, kept, findings)
 
 
 def _number(
-    name: str, given: Any, missing: Sequence[str], more: dict[str, Any], kept: bool, findings: list[Finding]
+    name: str, given: pl.Series, missing: Sequence[str], more: dict[str, Any], kept: bool, findings: list[Finding]
 ) -> dict[str, Any] | None:
     infinite = _infinite(given)
-    found = numbers(given, name, [*missing, *more.get("words", ())], more.get("decimal", "."))
+    found = floats(given, name, [*missing, *more.get("words", ())], more.get("decimal", "."))
     n, here = len(found), found[~np.isnan(found)]
     if not len(here):
         findings.append(Finding("warning", f'column "{name}" has no values and is left out', n, n))
@@ -174,7 +170,7 @@ def _number(
 
 def _ranked(series: pl.Series, column: dict[str, Any], missing: Sequence[str]) -> dict[str, Any]:
     """The column with knots between which a number goes to the normal quantile of its rank; equal numbers share their mean."""
-    found = numbers(values(series), column["name"], [*missing, *column.get("words", ())], column.get("decimal", "."))
+    found = floats(series, column["name"], [*missing, *column.get("words", ())], column.get("decimal", "."))
     here = np.sort(found[~np.isnan(found)])
     shares = (np.arange(KNOTS) + 0.5) / KNOTS
     knots = np.quantile(here, shares)
@@ -190,11 +186,11 @@ def _ranked(series: pl.Series, column: dict[str, Any], missing: Sequence[str]) -
     return column | {"knots": at.tolist(), "ranks": ranks.tolist()} if len(at) > 1 else column
 
 
-def _infinite(given: Any) -> int:
-    if isinstance(given, np.ndarray):
-        return int(np.isinf(given).sum()) if given.dtype.kind == "f" else 0
-    endless = {"inf", "-inf", "+inf", "infinity", "-infinity", "+infinity"}
-    return sum(text is not None and text.casefold() in endless for text in given)
+def _infinite(given: pl.Series) -> int:
+    if given.dtype.is_numeric():
+        return int(given.is_infinite().sum()) if given.dtype.is_float() else 0
+    endless = ("inf", "-inf", "+inf", "infinity", "-infinity", "+infinity")
+    return int(given.str.to_lowercase().is_in(endless).sum())
 
 
 def _is_row_number(name: str, here: NDArray[np.float64], distinct: int) -> bool:
@@ -267,7 +263,8 @@ def date_order(known: pl.Series, name: str, findings: list[Finding]) -> str:
 def _date(
     series: pl.Series, name: str, order: str, missing: Sequence[str], findings: list[Finding]
 ) -> dict[str, Any] | None:
-    when = moments(series.to_list(), name, missing, order)
+    pieces = [series.slice(start, PIECE).to_list() for start in range(0, len(series), PIECE)]
+    when = np.concatenate([moments(piece, name, missing, order) for piece in pieces])
     absent = np.isnat(when)
     split = {which: part(when, which) for which in _PARTS}
     parts = [which for which, found in split.items() if len(np.unique(found[~absent])) > 1]
@@ -285,7 +282,8 @@ def _date(
     }  # fmt: skip
 
 
-def _features(column: dict[str, Any]) -> list[str]:
+def features(column: Mapping[str, Any]) -> list[str]:
+    """The names of the features that a column gives."""
     name = column["name"]
     if column["type"] == "number":
         own = [name]
@@ -298,92 +296,5 @@ def _features(column: dict[str, Any]) -> list[str]:
 
 def _groups(column: dict[str, Any]) -> list[int]:
     """How many features belong together: all levels of a category, each number by itself."""
-    size = len(_features(column))
+    size = len(features(column))
     return [size] if column["type"] == "category" else [1] * size
-
-
-# Copies and leaks
-
-
-def _codes(series: pl.Series, column: dict[str, Any]) -> NDArray[np.int64]:
-    """Levels numbered by their first row: two columns that say the same in other words have equal codes."""
-    text = [level(word, column["numeric"]) for word in texts(series.to_list())]
-    seen: dict[str, int] = {}
-    return np.array([seen.setdefault(word, len(seen)) for word in text], dtype=np.int64)
-
-
-def _without_copies(
-    frame: pl.DataFrame, columns: list[dict[str, Any]], missing: Sequence[str], keep: Sequence[str], findings: list[Finding]
-) -> list[dict[str, Any]]:
-    kept: list[dict[str, Any]] = []
-    first: dict[bytes, str] = {}
-    for column in columns:
-        name = column["name"]
-        if column["type"] == "category":
-            print_ = (
-                b"c" + _codes(frame[name], column).tobytes()
-                if len(column["levels"]) <= MOST_LEVELS and not column["other"]
-                else b""
-            )
-        elif column["type"] == "number":
-            print_ = (
-                b"n"
-                + numbers(
-                    values(frame[name]), name, [*missing, *column.get("words", ())], column.get("decimal", ".")
-                ).tobytes()
-            )
-        else:
-            print_ = b""
-        twin = first.setdefault(print_, name) if print_ else name
-        if twin != name and name not in keep:
-            text = f'column "{name}" says the same as "{twin}" in every row and is left out'
-            findings.append(Finding("warning", text, frame.height, frame.height, (), f"keep={name} keeps it"))
-            continue
-        kept.append(column)
-    return kept
-
-
-def _without_leaks(
-    frame: pl.DataFrame, columns: list[dict[str, Any]], y: NDArray[Any], missing: Sequence[str], keep: Sequence[str],
-    findings: list[Finding],
-) -> list[dict[str, Any]]:  # fmt: skip
-    """Leave out what is the target in other words, or determines it in every row of train."""
-    leaks = [column["name"] for column in columns if _tells(frame, column, y, missing)]
-    everything = len(leaks) == len(columns)
-    for name in leaks:
-        if name in keep or everything:
-            text = f'column "{name}" gives the target away in every row of train, and is kept'
-            findings.append(Finding("warning", text, len(y), len(y), (), "" if name in keep else "no other column is left"))
-        else:
-            text = f'column "{name}" gives the target away in every row of train (a leak) and is left out'
-            findings.append(
-                Finding("warning", text, len(y), len(y), (), f"keep={name} keeps it, when it is known before the target")
-            )
-    return [column for column in columns if everything or column["name"] not in leaks or column["name"] in keep]
-
-
-def _tells(frame: pl.DataFrame, column: dict[str, Any], y: NDArray[Any], missing: Sequence[str]) -> bool:
-    if y.ndim == 2:
-        return any(_tells(frame, column, part, missing) for part in np.maximum(y, 0).T)
-    name, n = column["name"], len(y)
-    if column["type"] == "date" or n < 30:
-        return False
-    if column["type"] == "number":
-        found = numbers(values(frame[name]), name, [*missing, *column.get("words", ())], column.get("decimal", "."))
-        if np.isnan(found).any():
-            return False
-        if y.dtype.kind == "f":
-            fitted = np.corrcoef(found, y.astype(np.float64))[0, 1]
-            return bool(1 - abs(fitted) < _EXACT)
-        codes = np.unique(found, return_inverse=True)[1]
-        most = len(np.unique(y))  # a number leaks when it is one number a class; more may just be a good feature
-    else:
-        if y.dtype.kind == "f":
-            return False
-        codes = _codes(frame[name], column)
-        most = n // 10
-    kinds = int(codes.max()) + 1
-    if kinds > most:
-        return False
-    pairs = np.unique(codes.astype(np.int64) * (int(y.max()) + 1) + y)
-    return len(pairs) == kinds

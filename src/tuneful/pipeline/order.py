@@ -17,18 +17,19 @@ from numpy.typing import NDArray
 from tuneful.core.config import nearest
 from tuneful.core.errors import DataError, Problem, RecipeError
 from tuneful.core.task import Finding
+from tuneful.pipeline.cells import Frame
 from tuneful.pipeline.columns import date_order
 from tuneful.pipeline.split import Indices, check_share, count_of
 from tuneful.runtime.preprocess import moments, numbers
 
 if TYPE_CHECKING:
-    import polars as pl
+    pass
 
 ROWS = "rows"  # the order of the rows themselves
 Moments = NDArray[Any]
 
 
-def moments_of(frame: pl.DataFrame, name: str, where: str) -> Moments:
+def moments_of(frame: Frame, name: str, where: str) -> Moments:
     """When each row was: numbers or dates that can be compared. Raises DataError, RecipeError."""
     if name not in frame.columns:
         sentence = f"order names column {name!r}, which {where} has not; it must be a column, or {ROWS}"

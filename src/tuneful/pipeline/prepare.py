@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from tuneful.core.config import nearest
 from tuneful.core.errors import DataError, Problem, RecipeError
 from tuneful.core.task import Finding, Kind, Objective, Sealed, Split, Task
-from tuneful.pipeline import aims, checks, columns, images, order, sequences, series, sounds, texts, windows
+from tuneful.pipeline import aims, checks, columns, images, ondisk, order, sequences, series, sounds, texts, windows
+from tuneful.pipeline.cells import values
+from tuneful.pipeline.columns import features
 from tuneful.pipeline.goals import GOALS
 from tuneful.pipeline.lazy import Lazy
 from tuneful.pipeline.metrics import METRICS
@@ -32,7 +34,10 @@ from tuneful.pipeline.parts import divide as _divide
 from tuneful.pipeline.parts import take as _take
 from tuneful.runtime.preprocess import apply
 from tuneful.techniques import sources
-from tuneful.techniques.sources import Arrays, Files, Prose, Raw, Sentences, Table, Texts, note
+from tuneful.techniques.sources import Arrays, Files, Prose, Raw, Sentences, Stored, Table, Texts, note
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _EXAMPLES = {"image": "image", "audio": "sound", "series": "series", "vector": "row"}
 
@@ -97,7 +102,8 @@ def prepare(
 
     Returns: a Task. `task.findings` tells what was chosen and what may be wrong.
     Raises:  DataError when the data cannot serve, RecipeError for a wrong option.
-    Cost:    everything is read into memory once; what would take more than half of the free memory is refused first.
+    Cost:    data is read into memory once. What would take more than half of the free memory, or more than $TUNEFUL_MEMORY,
+        stays on disk: tables, images, sounds and arrays are read by threads during training; other kinds are refused first.
     """
     told = {"target": target, "kind": kind, "metric": metric, "missing": missing, "keep": keep, "leave_out": leave_out,
             "size": size, "valid": valid, "test": test, "limit": limit, "horizon": horizon, "window": window,
@@ -130,10 +136,10 @@ def prepare(
         if _count(content) == 0:
             raise DataError(f"{part} holds no examples; at least a few of each class are wanted")
     first = raw.parts["train"]
-    if isinstance(first, Table):
+    if isinstance(first, Table | Stored):
         if size is not None:
             raise RecipeError([Problem("size", "size is for images; this data is a table")])
-        built = _from_table(raw, options, findings)
+        built = _from_table(raw, options, findings) if isinstance(first, Table) else ondisk.build(raw, options, findings)
     else:
         if target is not None or missing or keep or leave_out:
             raise RecipeError(
@@ -183,9 +189,9 @@ def _words(given: Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(str(word) for word in given)
 
 
-def _count(part: Arrays | Files | Table | Texts | Sentences | Prose) -> int:
-    if isinstance(part, Table):
-        return part.frame.height
+def _count(part: Arrays | Files | Table | Stored | Texts | Sentences | Prose) -> int:
+    if isinstance(part, Table | Stored):
+        return part.frame.height if isinstance(part, Table) else part.height
     if isinstance(part, Texts | Sentences):
         return len(part.texts if isinstance(part, Texts) else part.words)
     if isinstance(part, Prose):
@@ -313,23 +319,29 @@ def _from_table(raw: Raw, options: _Options, findings: list[Finding]) -> _Built:
     schema, found = columns.fit(frames[part][indices], y["train"], options.missing, options.keep, train.semicolons,
                                 options.scale == "ranks" or (options.scale == "auto" and y["train"].dtype.kind != "f"))  # fmt: skip
     findings += found
-    used = [entry["name"] for entry in schema["columns"]]
-    cells = {p: {name: columns.values(frame[name]) for name in used} for p, frame in frames.items()}
-    encoded = {p: _encoded(schema, cells[p], p, options) for p in cells}
+    x = {part: _encoded(schema, frame, part) for part, frame in frames.items()}
+    size = sum(one.nbytes for one in x.values())
+    findings.append(note(f"the table is kept in memory ({sources.fits(size)[1]})"))
     return _Built(
-        x={name: _take(encoded[p], i) for name, (p, i) in chosen.items()}, target=target, y=y, schema=schema, column=column,
+        x={name: _take(x[p], i) for name, (p, i) in chosen.items()}, target=target, y=y, schema=schema, column=column,
         what="row", twins={name: twins[p][i] for name, (p, i) in chosen.items()}, about=about,
     )  # fmt: skip
 
 
-def _encoded(schema: Mapping[str, Any], cells: Mapping[str, Any], part: str, options: _Options) -> NDArray[np.float32]:
-    rows = len(next(iter(cells.values())))
-    sources.guard(
-        4.0 * rows * len(schema["features"]), f"the encoded table ({rows} rows x {len(schema['features'])} features)"
-    )
-    try:
-        return apply(schema, cells)
-    except DataError as error:
-        raise DataError(
-            f"{part}: {error.message}", "name the word with missing=WORD when it means that there is no value"
-        ) from None
+def _encoded(schema: Mapping[str, Any], frame: pl.DataFrame, part: str) -> NDArray[np.float32]:
+    width = len(schema["features"])
+    sources.guard(4.0 * frame.height * width, f"the encoded table ({frame.height} rows x {width} features)")
+    out = np.empty((frame.height, width), np.float32)
+    at = 0
+    for entry in schema["columns"]:  # one by one: as Python's own objects, cells take ten times their room
+        try:
+            block = apply(
+                {**schema, "columns": [entry], "features": features(entry)}, {entry["name"]: values(frame[entry["name"]])}
+            )
+        except DataError as error:
+            raise DataError(
+                f"{part}: {error.message}", "name the word with missing=WORD when it means that there is no value"
+            ) from None
+        out[:, at : at + block.shape[1]] = block
+        at += block.shape[1]
+    return out

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tuneful.core.config import nearest
 from tuneful.core.errors import DataError, Problem, RecipeError
 from tuneful.core.task import Finding, Kind
+from tuneful.pipeline.cells import Frame
 from tuneful.runtime.preprocess import MISSING, cell, level
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def check_kind(kind: str | None) -> str:
 # Which column
 
 
-def choose(frame: pl.DataFrame, where: str, target: str | None) -> tuple[str, Finding | None]:
+def choose(frame: Frame, where: str, target: str | None) -> tuple[str, Finding | None]:
     """The target's column, and how it came to be chosen. Raises DataError when nothing says which it is."""
     names = frame.columns
     if target is not None:

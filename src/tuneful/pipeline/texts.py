@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tuneful.core.errors import DataError, MissingError
 from tuneful.core.task import Finding
 from tuneful.pipeline import columns, targets
+from tuneful.pipeline.cells import Frame
 from tuneful.pipeline.parts import Built, Options, Parts, divide, take
 from tuneful.runtime.text import FIRST, Tokenizer, encode, marked, shaped
 from tuneful.techniques.sources import Raw, Texts, note
@@ -84,13 +85,13 @@ def prints(texts: Iterable[str]) -> NDArray[np.uint64]:
 # When is a table text?
 
 
-def column(frame: pl.DataFrame, y: NDArray[Any], options: Options, findings: list[Finding]) -> str:
+def column(frame: Frame, y: NDArray[Any], options: Options, findings: list[Finding]) -> str:
     """The column of a table that is learned from as text, or "" when it is a table. frame: train without its target."""
     free = [name for name in frame.columns if name not in options.keep and _is_free(frame[name])]
     if not free:
         return ""
     rest = [name for name in frame.columns if name not in free]
-    useful = columns.telling(frame.select(rest), y, options.missing, options.keep) if rest else []
+    useful = columns.telling(frame, rest, y, options.missing, options.keep) if rest else []
     if len(free) == 1 and not useful:
         beside = (
             f"; {', '.join(rest[:4])} {'is' if len(rest) == 1 else 'are'} of no use or give the target away" if rest else ""

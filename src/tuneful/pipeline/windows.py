@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -25,7 +25,7 @@ from tuneful.pipeline.metrics import METRICS
 from tuneful.pipeline.options import unfit
 from tuneful.runtime import moments, windows
 from tuneful.runtime.preprocess import cell
-from tuneful.techniques.sources import Raw, Table, guard, note
+from tuneful.techniques.sources import Raw, Stored, Table, guard, note, stored
 
 if TYPE_CHECKING:
     import polars as pl
@@ -114,6 +114,9 @@ def _joined(raw: Raw) -> tuple[pl.DataFrame, dict[str, int], str]:
     import polars as pl
 
     first = raw.parts["train"]
+    if isinstance(first, Stored):  # a series is looked at as a whole
+        whole = {part: stored.whole(table) for part, table in cast("Mapping[str, Stored]", raw.parts).items()}
+        return _joined(replace(raw, parts=whole))
     if not isinstance(first, Table):
         raise DataError(
             "a forecast needs a table with a column of times and one of numbers; this data has no columns",

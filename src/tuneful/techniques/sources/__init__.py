@@ -20,7 +20,21 @@ from tuneful.techniques.sources.idx import Idx
 from tuneful.techniques.sources.npz import Npz
 from tuneful.techniques.sources.prose import PlainText
 from tuneful.techniques.sources.public import INSIDE, SETS, Public, known
-from tuneful.techniques.sources.raw import Arrays, Files, Prose, Raw, Sentences, Source, Table, Texts, fits, guard, note
+from tuneful.techniques.sources.raw import (
+    Arrays,
+    Files,
+    Prose,
+    Raw,
+    Sentences,
+    Source,
+    Stored,
+    Table,
+    Texts,
+    fits,
+    gigabytes,
+    guard,
+    note,
+)
 from tuneful.techniques.sources.series import TimeSeries
 from tuneful.techniques.sources.table import TableFile
 from tuneful.techniques.sources.text_classes import TextClasses
@@ -134,13 +148,13 @@ def _unreadable(path: Path) -> DataError:
             )
         return DataError(
             f"the folder {path} holds nothing that can be read ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})",
-            "wanted: folders of images (one a class), a .csv, .tsv or .parquet table, an .npz archive, or idx files",
+            "wanted: folders of images (one a class), a .csv, .tsv, .parquet or .arrow table, an .npz archive, or idx files",
         )
     if path.stat().st_size == 0:
         return DataError(f"the file {path} is empty (0 bytes)")
     return DataError(
         f"the file {path} is of no kind that can be read",
-        "wanted: a folder of images (one folder a class), a CSV, TSV or Parquet table, an .npz archive, or idx files",
+        "wanted: a folder of images (one folder a class), a CSV, TSV, Parquet or Arrow table, an .npz archive, or idx files",
     )
 
 
@@ -152,9 +166,11 @@ __all__ = [
     "Raw",
     "Sentences",
     "Source",
+    "Stored",
     "Table",
     "Texts",
     "fits",
+    "gigabytes",
     "guard",
     "name_of",
     "note",

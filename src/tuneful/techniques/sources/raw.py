@@ -6,6 +6,7 @@ A source only reads and checks form; it decides nothing about learning. `pipelin
 from __future__ import annotations
 
 import os
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ from tuneful.techniques.interfaces import Technique
 
 if TYPE_CHECKING:
     import polars as pl
+
+MEMORY = "TUNEFUL_MEMORY"
+"""The variable that says how much memory data may take, where half of what is free is not meant."""
 
 SPLITS = {
     "train": "train", "training": "train", "tr": "train",
@@ -58,6 +62,27 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """One split as a table that stays on disk, since it would not fit into memory: see `stored`, which reads it.
+
+    frames: unread frames with the same columns and types, and how many rows each has; one file may be several. holds: what
+    must live as long as the table (files that were made for it).
+    """
+
+    frames: tuple[tuple[pl.LazyFrame, int], ...]
+    schema: pl.Schema
+    where: str
+    piece: int  # rows that may be looked at together
+    semicolons: bool = False
+    holds: object = None
+
+    @property
+    def height(self) -> int:
+        """How many rows there are."""
+        return sum(rows for _, rows in self.frames)
+
+
+@dataclass(frozen=True)
 class Texts:
     """One split of texts. labels: a class for each; None for a text that is of no known class (out of scope)."""
 
@@ -91,6 +116,7 @@ class Raw:
         Mapping[str, Arrays]
         | Mapping[str, Files]
         | Mapping[str, Table]
+        | Mapping[str, Stored]
         | Mapping[str, Texts]
         | Mapping[str, Sentences]
         | Mapping[str, Prose]
@@ -163,37 +189,61 @@ def content(path: Path) -> bytes:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def allowed() -> float:
-    """How many bytes data may take: half of the memory that is free now; endless where that is unknown."""
-    free = float("inf")
+def free() -> float:
+    """How many bytes of memory are free now; endless where that is unknown."""
+    found = float("inf")
     try:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):
-                free = int(line.split()[1]) * 1024.0
+                found = int(line.split()[1]) * 1024.0
         limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
         if limit != "max":
             used = int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii"))
-            free = min(free, max(0, int(limit) - used))
+            found = min(found, max(0, int(limit) - used))
     except (OSError, ValueError):
         pass  # no such files outside Linux, or in some containers
-    return free / 2
+    return found
+
+
+def allowed() -> float:
+    """How many bytes data may take: half of the memory that is free now, and at most $TUNEFUL_MEMORY ("500MB", "2GB").
+
+    Raises: DataError when the variable says no size.
+    """
+    return min(free() / 2, _said())
+
+
+def _said() -> float:
+    """The size in $TUNEFUL_MEMORY; endless when it is not set."""
+    text = os.environ.get(MEMORY, "").strip()
+    if not text:
+        return float("inf")
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", text.lower())
+    if found is None or float(found[1]) <= 0:
+        raise DataError(f"${MEMORY} is {text!r}; it must be a size above 0", f"such as {MEMORY}=500MB or {MEMORY}=2GB")
+    return float(found[1]) * 1000.0 ** " kmgt".index(found[2] or " ")
 
 
 def guard(size: float, what: str) -> None:
-    """Raises DataError when `size` bytes would take more than half of the free memory."""
+    """Raises DataError when `size` bytes are more than data may take."""
     most = allowed()
     if size > most:
         raise DataError(
-            f"{what} needs {gigabytes(size)} of memory; at most {gigabytes(most)} (half of what is free) may be taken",
+            f"{what} needs {gigabytes(size)} of memory; at most {gigabytes(most)} ({_measure(most)}) may be taken",
             "use fewer or smaller examples, or a machine with more memory",
         )
 
 
 def fits(size: float) -> tuple[bool, str]:
-    """Does so much stay below half of the free memory? And the reason, in words."""
+    """May data take so much? And the reason, in words."""
     most = allowed()
-    free = f"{gigabytes(most)} (half of what is free)" if most < float("inf") else "an unknown amount"
-    return size <= most, f"{gigabytes(size)} of memory are needed and {free} may be taken"
+    room = f"{gigabytes(most)} ({_measure(most)})" if most < float("inf") else "an unknown amount"
+    return size <= most, f"{gigabytes(size)} of memory are needed and {room} may be taken"
+
+
+def _measure(most: float) -> str:
+    """What set the limit, in words."""
+    return f"${MEMORY}" if most == _said() else "half of what is free"
 
 
 def gigabytes(size: float) -> str:
@@ -226,8 +276,6 @@ def files_in(given: object, fits: Callable[[Path], bool]) -> Iterator[Path]:
 
 def split_of(name: str) -> str:
     """The split that a file or folder is named after ("adult_test.csv" is test), or "" when it is none."""
-    import re
-
     words = re.split(r"[^a-z0-9]+", name.lower())
     found = [SPLITS[word] for word in words if word in SPLITS]
     return found[0] if found else ""
