@@ -60,6 +60,8 @@ class LBFGS(Optimizer):
             ):
                 raise ModelError(f"L-BFGS moves all parameters as one vector, and its groups differ in {name} or climb")
         tensors = [item[1] if isinstance(item, tuple) else item for group in groups for item in group["params"]]
+        if len(groups) > 1 and len({id(p) for p in tensors}) < len(tensors):
+            raise ModelError("some parameters appear in more than one group; L-BFGS would move them twice")
         if any(p.is_complex() for p in tensors):
             raise ModelError("L-BFGS met a complex parameter; its line search is for real ones")
         optimizer = torch.optim.LBFGS(
