@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tuneful.core.task import Task
     from tuneful.pipeline.candidate import Candidate
     from tuneful.pipeline.compare import Compared, Comparison, compare
+    from tuneful.pipeline.doctor import doctor
     from tuneful.pipeline.optimize import Result, Work, optimize, train, tune
     from tuneful.pipeline.prepare import prepare
     from tuneful.pipeline.prove import prove
@@ -52,6 +53,7 @@ _FROM = {
     "TunefulError": "tuneful.core.errors",
     "Work": "tuneful.pipeline.optimize",
     "compare": "tuneful.pipeline.compare",
+    "doctor": "tuneful.pipeline.doctor",
     "load": "tuneful.runtime.load",
     "optimize": "tuneful.pipeline.optimize",
     "prepare": "tuneful.pipeline.prepare",
@@ -77,6 +79,7 @@ __all__ = [
     "Work",
     "__version__",
     "compare",
+    "doctor",
     "load",
     "optimize",
     "prepare",

@@ -5,6 +5,7 @@ from __future__ import annotations
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "init": ("tuneful init data/houses.csv target=price -o houses.toml",),
     "check": ("tuneful check data/flowers", "tuneful check digits optimizer=adabound lr=3e-3"),
+    "doctor": ("tuneful doctor digits", "tuneful doctor digits optimizer=sgd lr=3 --steps 200"),
     "optimize": ("tuneful optimize digits --budget 60s", "tuneful optimize houses.toml --budget 30min --name houses"),
     "train": ("tuneful train digits", "tuneful train digits optimizer=adabound lr=3e-3 epochs=20"),
     "tune": ("tuneful tune digits lr=1e-4..1e-1 width=16,32,64 --budget 5min",),

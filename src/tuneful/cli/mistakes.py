@@ -20,7 +20,7 @@ SETTING = re.compile(r"[A-Za-z][\w.]*")
 OTHER_WORDS = {
     "fit": "train", "learn": "train", "run": "optimize", "search": "tune", "hpo": "tune", "test": "evaluate", "eval": "evaluate",
     "infer": "predict", "continue": "resume", "techniques": "list", "ls": "show", "runs": "show", "status": "show",
-    "info": "show", "doctor": "env", "validate": "check", "help": "--help", "version": "--version",
+    "info": "show", "validate": "check", "help": "--help", "version": "--version",
 }  # fmt: skip
 
 NEEDS = {
@@ -89,7 +89,7 @@ def _option(option: str, call: Call, known: Sequence[str]) -> TunefulError:
     if not sign and at is not None and at + 1 < len(call.words) and not call.words[at + 1].startswith("--"):
         value, used = call.words[at + 1], 2
     shown = "--" + name if word.startswith("--") else word.split("=")[0]
-    if call.command in ("train", "tune", "optimize", "check", "init", "compare") and _means_setting(name):
+    if call.command in ("train", "tune", "optimize", "check", "init", "compare", "doctor") and _means_setting(name):
         setting = f"{name}={value or '...'}"
         kept = [*call.words[:at], *call.words[(at or 0) + used :]] if at is not None else list(call.words)
         return TunefulError(

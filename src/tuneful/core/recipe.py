@@ -46,6 +46,7 @@ class Recipe(Settings):
     precision: Literal["fp32", "bf16"] | Auto = "auto"  # arithmetic of the forward pass
     threads: Count | Auto = "auto"  # CPU threads; part of the recipe because sums depend on it
     views: Views = ()  # how images are looked at again when the network is used, and the answers averaged: flip, shift
+    alarm: Literal["stop", "tell"] = "stop"  # when the first 200 steps show that a run will diverge
     seed: Whole = 0  # of all chance in the run
     reasons: dict[str, str] = Field(default_factory=dict)  # what auto chose, and why
 

@@ -58,6 +58,12 @@ from tuneful.pipeline.metrics import (
     unfit,
 )
 
+
+def nothing(n: int) -> Measure:
+    """The measure of a network whose answers are not numbers."""
+    return Measure(math.nan, math.nan, math.nan, n, how="the network gave values that are not finite")
+
+
 __all__ = ["METRICS", "compare", "measure", "measures", "predict", "score", "value"]
 
 _DRAWS = 20_000_000  # random numbers that one interval may cost, about 0.2 s

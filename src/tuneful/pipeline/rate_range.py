@@ -17,7 +17,6 @@ Source: Smith, WACV 2017, section 3.3, arXiv:1506.01186; the confirmation is our
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,11 +26,10 @@ import torch
 from torch import Tensor, nn
 
 from tuneful.core.errors import RecipeError
-from tuneful.core.recipe import SIDES, Recipe
+from tuneful.core.recipe import Recipe
 from tuneful.core.task import Task
 from tuneful.pipeline.defaults import resolve
-from tuneful.pipeline.train import Run
-from tuneful.techniques.schedules import Constant
+from tuneful.pipeline.probing import of_loop, of_recipe
 
 MEMORY = 0.9  # of the smoothed loss
 RUNAWAY = 4.0  # times the range so far above the lowest: the sweep is over
@@ -72,20 +70,12 @@ def rate_range(
 ) -> RateRange:
     """The range of the optimizer's lr for a recipe, from four short runs of it that are thrown away. Costs steps + 3 * confirm
     steps at most. Raises RecipeError where the loss falls at no rate, and what training raises."""
-    resolved = resolve(recipe, task).replace({"schedule": Constant(), **dict.fromkeys(SIDES, "none"), "batch_to": 0})
-    resolved = resolved.replace(momentum_to=0.0, decay_to=0.0)
-    base: Any = resolved.optimizer
+    first, own = of_recipe(task, recipe, device)
+    base: Any = resolve(recipe, task).optimizer
 
     def begin() -> Callable[[float], float]:
-        run = Run(task, resolved, device=device)
-        own = [float(group["initial_lr"]) for group in run.optimizer.param_groups]
-
-        def step(rate: float) -> float:
-            for group, lr in zip(run.optimizer.param_groups, own, strict=True):
-                group["initial_lr"] = lr * rate / base.lr
-            return run.advance(1)
-
-        return step
+        step = first()
+        return lambda rate: step([lr * rate / base.lr for lr in own])
 
     return _found(begin, low, high, steps, confirm)
 
@@ -105,35 +95,13 @@ def own_rate_range(
     Network, optimizer and torch's CPU generator are as before afterwards, whatever happens; the data that `loss` has drawn are
     gone. All groups have the same rate meanwhile. Raises RecipeError where the loss falls at no rate.
     """
-    weights, state = copy.deepcopy(network.state_dict()), copy.deepcopy(optimizer.state_dict())
-    chance, training = torch.get_rng_state(), network.training
+    with of_loop(network, optimizer, loss) as first:
 
-    def restore() -> None:
-        network.load_state_dict(weights)
-        optimizer.load_state_dict(copy.deepcopy(state))
-        optimizer.zero_grad(set_to_none=True)
-        torch.set_rng_state(chance)
+        def begin() -> Callable[[float], float]:
+            step = first()
+            return lambda rate: step([rate] * len(optimizer.param_groups))
 
-    def begin() -> Callable[[float], float]:
-        restore()
-        network.train()
-
-        def step(rate: float) -> float:
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            optimizer.zero_grad(set_to_none=True)
-            value = loss()
-            value.backward()
-            optimizer.step()
-            return float(value.detach())
-
-        return step
-
-    try:
         return _found(begin, low, high, steps, confirm)
-    finally:
-        restore()
-        network.train(training)
 
 
 def _found(begin: Callable[[], Callable[[float], float]], low: float, high: float, steps: int, confirm: int) -> RateRange:

@@ -25,7 +25,6 @@ import torch
 from torch import Tensor
 
 from tuneful.core.errors import RecipeError, StateError
-from tuneful.core.measure import Measure
 from tuneful.core.recipe import Recipe
 from tuneful.core.task import Task
 from tuneful.core.trial import Point
@@ -36,6 +35,7 @@ from tuneful.pipeline.candidate import Candidate, Network, ends
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.course import Course
 from tuneful.pipeline.defaults import resolve
+from tuneful.pipeline.early import Early, gone
 from tuneful.pipeline.goals import form, goal
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.readout import Readout
@@ -46,7 +46,6 @@ from tuneful.techniques.optimizers.groups import parameter_groups, rated
 from tuneful.techniques.regularizers import EarlyStopping
 
 LOOK = 25  # steps between two looks at the loss, which cost a wait for the device
-EXPLODED = 1e4  # times the first loss: beyond it a run is given up
 
 
 class Run:
@@ -105,6 +104,7 @@ class Run:
 
         self.step = 0
         self.steps = self.batches.steps
+        self.early = Early(self.body, self.optimizer, self.plan, self.steps)
         self.micro = 1  # micro-batches a step; doubled when memory runs out
         self.curve: list[Point] = []
         self.notes: list[str] = []
@@ -151,6 +151,7 @@ class Run:
 
     def timed(self, least: int, seconds: float) -> float:
         """Do at least so many steps, until the time is over, and return seconds a step. For measuring; the run goes on from there."""
+        self.early.steps = 0  # looks would be measured too
         with arithmetic(int(self.recipe.threads)):
             began, before = time.perf_counter(), self.step
             while self.step - before < least or time.perf_counter() - began < seconds:
@@ -185,7 +186,8 @@ class Run:
             x, target = augmented(x, y, self.task, self.plan, self.step, self.network.front)
         self.course.put_(self.step, self.steps)
         try:
-            loss = stepped_(self.optimizer, self.plan.optimizer.closure, self.body, lambda: self._ready(x, target))
+            with self.early.during():
+                loss = stepped_(self.optimizer, self.plan.optimizer.closure, self.body, lambda: self._ready(x, target))
         except NoMemoryError:
             return
         settle_(self.plan, self.optimizer)
@@ -196,6 +198,7 @@ class Run:
         self._losses += 1
         if self.step % LOOK == 0 or self.step == self.steps:
             self._look_at_loss()
+        self.ended = self.early.heard(loss, target, self.notes) or self.ended
 
     def _ready(self, x: Tensor, target: Tensor) -> Tensor:
         """The loss of the batch, with gradients in `p.grad` that a step may take. Raises NoMemoryError when the run has ended in it."""
@@ -234,10 +237,7 @@ class Run:
         self._look.zero_()
         if math.isnan(self._first):
             self._first = mean
-        if not math.isfinite(mean):
-            self.ended = f"diverged: the training loss became {mean} before step {self.step}"
-        elif mean > EXPLODED * max(self._first, 1e-3):
-            self.ended = f"diverged: the training loss grew from {self._first:.3g} to {mean:.3g} by step {self.step}"
+        self.ended = gone(mean, self._first, self.step)
 
     # ------------------------------------------------------------------------------------------------ a point
 
@@ -252,7 +252,7 @@ class Run:
         value = (
             judge.value(self.task.objective.metric, p, self.task.valid.y, block=goal(self.task).block(self.task))
             if finite
-            else _nothing(len(self.task.valid))
+            else judge.nothing(len(self.task.valid))
         )
         loss = judge.score(goal(self.task).watch, p, self.task.valid.y) if finite else math.nan
         self.seconds["validate"] += time.monotonic() - began
@@ -340,6 +340,7 @@ class Run:
             "recipe": self.recipe.as_data(), "fingerprint": self.task.fingerprint, "step": self.step, "micro": self.micro,
             "curve": [point.as_data() for point in self.curve], "notes": self.notes, "ended": self.ended, "first": repr(self._first),
             "losses": self._losses, "seconds": self.seconds, "optimizer": plain_optimizer, "chosen": self.kept.chosen,
+            "early": self.early.seen.as_data(),
         }  # fmt: skip
         return tensors, plain
 
@@ -389,12 +390,9 @@ class Run:
         self.notes, self.ended, self._first = list(plain["notes"]), plain["ended"], float(plain["first"])
         self.seconds = dict(plain["seconds"])
         self.kept.chosen = plain["chosen"]
+        self.early.take(plain.get("early"))
         self.kept.load_(self.step, self.steps)
         self._react()
-
-
-def _nothing(n: int) -> Measure:
-    return Measure(math.nan, math.nan, math.nan, n, how="the network gave values that are not finite")
 
 
 __all__ = ["Halt", "Run"]
