@@ -1,4 +1,4 @@
-"""Parts of tuneful in your own loop: its optimizers and schedules in plain PyTorch, and its training as an iterator.
+"""Parts of tuneful in your own loop: its optimizers, schedules and doctor in plain PyTorch, and its training as an iterator.
 
     python examples/own_loop.py
 
@@ -35,6 +35,7 @@ def plain_pytorch(epochs: int = 10) -> float:
     network = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
     optimizer = AdaBound(lr=1e-2, final_lr=0.1).build(network.parameters())
     scheduler = Cosine(warmup=0.1).build(optimizer, steps=epochs * math.ceil(len(x) / 64))
+    watch = tuneful.doctor(network, optimizer, steps=200)  # looks at the first 200 steps
     losses: list[float] = []
     for _ in range(epochs):
         losses.clear()
@@ -44,7 +45,9 @@ def plain_pytorch(epochs: int = 10) -> float:
             loss.backward()
             optimizer.step()
             scheduler.step()
+            watch.step(loss, y[part])
             losses.append(loss.item())
+    print(f"the doctor says: {watch}")
     return sum(losses) / len(losses)
 
 

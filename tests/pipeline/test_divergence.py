@@ -121,3 +121,28 @@ def test_watching_changes_no_weight(flowers):
     assert watched.advance(60) == alone.advance(60)
     assert all(torch.equal(a, b) for a, b in zip(watched.params, alone.params, strict=True))
     assert watched.early.seen.looks == 3
+
+
+def test_a_search_stops_its_doomed_trials_and_writes_down_why(flowers, tmp_path):
+    from tuneful.core.budget import Budget, Clock
+    from tuneful.core.study import Study
+    from tuneful.pipeline.defaults import resolve
+    from tuneful.pipeline.tune import Search
+    from tuneful.techniques.search import Full, Random
+
+    settings = {
+        "model": "mlp", "width": 16, "epochs": 24, "batch_size": 30, "threads": 1, "optimizer": "momentum", "schedule": "constant",
+        "lr": "0.05,5", "validate_every": 12, "regularizers": "none",
+    }  # fmt: skip
+    recipe, space = from_mapping(settings, flowers)
+    study = Study.create(tmp_path, "s", flowers, space)
+    search = Search(
+        study, flowers, resolve(recipe, flowers), space, Clock(Budget(trials=2)), device="cpu", proposer=Random(), scheduler=Full()
+    )  # fmt: skip
+    for _ in search:
+        pass
+    trials = {trial.dials["optimizer.lr"]: trial for trial in study.trials()}
+    assert trials[0.05].state == "done"
+    assert trials[5].state == "failed"
+    assert "(stopped after 200 steps; alarm=tell lets it go on)" in trials[5].ended_because
+    assert trials[5].curve[-1].step <= 200 < trials[0.05].curve[-1].step
