@@ -38,7 +38,18 @@ from tuneful.techniques.models import (
     make,
 )  # fmt: skip
 
-SEQUENCES = {"bag", "attention", "conv1d", "rnn", "lstm", "gru", "transformer", "decoder", "encoder_decoder"}
+SEQUENCES = {
+    "bag",
+    "attention",
+    "conv1d",
+    "rnn",
+    "lstm",
+    "gru",
+    "transformer",
+    "decoder",
+    "encoder_decoder",
+    "gru_encoder_decoder",
+}
 TABLES = {"tabm", "ft_transformer"}  # members in training; levels that a form without groups leaves unused
 ELSEWHERE = {"own", "pretrained", *SEQUENCES, *TABLES}  # they have tests of their own
 MEMBERS: list[Model] = [

@@ -24,6 +24,7 @@ from tuneful.techniques.models import (
     Conv1d,
     Decoder,
     EncoderDecoder,
+    GRUEncoderDecoder,
     Transformer,
     check,
     make,
@@ -44,6 +45,7 @@ SMALL: list[Model] = [
     Decoder(width=8, heads=2),
 ]
 PAIR = EncoderDecoder(width=8, heads=2)
+PAIRS: list[Model] = [PAIR, GRUEncoderDecoder(width=8)]  # what is particular to them stands in test_models_pairs.py
 TEXT = Form.text(12, 30, 3)
 TAGS = Form.text(12, 30, 4, "place")
 NEXT = Form("tokens", (12,), 30, "place", 30, causal=True)
@@ -102,7 +104,7 @@ def test_what_fills_up_changes_nothing(model: Model):
 
 @pytest.mark.parametrize("model", [*SMALL, PAIR], ids=str)
 def test_an_empty_text_gives_finite_numbers_and_gradients(model: Model):
-    form = WORDS if model is PAIR else TEXT
+    form = WORDS if model in PAIRS else TEXT
     net = built(model, form).train()
     out = net(torch.zeros(2, form.shape[0], dtype=torch.int64))
     out.sum().backward()
@@ -119,8 +121,9 @@ def test_where_the_answer_is_what_comes_next_nobody_looks_ahead(model: Model):
     torch.testing.assert_close(net(changed)[:, :8], net(x)[:, :8])
 
 
-def test_a_translator_sees_the_whole_source_and_the_target_so_far():
-    net = built(PAIR, WORDS)
+@pytest.mark.parametrize("model", PAIRS, ids=str)
+def test_a_translator_sees_the_whole_source_and_the_target_so_far(model: Model):
+    net = built(model, WORDS)
     x = sentences(WORDS, [12, 12])
     later, source = x.clone(), x.clone()
     later[:, 10:], source[:, 6] = 3, 4
@@ -188,13 +191,16 @@ def test_a_decoder_has_one_vector_for_reading_and_saying_a_token():
 
 
 @pytest.mark.parametrize(
-    "name", ["bag", "attention", "conv1d", "rnn", "lstm", "gru", "transformer", "decoder", "encoder_decoder"]
+    "name",
+    ["bag", "attention", "conv1d", "rnn", "lstm", "gru", "transformer", "decoder", "encoder_decoder", "gru_encoder_decoder"],
 )
 def test_the_onnx_file_gives_torchs_answers(name: str):
     import onnxruntime
 
-    model: Model = {m.kind: m for m in [*SMALL, PAIR]}[name]  # type: ignore[attr-defined]
-    form = {"encoder_decoder": WORDS, "decoder": NEXT, "bag": TEXT, "transformer": TEXT}.get(name, TAGS)
+    model: Model = {m.kind: m for m in [*SMALL, *PAIRS]}[name]  # type: ignore[attr-defined]
+    form = {"encoder_decoder": WORDS, "gru_encoder_decoder": WORDS, "decoder": NEXT, "bag": TEXT, "transformer": TEXT}.get(
+        name, TAGS
+    )
     net = served(built(model, form), "multiclass")
     x = sentences(form, [12, 7, 3, 1, 0])
     session = onnxruntime.InferenceSession(
@@ -204,10 +210,10 @@ def test_the_onnx_file_gives_torchs_answers(name: str):
         np.testing.assert_allclose(session.run(None, {"x": rows.numpy()})[0], net(rows).detach().numpy(), atol=2e-5)
 
 
-@pytest.mark.parametrize("model", [*SMALL, PAIR], ids=str)
+@pytest.mark.parametrize("model", [*SMALL, *PAIRS], ids=str)
 def test_is_stackable_or_says_why_not(model: Model):
     """K networks as one program (torch.func.vmap) give what each of them gives alone."""
-    form = WORDS if model is PAIR else NEXT if isinstance(model, Decoder) else TEXT
+    form = WORDS if model in PAIRS else NEXT if isinstance(model, Decoder) else TEXT
     nets = [built(model, form, seed) for seed in range(3)]
     x = torch.stack([sentences(form, [12, 9, 4, 2], seed) for seed in range(3)])
     params, buffers = torch.func.stack_module_state(nets)  # type: ignore[arg-type]
@@ -224,4 +230,4 @@ def test_is_stackable_or_says_why_not(model: Model):
 
 def test_every_model_of_sequences_is_tested_here():
     sequences = {kind for kind, model in TABLE.items() if {"tokens", "pair"} & set(model.serves)}
-    assert sequences == {m.kind for m in [*SMALL, PAIR]}  # type: ignore[attr-defined]
+    assert sequences == {m.kind for m in [*SMALL, *PAIRS]}  # type: ignore[attr-defined]

@@ -25,6 +25,8 @@ def read(data: str, model: Model) -> tuple[Any, list[str]]:
         from tuneful.runtime.preprocess import read_rows
 
         return read_rows(path), []
+    if kind == "pair":
+        return _sources(path, model), []
     if (
         kind == "tokens"
         and path.is_file()
@@ -36,6 +38,41 @@ def read(data: str, model: Model) -> tuple[Any, list[str]]:
     if path.suffix.lower() == ".npy" and path.is_file():
         return _array(path), []
     return _from_source(data, kind), []
+
+
+def _sources(path: Path, model: Model) -> Any:
+    """The texts that are to become others: lines of a file, the column or the side that the model reads, or a lone column."""
+    from tuneful.techniques import sources
+
+    plain = path.name.lower().removesuffix(".gz")
+    if path.is_file() and not plain.endswith((*TEXT, ".parquet", ".json", ".jsonl", ".ndjson")):
+        told = lines(path)
+        return told if not told or any("\t" not in line for line in told) else [line.partition("\t")[0] for line in told]
+    _, part = test_part(sources.read(str(path)).parts)
+    return sides(part, model, str(path))[0]
+
+
+def sides(part: Any, model: Model, data: str) -> tuple[list[str], list[str] | None]:
+    """(sources, targets) of a split of a source as a model of sequence to sequence takes them; None for targets that are not there."""
+    from tuneful.techniques.sources import Pairs, Table, Texts
+
+    first, second = (str(name) for name in model.schema["names"])
+    if isinstance(part, Pairs):
+        turned = part.names == (second, first)
+        return list(part.targets if turned else part.sources), list(part.sources if turned else part.targets)
+    if isinstance(part, Texts):
+        return list(part.texts), ["" if label is None else label for label in part.labels]
+    if not isinstance(part, Table):
+        raise DataError(f"{data} holds no texts; this model takes a text and gives another")
+    columns = part.frame.columns
+    if first not in columns:
+        raise DataError(f'{data} has no column "{first}", which this model reads; it has {", ".join(columns[:12])}')
+    told = [
+        ["" if cell is None else str(cell) for cell in part.frame[name].to_list()]
+        for name in (first, second)
+        if name in columns
+    ]
+    return told[0], told[1] if len(told) == 2 else None
 
 
 def files_at(path: Path, suffixes: tuple[str, ...]) -> list[Path]:

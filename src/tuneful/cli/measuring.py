@@ -56,7 +56,7 @@ def on_new_data(artifact: Path, data: str) -> Found:
 
     from tuneful.cli.inputs import of_part, test_part
     from tuneful.pipeline import judge
-    from tuneful.runtime.answers import VALUES
+    from tuneful.runtime.answers import TEXTS, VALUES
     from tuneful.runtime.load import load
     from tuneful.techniques import sources
 
@@ -65,6 +65,8 @@ def on_new_data(artifact: Path, data: str) -> Found:
     name, part = test_part(raw.parts)
     if model.kind == "forecasting":
         return _forecasts(model, of_part(part, "forecast", data), f"{artifact} on", data)
+    if model.kind in TEXTS:
+        return _writings(model, part, f"{artifact} on", data)
     p: Any = model.predict if model.kind in VALUES else model.probabilities
     p = np.asarray(p(of_part(part, str(model.schema["kind"]), data)), dtype=np.float64)
     targets = _targets(part, model, data)
@@ -85,6 +87,21 @@ def _forecasts(model: Model, columns: Any, what: str, data: str) -> Found:
     p, block = model.told(x).astype(np.float64), 2 * int(model.schema["horizon"])
     names = [metric for metric, its in judge.METRICS.items() if model.kind in its.kinds]
     return judge.measures(names, p, y, block=block), {"what": f"{what} {len(y)} windows of {data}", "notes": []}
+
+
+def _writings(model: Model, part: Any, what: str, data: str) -> Found:
+    """What is written, measured against what was wanted."""
+    from tuneful.cli.inputs import sides
+    from tuneful.pipeline import judge
+    from tuneful.runtime.letters import spelled
+
+    first, second = sides(part, model, data)
+    if second is None:
+        raise DataError(f'{data} has no column "{model.schema["names"][1]}", the target of this model',
+                        "pairs are wanted; `tuneful predict` needs sources alone")  # fmt: skip
+    p, y = model.compared(first, second), spelled(second, max(map(len, second), default=1))
+    names = [metric for metric, its in judge.METRICS.items() if model.kind in its.kinds]
+    return judge.measures(names, p, y), {"what": f"{what} {len(y)} pairs of {data}", "notes": []}
 
 
 def _targets(part: Any, model: Model, data: str) -> Any:

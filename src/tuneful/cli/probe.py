@@ -26,6 +26,7 @@ OPTIONAL = {
     "soundfile": "soundfile",
     "torchao": "torchao",
     "tokenizers": "tokenizers",
+    "sacrebleu": "sacrebleu",
 }
 
 # Imports the modules in argv one after another and tells each before the next one may end the process.

@@ -171,6 +171,9 @@ def predict(
     if model.kind == "forecasting":
         told = model.forecast(x)
         return _written(list(told), [list(row) for row in zip(*told.values(), strict=True)], output, as_json)
+    if model.kind in answers.TEXTS:
+        written: list[list[Any]] = [[str(at), text] for at, text in enumerate(model.translate(x), start=1)]
+        return _written(["row", "prediction"], written, output, as_json)
     p = model.predict(x) if model.kind in answers.VALUES else model.probabilities(x)
     names = names or example_names(len(p))
     first = "file" if names and not names[0].isdigit() else "row"

@@ -1,6 +1,7 @@
 """The sealed folder that leaves the house: its layout, its hashes, its format number.
 
     model.onnx           the network, softmax inside: x [N, *shape] float32 -> probabilities [N, L], or value [N]
+                         (of pairs of texts it reads the source, and writer.onnx beside it says what follows a token)
     weights.safetensors  the same weights for torch
     recipe.json          how it was made
     preprocessing.json   how raw input becomes x

@@ -20,7 +20,8 @@ class Form:
         vector       (D,) float32, a table's features or any numbers
         series       (C, T) float32, C channels over T moments
         tokens       (T,) int64, numbers below `vocabulary`; 0 fills up short ones, 1 is anything unknown
-        pair         (S + T,) int64: a source of S tokens, then the target so far of T tokens; `source` is S
+        pair         (S + T,) int64: a source of S tokens below `vocabulary`, then the target so far, T tokens below `outputs`;
+                     `source` is S
     outputs: how many numbers the network gives for each example ([B, outputs]) or, where each is "place", for each place of
         the sequence ([B, T, outputs]).
     groups: of a vector, the sizes of its runs of features that belong together (a category's one-hot levels; 1: a number);

@@ -1,7 +1,8 @@
 """The training split as two tensors, its inputs in memory or read ahead by threads, and the order in which a run sees it.
 
 The order of epoch e is a permutation keyed by (seed, "order", e): nothing has to be saved to go on in the middle of an
-epoch. Every batch is full; what is left of an epoch's permutation is not used in that epoch (another permutation follows).
+epoch. Where examples differ in length, those of a batch are made alike (see `alike`). Every batch is full; what is left of an
+epoch's permutation is not used in that epoch (another permutation follows).
 
 Where the batch size has a schedule, the place of each step is worked out before the first, from the recipe and the number of
 examples alone, so a run that is resumed finds the same. The number of steps is such that the epochs come out as wanted.
@@ -24,6 +25,7 @@ from tuneful.pipeline.lazy import Lazy, Rows
 from tuneful.pipeline.stream import Ahead
 from tuneful.techniques.schedules.follow import between
 
+TOGETHER = 50  # batches whose examples are sorted by length together, where that is done
 TRIES = 8  # of finding the number of steps with which the epochs come out
 
 
@@ -72,6 +74,16 @@ def _done(place: Place, n: int) -> float:
     return place.epoch + (1.0 if end + place.size > n else end / n)
 
 
+def alike(order: Tensor, lengths: Tensor, size: int, dice: torch.Generator) -> Tensor:
+    """The same examples in another order, in which those of a batch are about equally long: within stretches of TOGETHER batches
+    they are sorted by length, and the batches are laid out at random again. What does not fill a batch stays at the end."""
+    whole = len(order) // size * size
+    stretches = order[:whole].split(TOGETHER * size)
+    stood = torch.cat([part[lengths[part].argsort(stable=True)] for part in stretches]) if whole else order[:0]
+    rows = stood.reshape(-1, size)
+    return torch.cat([rows[torch.randperm(len(rows), generator=dice)].reshape(-1), order[whole:]])
+
+
 class Batches:
     """Batches of one run, by the number of the step.
 
@@ -80,8 +92,8 @@ class Batches:
     """
 
     def __init__(self, task: Task, plan: Any, device: torch.device) -> None:
-        y = torch.from_numpy(task.train.y).to(device)
-        self.y: Tensor = goal(task).encode(task, y)
+        self.y: Tensor = goal(task).targets(task, task.train).to(device)
+        self.lengths = goal(task).lengths(task)
         self.size, self.seed, n = int(plan.batch_size), plan.seed, len(self.y)
         self.per_epoch = max(1, n // self.size)
         self.places = places(plan, n) if plan.batch_schedule != "none" else []
@@ -117,7 +129,9 @@ class Batches:
             dice = torch.Generator().manual_seed(key(self.seed, "order", place.epoch))
             while len(self._orders) >= 2:
                 self._orders.pop(next(iter(self._orders)))
-            self._orders[place.epoch] = torch.randperm(len(self.y), generator=dice).to(self.y.device)
+            order = torch.randperm(len(self.y), generator=dice)
+            order = order if self.lengths is None else alike(order, torch.from_numpy(self.lengths), self.size, dice)
+            self._orders[place.epoch] = order.to(self.y.device)
         return self._orders[place.epoch][place.start : place.start + place.size]
 
     def _rows(self, step: int) -> Rows:

@@ -15,6 +15,7 @@ import torch
 from tuneful.core.errors import RecipeError
 from tuneful.core.recipe import LISTS, SECTIONS, Recipe
 from tuneful.core.task import Task
+from tuneful.pipeline import pair_defaults
 from tuneful.pipeline.goals import form, goal
 from tuneful.techniques.augments import Crop, Flip, Shift
 from tuneful.techniques.inits import AsBuilt, He, Xavier
@@ -45,6 +46,10 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
     model = getattr(recipe.model, "kind", "")
     n, images = len(task.train), seen.kind in ("image", "spectrogram")
     series = seen.kind == "series" and task.kind != "forecasting"
+    if goal(task).writes:
+        memory = _memory(task, recipe) if section == "regularizers" else 0.0
+        if (told := pair_defaults.choose(section, task, recipe, memory)) is not None:
+            return told
     match section:
         case "model":
             if seen.causal:
@@ -197,8 +202,8 @@ def _threads(recipe: Recipe, task: Task) -> tuple[int, str]:
 
 
 def patient(task: Task) -> bool:
-    """Is a long training worth more than a choice among short ones? Of few series it is (LOG.md)."""
-    return form(task).kind == "series" and len(task.train) < FEW
+    """Is a long training worth more than a choice among short ones? Of few series it is, and of texts that are written (LOG.md)."""
+    return goal(task).writes or (form(task).kind == "series" and len(task.train) < FEW)
 
 
 def dials(task: Task, recipe: Recipe) -> dict[str, str]:
@@ -215,6 +220,8 @@ def dials(task: Task, recipe: Recipe) -> dict[str, str]:
         found["model.width"] = "16..64"
     if kind == "bag":
         found |= {"model.ngrams": "1..2", "regularizers.dropout.rate": "0..0.6"}
+    if goal(task).writes:
+        return {"optimizer.lr": "1e-3..1e-2", "regularizers.dropout.rate": "0.05..0.4"}
     if form(task).causal:
         return {"optimizer.lr": "1e-3..1e-2"}
     if len(task.train) >= 2_000:

@@ -10,10 +10,14 @@ from tuneful.core.measure import Measure, wilson
 from tuneful.core.task import Task
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.judge import measures
-from tuneful.pipeline.metrics import Array, bins, labels, shape
+from tuneful.pipeline.metrics import Array, bins, labels, shape, texts
+from tuneful.runtime.letters import texts_of
+from tuneful.runtime.text import Tokenizer
+from tuneful.runtime.writing import FACTS, ended
 
 _POINTS = 2000  # residuals that the evidence keeps
 _WINDOWS = 6  # forecasts that it keeps
+_WRITINGS = 10  # texts that were written
 
 
 def details(task: Task, p: Array, y: Array, seed: int = 0) -> dict[str, Any]:
@@ -26,7 +30,7 @@ def details(task: Task, p: Array, y: Array, seed: int = 0) -> dict[str, Any]:
             names = [str(name) for name in task.target["columns"]]
             each = zip(names, per_target(p, y, seed, goal(task).block(task)), strict=True)
             found["per_target"] = {name: _data(its) for name, its in each}
-        case "places":
+        case "places" | "texts":
             pass
         case lie:
             there = np.bincount(y, minlength=task.outputs) if lie == "classes" else (y == 1).sum(axis=0)
@@ -46,6 +50,32 @@ def forecasts(task: Task, x: Array, p: Array, y: Array) -> list[dict[str, Any]]:
         told = {"past": past, "truth": y[at, ::wide], "forecast": p[at, ::wide]}
         found.append({"window": int(at), **{name: values.astype(float).tolist() for name, values in told.items()}})
     return found
+
+
+def writings(task: Task, x: Array, p: Array, y: Array) -> dict[str, Any]:
+    """Some pairs of a split, evenly spaced: the source, what was wanted and what was written; how BLEU was counted, and where
+    sacrebleu is installed, whether it counts the same."""
+    wanted, written = texts_of(y), texts_of(p[:, FACTS:])
+    reads, size = Tokenizer(task.schema["tokenizer"]), int(task.schema["source"])
+    shown = np.unique(np.linspace(0, len(y) - 1, _WRITINGS).round().astype(int))
+    pairs = [
+        {"source": reads.text(ended(x[at : at + 1, :size])[0]), "wanted": wanted[at], "written": written[at]} for at in shown
+    ]
+    return {
+        "names": list(task.schema["names"]),
+        "pairs": pairs,
+        "signature": texts.signature(wanted),
+        "checked": _checked(wanted, written),
+    }
+
+
+def _checked(wanted: list[str], written: list[str]) -> str:
+    try:
+        import sacrebleu  # pyright: ignore[reportMissingTypeStubs]
+    except ImportError:
+        return ""
+    theirs = float(sacrebleu.corpus_bleu(written, [wanted], tokenize=texts.parted_by(wanted)).score)
+    return f"sacrebleu {sacrebleu.__version__} counts {theirs:.4g} for the same texts."
 
 
 def confusion(p: Array, y: Array) -> Array:

@@ -60,9 +60,13 @@ def export(network: nn.Module, task: Task) -> bytes:
     batch size that is fixed), or when the result does not pass ONNX's own checker.
     Cost: one to two seconds for a small network; the first call of a process some seconds more (see `warm_up`).
     """
+    return finished(_to_onnx(served(network, task.kind), as_input(torch.from_numpy(task.valid.x[:1])), goal(task).answer))
+
+
+def finished(model: Any) -> bytes:
+    """An ONNX model as the bytes of its file, checked. Raises ModelError."""
     import onnx
 
-    model = _to_onnx(served(network, task.kind), as_input(torch.from_numpy(task.valid.x[:1])), goal(task).answer)
     _strip(model)
     try:
         onnx.checker.check_model(model, full_check=True)
@@ -93,25 +97,32 @@ def warm_up() -> None:
 
 def _to_onnx(module: nn.Module, one: Tensor, output: str) -> Any:
     example = torch.zeros(3, *one.shape[1:], dtype=one.dtype)  # three rows: torch.export treats one row as a special case
-    rows = {"x": {0: torch.export.Dim("N", min=1, max=1 << 24)}}
+    return traced(module, (example,), ["x"], [output])
+
+
+def traced(module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]) -> Any:
+    """An ONNX model of a module in eval mode. example: its inputs, three rows each; the number of rows is left free."""
+    n = torch.export.Dim("N", min=1, max=1 << 24)
+    first, *rest = ({0: n} for _ in example)
+    rows = (first, tuple(rest)) if rest else (first,)
     with _quiet():
         try:
             with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):  # it prints the graph when it fails
-                traced = torch.export.export(module, (example,), dynamic_shapes=rows, strict=False)
+                program = torch.export.export(module, example, dynamic_shapes=rows, strict=False)
         except Exception as error:  # a user's forward() and torch's tracer may raise anything
             raise ModelError(f"the network cannot be traced for export: {_why(error)}", _HINT) from error
         try:
-            program = torch.onnx.export(
-                traced, dynamo=True, input_names=["x"], output_names=[output], opset_version=OPSET,
+            written = torch.onnx.export(
+                program, dynamo=True, input_names=list(inputs), output_names=list(outputs), opset_version=OPSET,
                 external_data=False, verbose=False,
             )  # fmt: skip
         except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
             named = re.search(r"aten[.:]+\w+|torch\.ops\.[\w.]+", f"{error} {error.__cause__}")
             why = f"the operator {named[0]} has no translation" if named else _why(error)
             raise ModelError(f"the network cannot be written as ONNX: {why}", _HINT) from error
-    if program is None:
+    if written is None:
         raise ModelError("torch's exporter gave no ONNX model", _HINT)
-    return program.model_proto
+    return written.model_proto
 
 
 def _why(error: Exception) -> str:
@@ -176,4 +187,4 @@ def _first_line(error: BaseException) -> str:
     return (lines[0] if lines else type(error).__name__).rstrip(".")[:200]
 
 
-__all__ = ["OPSET", "Served", "export", "served", "version", "warm_up"]
+__all__ = ["OPSET", "Served", "export", "finished", "served", "traced", "version", "warm_up"]

@@ -17,7 +17,7 @@ from tuneful.pipeline.codec import Entry
 from tuneful.pipeline.keys import FAMILIES, TOP, flatten
 
 LIMIT = 1_000_000  # bytes; a recipe has a few hundred
-OF_THE_MACHINE = ("threads",)  # what auto chooses by looking at the machine
+OF_THE_MACHINE = ("threads", "precision")  # what auto chooses by looking at the machine
 
 
 def read(path: Path) -> list[Entry]:
@@ -112,7 +112,7 @@ def write(
     ranges = {dial.path: str(dial.range) for dial in space} if space else {}
     if travels:
         for name in OF_THE_MACHINE:
-            if name in recipe.reasons and name not in ranges:
+            if name in recipe.reasons and name not in ranges and getattr(recipe, name) != "fp32":
                 reason = f"{getattr(recipe, name)} here, as {recipe.reasons[name]}"
                 recipe = recipe.replace(name, "auto").because(name, reason)
     out = [f"# {line}" for line in heading.splitlines()]

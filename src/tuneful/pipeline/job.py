@@ -23,6 +23,10 @@ from tuneful.pipeline.keys import flatten
 from tuneful.techniques.search import PROPOSERS, SCHEDULERS
 
 Words = Annotated[tuple[str, ...], Field(strict=False)]
+Kinds = Literal[
+    "binary", "multiclass", "multilabel", "ordinal", "regression", "multiregression", "forecasting", "sequence_to_sequence",
+    "translation", "seq2seq",
+]  # fmt: skip
 Mode = Literal["train", "tune", "optimize"]
 FORMAT = 1
 NUMBERS = (
@@ -35,6 +39,7 @@ NUMBERS = (
     "split_seed",
     "horizon",
     "window",
+    "beam",
 )  # options of the data
 
 
@@ -44,9 +49,7 @@ class Data(Settings):
     family = "data"
 
     target: str | Words | None = None  # the column to predict, or several with commas between them
-    kind: Literal["binary", "multiclass", "multilabel", "ordinal", "regression", "multiregression", "forecasting"] | None = (
-        None  # what kind of task it is
-    )
+    kind: Kinds | None = None  # what kind of task it is; translation and seq2seq are other words for sequence_to_sequence
     metric: str | None = None  # what is optimized
     missing: Words = ()  # words that mean "no value"
     keep: Words = ()  # columns that stay, whatever the checks say
@@ -69,6 +72,7 @@ class Data(Settings):
     time: str | None = None  # of a forecast: the column of times, or "order" for the order of the rows
     valid_from: str | None = None  # of a forecast: the first moment to validate on
     test_from: str | None = None  # of a forecast: the first moment to prove on
+    beam: Count = 1  # of sequence to sequence: how many beginnings are followed while the target is written
     split_seed: Whole = 0  # of the splits
 
     def options(self) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def predict(network: nn.Module, x: Array | Tensor, batch: int = 1024, kind: str 
         x: [N, *shape], numpy or torch, on any device; converted batch by batch to float32, tokens to int64.
         kind: of the task; "" for what the outputs look like: one is a value, several are classes.
 
-    Returns: float64 answers as the goal of the kind makes them: [N, L], probabilities, or [N], values.
+    Returns: float64 answers as the goal of the kind makes them: [N, L], probabilities, or [N], values; see `goals.pairs` for texts.
     Raises:  ModelError when the network fails, or the outputs are not [B, L].
     """
     modes = {part: part.training for part in network.modules()}
@@ -88,7 +88,12 @@ def predict(network: nn.Module, x: Array | Tensor, batch: int = 1024, kind: str 
         with torch.inference_mode():
             for start in range(0, max(1, len(x)), batch):
                 try:
+                    if kind and GOALS[kind].writes:
+                        found.append(GOALS[kind].say(network, _tensor(x[start : start + batch]).to(device)))
+                        continue
                     out = network(_tensor(x[start : start + batch]).to(device))
+                except ModelError:
+                    raise
                 except Exception as error:  # the user's code may raise anything
                     raise ModelError.raised(f"on a batch of shape {list(x[start : start + batch].shape)}", error) from error
                 if out.ndim < 2 or (out.ndim > 2 and not kind):

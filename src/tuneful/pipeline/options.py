@@ -10,6 +10,7 @@ from tuneful.core.config import nearest
 from tuneful.core.errors import DataError, Problem, RecipeError
 from tuneful.pipeline import split, targets
 from tuneful.pipeline.metrics import METRICS
+from tuneful.runtime.writing import MOST_BEAMS
 from tuneful.techniques import sources
 
 COLUMNS = ("target", "missing", "keep", "leave_out")  # options that only a table can follow
@@ -52,6 +53,8 @@ def _splits(told: Mapping[str, Any]) -> list[Problem]:
     if not found and valid != "auto" and test != "auto" and valid + test >= 1:
         found.append(Problem("valid", f"valid is {valid:g} and test is {test:g}; together they must be < 1, or nothing is "
                              "left to train on"))  # fmt: skip
+    if told.get("beam", 1) not in range(1, MOST_BEAMS + 1):
+        found.append(Problem("beam", f"beam is {told['beam']}; it must be a whole number in [1, {MOST_BEAMS}]"))
     if size is not None and min(size if isinstance(size, tuple | list) else (size,)) < 1:
         found.append(Problem("size", f"size is {size}; it must be a whole number >= 1, or (height, width)"))
     return found
@@ -70,7 +73,7 @@ def _goal(kind: str | None, metric: str | None) -> list[Problem]:
         found.append(Problem("metric", sentence, nearest=guess))
     elif metric is not None and known:
         several = {"labels": {"multilabel"}, "ordered": {"ordinal"}, "numbers": {"regression", "multiregression"}}
-        several |= {"series": {"forecasting"}}
+        several |= {"series": {"forecasting"}, "texts": {"sequence_to_sequence"}}
         kinds = {str(kind)} if kind in ("binary", "multiclass") else several.get(known, {"binary", "multiclass"})
         if not kinds & {*METRICS[metric].kinds}:
             found.append(unfit(metric, str(kind), [name for name, one in METRICS.items() if kinds & {*one.kinds}]))
@@ -116,6 +119,8 @@ def _of_source(source: object, told: Mapping[str, Any]) -> list[Problem]:
         kind = sources.name_of(source)
     if kind == "table" and told.get("size") is not None:
         return [Problem("size", "size is for images; this data is a table")]
-    if kind not in ("", "table", "text_json") and any(told.get(name) for name in COLUMNS):
+    sides = ("parallel_text", "pair_lines")  # whose target is one of their two sides
+    said = [name for name in COLUMNS if told.get(name) and not (kind in sides and name == "target")]
+    if kind not in ("", "table", "text_json") and said:
         return [Problem("target", "target, missing, keep and leave_out are for tables; this data has no columns")]
     return []

@@ -11,6 +11,8 @@ from tuneful.core.recipe import Recipe
 from tuneful.core.space import Range, Space
 from tuneful.core.task import Task
 from tuneful.pipeline import defaults, judge
+from tuneful.pipeline.goals import goal
+from tuneful.pipeline.pair_defaults import RUNS
 from tuneful.pipeline.step import arithmetic
 from tuneful.pipeline.train import Run
 
@@ -73,7 +75,7 @@ def fitted(task: Task, recipe: Recipe, clock: Clock, *, free_width: bool, device
         recipe = recipe.replace(model=resolved.model).replace(WIDTH, width // 2).because(WIDTH, why)
         if "model" in resolved.reasons:
             recipe = recipe.because("model", resolved.reasons["model"])
-    epochs = _length(affordable, defaults.patient(task))
+    epochs = _length(affordable, defaults.patient(task), RUNS if goal(task).writes else FEW_RUNS)
     if epochs >= float(resolved.epochs):
         return resolved
     why = f"of the time for searching an epoch takes {span(pace.epoch)}; several trainings have to fit"
@@ -105,10 +107,10 @@ def _with_threads(task: Task, recipe: Recipe, seconds: float, device: str | None
     return resolved, pace
 
 
-def _length(affordable: float, patient: bool = False) -> float:
+def _length(affordable: float, patient: bool = False, runs: float = FEW_RUNS) -> float:
     """Epochs of a full training when so many epochs are affordable in all: an eighth, or up to ten where that were fewer.
 
-    patient: few long runs are worth more than many short ones here.
+    patient: few long runs are worth more than many short ones here; runs: so many of them should fit then.
     """
     most = math.inf if patient else 10.0
-    return float(max(1, int(max(affordable / FULL_RUNS, min(most, affordable / FEW_RUNS)))))
+    return float(max(1, int(max(affordable / FULL_RUNS, min(most, affordable / runs)))))

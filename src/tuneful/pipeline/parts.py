@@ -38,6 +38,7 @@ class Options:
     scale: Scale = "auto"
     order: str | None = None
     levels: tuple[str, ...] = ()
+    beam: int = 1
 
 
 @dataclass

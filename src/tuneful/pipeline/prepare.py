@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tuneful.core.config import nearest
 from tuneful.core.errors import DataError, Problem, RecipeError
 from tuneful.core.task import Finding, Kind, Objective, Sealed, Split, Task
-from tuneful.pipeline import aims, checks, columns, images, ondisk, order, sequences, series, sounds, texts, windows
+from tuneful.pipeline import aims, checks, columns, images, ondisk, order, pairs, sequences, series, sounds, texts, windows
 from tuneful.pipeline.cells import values
 from tuneful.pipeline.columns import features
 from tuneful.pipeline.goals import GOALS
@@ -34,7 +34,7 @@ from tuneful.pipeline.parts import divide as _divide
 from tuneful.pipeline.parts import take as _take
 from tuneful.runtime.preprocess import apply
 from tuneful.techniques import sources
-from tuneful.techniques.sources import Arrays, Files, Prose, Raw, Sentences, Stored, Table, Texts, note
+from tuneful.techniques.sources import Arrays, Files, Pairs, Prose, Raw, Sentences, Stored, Table, Texts, note
 
 if TYPE_CHECKING:
     import polars as pl
@@ -70,6 +70,7 @@ def prepare(
     scale: Scale = "auto",
     order: str | None = None,
     levels: Sequence[str] = (),
+    beam: int = 1,
 ) -> Task:
     """Everything that training needs to know of the data.
 
@@ -77,7 +78,8 @@ def prepare(
         source: "digits"; a path to a folder of images, a table, an .npz archive or idx files; (x, y); {"train": (x, y), ...};
             a data frame; a torch Dataset; or (train, test) or (train, valid, test) of any of these.
         target: the column to predict, or several ("a,b,c" or a list); found by its name, or the last one, when not given.
-        kind: "binary", "multiclass", "multilabel", "ordinal", "regression" or "forecasting"; told by the target when not given.
+        kind: "binary", "multiclass", "multilabel", "ordinal", "regression", "forecasting" or "sequence_to_sequence" ("translation"); told
+            by the target when not given.
         metric: what is optimized; AUROC for two classes and for labels, accuracy for more classes, RMSE for numbers, mean R2
             for several, when not given.
         missing: words that mean "no value", beside the usual ones ("", NA, ?, null ...).
@@ -98,6 +100,7 @@ def prepare(
         horizon, window, time, valid_from, test_from: of a forecast: how many steps ahead (one season when not given), how many
             rows of the past are seen, the column of times (found when not given; "order": the rows are evenly spaced), the first
             moments to validate and to prove on (shares of the time when not given). See `windows`.
+        beam: of sequence to sequence: how many beginnings are followed while the target is written; 1 is greedy.
         limits: what else must hold, such as {"latency_ms": 5.0}.
 
     Returns: a Task. `task.findings` tells what was chosen and what may be wrong.
@@ -107,12 +110,12 @@ def prepare(
     """
     told = {"target": target, "kind": kind, "metric": metric, "missing": missing, "keep": keep, "leave_out": leave_out,
             "size": size, "valid": valid, "test": test, "limit": limit, "horizon": horizon, "window": window,
-            "time": time, "valid_from": valid_from, "test_from": test_from}  # fmt: skip
+            "time": time, "valid_from": valid_from, "test_from": test_from, "beam": beam}  # fmt: skip
     if problems := wrong(source, told):
         raise RecipeError(problems)
     named = target if target is None or isinstance(target, str) else tuple(target)
     options = _Options(named, kind, _words(missing), _words(keep), _words(leave_out), size, valid, test, seed, limit,
-                       form or "", tokens, length, vocabulary, scale, order, _words(levels))  # fmt: skip
+                       form or "", tokens, length, vocabulary, scale, order, _words(levels), beam)  # fmt: skip
     raw = sources.read(source)
     if kind == "forecasting" or horizon is not None:
         wanted = windows.Wanted(
@@ -136,7 +139,9 @@ def prepare(
         if _count(content) == 0:
             raise DataError(f"{part} holds no examples; at least a few of each class are wanted")
     first = raw.parts["train"]
-    if isinstance(first, Table | Stored):
+    if (both := pairs.found(raw, options, findings)) is not None:
+        built = pairs.build(both, options, findings)
+    elif isinstance(first, Table | Stored):
         if size is not None:
             raise RecipeError([Problem("size", "size is for images; this data is a table")])
         built = _from_table(raw, options, findings) if isinstance(first, Table) else ondisk.build(raw, options, findings)
@@ -155,8 +160,7 @@ def prepare(
     if built.target.labels and "places" not in built.about:
         look = checks.labels if built.target.kind == "multilabel" else checks.classes
         findings += look(built.y, built.target.labels)
-    first_y = {part: y[:, 0] if "places" in built.about else y for part, y in built.y.items()}
-    findings += checks.repeats(cast("dict[str, NDArray[np.uint64]]", built.twins), first_y, built.what)
+    findings += checks.repeats(cast("dict[str, NDArray[np.uint64]]", built.twins), _told_apart(built), built.what)
     objective = _objective(built.target.kind, metric, findings)
     x, y = built.x, built.y
     about: dict[str, Any] = {"name": built.column} | dict(built.about)
@@ -185,17 +189,24 @@ def prepare(
     )
 
 
+def _told_apart(built: _Built) -> dict[str, NDArray[Any]]:
+    """What equal examples should share: the class, or of sequences the first. Pairs that are equal have equal targets anyway."""
+    if built.target.kind == pairs.KIND:
+        return {part: np.zeros(len(y), np.int64) for part, y in built.y.items()}
+    return {part: y[:, 0] if "places" in built.about else y for part, y in built.y.items()}
+
+
 def _words(given: Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(str(word) for word in given)
 
 
-def _count(part: Arrays | Files | Table | Stored | Texts | Sentences | Prose) -> int:
+def _count(part: Arrays | Files | Table | Stored | Texts | Sentences | Prose | Pairs) -> int:
     if isinstance(part, Table | Stored):
         return part.frame.height if isinstance(part, Table) else part.height
     if isinstance(part, Texts | Sentences):
         return len(part.texts if isinstance(part, Texts) else part.words)
-    if isinstance(part, Prose):
-        return len(part.text)
+    if isinstance(part, Prose | Pairs):
+        return len(part.text if isinstance(part, Prose) else part.sources)
     return len(part.paths) if isinstance(part, Files) else len(part.y)
 
 

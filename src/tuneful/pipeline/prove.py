@@ -18,9 +18,10 @@ import torch
 from tuneful.core.errors import ModelError
 from tuneful.core.measure import Measure
 from tuneful.core.task import Split, Task
+from tuneful.pipeline import copies
 from tuneful.pipeline.baselines import Baseline, baselines
 from tuneful.pipeline.candidate import Candidate
-from tuneful.pipeline.details import details, forecasts
+from tuneful.pipeline.details import details, forecasts, writings
 from tuneful.pipeline.fronts import for_baselines
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.judge import METRICS, Floats, compare, measures, predict
@@ -69,6 +70,7 @@ def prove(task: Task, candidate: Candidate, *, seconds: float, reason: str, seed
         "test": _data(test),
         **details(task, ours, split.y, seed),
         **({"forecasts": forecasts(task, split.x, ours, split.y)} if task.kind == "forecasting" else {}),
+        **({"writings": writings(task, split.x, ours, split.y)} if goal(task).writes else {}),
         "baselines": [_entry(b, measured.get(b.name, {})) for b in against],
         "against_baseline": comparison,
         "environment": _environment(),
@@ -82,6 +84,8 @@ def prove(task: Task, candidate: Candidate, *, seconds: float, reason: str, seed
 def measured_of(task: Task, p: Floats, y: np.ndarray, seed: int = 0) -> dict[str, Measure]:
     """Every metric that serves the task. Of a forecast also the MSE on targets standardized by train, "mse_scaled"."""
     names = [name for name, metric in METRICS.items() if task.kind in metric.kinds]
+    if goal(task).writes and not p[:, 1].any():  # a copy has no probabilities
+        names = [name for name in names if METRICS[name].needs == "texts"]
     unit, block = str(task.target.get("unit", "")) if task.kind == "regression" else "", goal(task).block(task)
     found = measures(names, p, y, seed, unit, block)
     if task.kind == "forecasting":
@@ -93,6 +97,8 @@ def measured_of(task: Task, p: Floats, y: np.ndarray, seed: int = 0) -> dict[str
 def _opponents(task: Task, candidate: Candidate, x: np.ndarray, seconds: float, seed: int, threads: int) -> list[Baseline]:
     if task.kind == "forecasting":
         return opponents(task, x, seconds)
+    if goal(task).writes:
+        return copies.opponents(task, x, seconds, threads)
     front = candidate.network.front
     train = Split(for_baselines(front, task.train.x), task.train.y)
     return baselines(task.kind, task.outputs, train, for_baselines(front, x), seconds, seed, threads)
@@ -234,5 +240,5 @@ def _words(metric: str) -> str:
         "r2_mean": "mean R2",
         "rmse_scaled": "scaled RMSE",
     }
-    special |= {"rmse_mean": "mean RMSE", "mae_mean": "mean MAE"}
+    special |= {"rmse_mean": "mean RMSE", "mae_mean": "mean MAE", "bleu": "BLEU", "chrf": "chrF"}
     return special.get(metric, metric.replace("_", " "))

@@ -23,6 +23,7 @@ from tuneful.core.task import Task
 from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.export import OPSET, Served, export, served, version
 from tuneful.pipeline.goals import goal
+from tuneful.pipeline.halves import shipped
 from tuneful.report.card import card
 from tuneful.runtime.load import Session, fed, open_session
 
@@ -40,22 +41,22 @@ def ship(task: Task, candidate: Candidate, evidence: Mapping[str, Any], folder: 
     the disk is full. In both cases what lay in `folder` before is untouched.
     Cost:   about two seconds for a small network, and some more for the first export of a process.
     """
-    model = export(candidate.network, task)
-    session = open_session(model)
-    told = {
-        **evidence,
-        "export": {
-            "opset": OPSET,
+    if goal(task).writes:
+        files, about = shipped(candidate.network, task)
+    else:
+        model = export(candidate.network, task)
+        session, files = open_session(model), {"model.onnx": model}
+        about = {
             "bytes": len(model),
             "parity": parity(served(candidate.network, task.kind), session, task),
             "latency": {str(batch): latency(session, task, batch).as_data() for batch in (1, 64)},
-        },
-    }
+        }
+    told = {**evidence, "export": {"opset": OPSET, **about}}
     recipe = candidate.recipe.as_data()
     return seal(
         folder,
         {
-            "model.onnx": model,
+            **files,
             "weights.safetensors": weights(candidate.network),
             "recipe.json": recipe,
             "preprocessing.json": preprocessing(task),

@@ -29,7 +29,12 @@ def save(path: Path, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) ->
     """
     from safetensors.torch import save as to_bytes
 
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    whole: dict[str, Tensor] = {}
+    held: set[int] = set()  # where tensors lie: of those that share their memory (tied weights) each is written
+    for name, tensor in tensors.items():
+        plain_one = tensor.detach().cpu().contiguous()
+        whole[name] = plain_one.clone() if plain_one.data_ptr() in held else plain_one
+        held.add(plain_one.data_ptr())
     text = json.dumps(plain, sort_keys=True)
     data = to_bytes(whole, {"format": FORMAT, "plain": text, "digest": _digest(whole, text)})
     aside = path.with_name(f".{path.name}.part")  # one name: what a killed process left here is written over by the next

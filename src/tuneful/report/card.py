@@ -43,7 +43,7 @@ def _details(evidence: Mapping[str, Any], recipe: Mapping[str, Any], version: st
         f"Made by: tuneful {version}. {_UNKNOWN}: who ran it, and whom to ask.",
         f"Kind: {_kind(recipe.get('model'))}, trained with {_kind(recipe.get('optimizer'))} "
         f"for {words.number(evidence.get('steps'))} steps (all settings: recipe.json).",
-        f"Files: model.onnx (opset {export.get('opset', '?')}, {words.size(float(export.get('bytes') or 0))}), weights.safetensors.",
+        f"Files: {'model.onnx and writer.onnx' if evidence.get('writings') else 'model.onnx'} (opset {export.get('opset', '?')}, {words.size(float(export.get('bytes') or 0))}), weights.safetensors.",
         f"Licence and citation: {_UNKNOWN[0].lower()}{_UNKNOWN[1:]}; the owner of the model must add them.",
     ]
     if command := str(evidence.get("command", "")):
@@ -58,6 +58,7 @@ def _use(task: Mapping[str, Any]) -> str:
     what = (
         f"any of {count} labels" if task.get("kind") == "multilabel" else f"one of {count} classes" if count else "a value"
     )
+    what = "a text" if task.get("kind") == "sequence_to_sequence" else what
     what = f"the next {ahead} values" if task.get("kind") == "forecasting" else what
     return _section(
         "Intended use",

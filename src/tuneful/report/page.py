@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 from tuneful.core.errors import StorageError
-from tuneful.report import forecasts, mistakes, proof, record, search
+from tuneful.report import forecasts, mistakes, proof, record, search, writings
 from tuneful.report.markup import Html, join, tag
 from tuneful.report.story import Story
 from tuneful.report.words import many, number, rows
@@ -39,6 +39,7 @@ def render(story: Story) -> str:
             "mistakes",
             "Where it errs",
             [
+                writings.written(story),
                 mistakes.confusion(story),
                 *mistakes.residuals(story),
                 proof.calibration(story),
@@ -148,7 +149,9 @@ def _about(story: Story) -> Html:
     classes = len(rows(task.get("labels")))
     labels = task.get("kind") == "multilabel"
     what = (
-        (many(classes, "label") if labels else many(classes, "class", "classes")) if classes else str(task.get("kind", ""))
+        (many(classes, "label") if labels else many(classes, "class", "classes"))
+        if classes
+        else str(task.get("kind", "")).replace("_", " ")
     )
     return join(tag("b", str(task.get("name", ""))), f", {what}; {', '.join(counts)} examples." if counts else f", {what}.")
 

@@ -35,6 +35,8 @@ METRICS: dict[str, str] = {
     "f1_micro": "F1 (micro)",
     "auroc_micro": "AUROC (micro)",
     "hamming_loss": "Hamming loss",
+    "bleu": "BLEU",
+    "chrf": "chrF",
 }
 AT_MOST_ONE = frozenset(
     f"{name}{kind}"
@@ -42,8 +44,8 @@ AT_MOST_ONE = frozenset(
     for kind in ("", "_macro", "_weighted", "_micro")
 )
 SMALLER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error", "mse", "rmse", "mae", "hamming_loss", "rank_error", "rmse_scaled",
-                               "rmse_mean", "mae_mean", "mse_scaled"})  # fmt: skip
-VALUES = ("regression", "multiregression", "forecasting")  # kinds of task that have no classes
+                               "rmse_mean", "mae_mean", "mse_scaled", "bits_per_token", "perplexity", "token_log_loss"})  # fmt: skip
+VALUES = ("regression", "multiregression", "forecasting", "sequence_to_sequence")  # kinds of task that have no classes
 
 
 def metric(name: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PLACES = ("tagging", "entities", "language")  # an answer for each place of a sequence
+TEXTS = ("sequence_to_sequence",)  # a text that is written token by token
 VALUES = ("regression", "multiregression", "forecasting")
 THRESHOLD = 0.5  # from this probability on a label is predicted
 

@@ -3,11 +3,12 @@
 model = load("runs/digits/artifact")
 model.predict(x)          # class names, or values
 model.probabilities(x)    # [N, L]
+model.translate(texts)    # of sequence to sequence
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 
 from tuneful.core.artifact import Artifact, unseal
 from tuneful.core.errors import ArtifactError, MissingError, ModelError, TunefulError
-from tuneful.runtime import answers
+from tuneful.runtime import answers, writing
 from tuneful.runtime.onnxfile import external_tensors
-from tuneful.runtime.text import FIRST, Tokenizer
+from tuneful.runtime.text import FIRST, Tokenizer, texts_of
 
 BATCH = 256  # examples that go through the network at once
+WRITER = "writer.onnx"  # the second half of a network of pairs
 
 
 class Session(Protocol):
@@ -41,7 +43,7 @@ class Model:
     example as the network takes it.
     """
 
-    def __init__(self, artifact: Artifact, session: Session) -> None:
+    def __init__(self, artifact: Artifact, session: Session, writer: Session | None = None) -> None:
         facts: Mapping[str, Any] = artifact.read("preprocessing.json")
         try:
             self.kind = str(facts["kind"])
@@ -54,12 +56,12 @@ class Model:
                 f"{artifact.folder}: preprocessing.json or labels.json is not as `ship` writes it ({error!r})"
             ) from None
         self.artifact = artifact
-        self._session = session
+        self._session, self._writer = session, writer
 
     def predict(self, x: Any) -> NDArray[Any]:
         """The most probable class name of each example, or the value: [N]; which labels it bears [N, L], or several values
         [N, M]; the tags of each sentence, a list for each [N]; the token that comes after each text [N]; of a forecast the steps
-        that come next, [horizon], or [horizon, M] of several targets (see `forecast`).
+        that come next, [horizon], or [horizon, M] of several targets (see `forecast`); the text that each text becomes [N].
 
         x: raw input as it was before tuneful saw it. Images: an array [N, C, H, W] (or [N, H, W, C], [N, H, W]) or a list of
         files; vectors: an array [N, D]; tables: {column: values} or a list of rows {column: value};
@@ -69,6 +71,8 @@ class Model:
         """
         if self.kind == "forecasting":
             return answers.ahead(self._run(x), self.schema)
+        if self._writer is not None:
+            return np.array(self.translate(x), dtype=object)
         if self.kind not in answers.PLACES:
             return answers.decided(self.kind, self.labels, self._run(x))
         lengths = (self._encoded(x) != 0).sum(axis=1)
@@ -99,6 +103,37 @@ class Model:
                 ids.append(int(p.argmax()))
         return tokenizer.text(ids)
 
+    def translate(self, x: Any, beam: int | None = None) -> list[str]:
+        """What each text becomes, for a model of sequence to sequence. beam: how many beginnings are followed while writing; as it
+        was trained to be judged when None. Raises ModelError for any other model, DataError for what is no text."""
+        if self._writer is None:
+            raise ModelError(f"a model of kind {self.kind} writes no target", "call predict")
+        beam = int(self.schema.get("beam", 1)) if beam is None else beam
+        if not 1 <= beam <= writing.MOST_BEAMS:
+            raise ModelError(f"beam is {beam}; it must be a whole number in [1, {writing.MOST_BEAMS}]")
+        source, tokenizer = writing.sources(self.schema, x).astype(np.int64), Tokenizer(self.schema["writes"])
+        read, step = by_onnx(self._session, self._writer)
+        length, found = self.shape[0] - source.shape[1], list[str]()
+        for at in range(0, len(source), writing.BATCH):
+            tokens = writing.written(read, step, source[at : at + writing.BATCH], length, beam)
+            found += [tokenizer.text(row) for row in writing.ended(tokens)]
+        return found
+
+    def compared(self, x: Any, wanted: Sequence[str]) -> NDArray[np.float64]:
+        """What is said of texts whose targets are known, as it is judged (see `writing.answers`): [N, 3 + L]."""
+        if self._writer is None:
+            raise ModelError(f"a model of kind {self.kind} writes no target", "call predict")
+        encoded = writing.pairs(self.schema, texts_of(self.schema, x), wanted).astype(np.int64)
+        read, step = by_onnx(self._session, self._writer)
+        size, tokenizer = int(self.schema["source"]), Tokenizer(self.schema["writes"])
+        found: list[NDArray[np.float64]] = []
+        for at in range(0, len(encoded), writing.BATCH):
+            source, target = encoded[at : at + writing.BATCH, :size], encoded[at : at + writing.BATCH, size:]
+            told = writing.along(read, step, source, target)
+            tokens = writing.written(read, step, source, target.shape[1], int(self.schema.get("beam", 1)))
+            found.append(writing.answers(told, tokens, self.schema, tokenizer))
+        return np.concatenate(found)
+
     def forecast(self, past: Any) -> dict[str, list[Any]]:
         """What comes after the past, as columns: the times (or how many rows ahead), then each target.
 
@@ -121,6 +156,8 @@ class Model:
     def probabilities(self, x: Any) -> NDArray[np.float32]:
         """The probability of each class, [N, L]; rows sum to 1, but for labels that do not exclude one another. x as for
         `predict`. Raises ModelError for a regression."""
+        if self._writer is not None:
+            raise ModelError(f"a model of kind {self.kind} has no probabilities", "call predict")
         if self.kind in answers.VALUES:
             raise ModelError("a regression has no probabilities", "call predict")
         return self._run(x)
@@ -132,7 +169,7 @@ class Model:
             from tuneful.runtime import windows
 
             return windows.newest(self.schema, by_column(x))[0]
-        return apply(self.schema, x)
+        return writing.sources(self.schema, x) if self._writer is not None else apply(self.schema, x)
 
     def _run(self, x: Any) -> NDArray[np.float32]:
         return self.told(self._encoded(x))
@@ -149,6 +186,9 @@ class Model:
         return tuple(str(name) for name in self.target.get("columns", ())) if self.kind == "multiregression" else ()
 
     def __repr__(self) -> str:
+        if self._writer is not None:
+            names = self.schema["names"]
+            return f"Model({self.kind}, {names[0]} to {names[1]}, {self.artifact.folder})"
         word = "labels" if self.kind == "multilabel" else "classes"
         of = (
             f"{len(self.labels)} {word}"
@@ -172,9 +212,30 @@ def load(path: str | Path, threads: int = 1) -> Model:
         raise TunefulError(f"threads is {threads}; it must be at least 1")
     artifact = unseal(Path(path))
     session = open_session(artifact.read("model.onnx"), threads)
-    model = Model(artifact, session)
-    _fits(model, session)
+    writer = open_session(artifact.read(WRITER), threads) if WRITER in artifact.names else None
+    model = Model(artifact, session, writer)
+    if writer is None and model.kind not in answers.TEXTS:
+        _fits(model, session)
+    else:
+        _halves(model, session, writer)
     return model
+
+
+def by_onnx(session: Session, writer: Session) -> tuple[writing.Read, writing.Step]:
+    """The two halves of a network of pairs as the search takes them."""
+    made = [each.name for each in session.get_outputs()]
+    memory = sum(name.startswith("m") for name in made)
+
+    def read(source: NDArray[Any]) -> tuple[list[Any], list[Any]]:
+        found = session.run(None, {"x": np.ascontiguousarray(source, dtype=np.int64)})
+        return found[:memory], found[memory:]
+
+    def step(token: NDArray[Any], kept: list[Any], carried: list[Any]) -> tuple[NDArray[Any], list[Any]]:
+        given = dict(zip(made, (*kept, *carried), strict=True))
+        logits, *after = writer.run(None, {"token": np.ascontiguousarray(token, dtype=np.int64), **given})
+        return logits, after
+
+    return read, step
 
 
 def open_session(model: bytes, threads: int = 1) -> Session:
@@ -205,6 +266,23 @@ def open_session(model: bytes, threads: int = 1) -> Session:
         raise ArtifactError(
             f"onnxruntime {ort.__version__} cannot use model.onnx ({first})", "try a newer onnxruntime"
         ) from error
+
+
+def _halves(model: Model, session: Session, writer: Session | None) -> None:
+    """Do the two files of a network of pairs belong together, and to the schema?"""
+    again = "ship the model again"
+    if writer is None or model.kind not in answers.TEXTS:
+        raise ArtifactError(f"{model.artifact.folder} holds {'no ' if writer is None else ''}{WRITER}; a model of {model.kind} "
+                            f"{'needs' if writer is None else 'has'} {'it' if writer is None else 'none'}", again)  # fmt: skip
+    made, taken = [each.name for each in session.get_outputs()], [each.name for each in writer.get_inputs()]
+    if [each.name for each in session.get_inputs()] != ["x"] or taken != ["token", *made]:
+        raise ArtifactError(f"model.onnx gives {made}, and {WRITER} takes {taken}; they do not belong together", again)
+    shape, size = tuple(session.get_inputs()[0].shape[1:]), int(model.schema["source"])
+    if shape != (size,) or not size < model.shape[0]:
+        raise ArtifactError(f"model.onnx takes {list(shape)}; preprocessing.json gives [{size}]", again)
+    outputs = writer.get_outputs()[0].shape[-1]
+    if outputs != Tokenizer(model.schema["writes"]).vocabulary:
+        raise ArtifactError(f"{WRITER} gives {outputs} logits; preprocessing.json spells other tokens", again)
 
 
 def _fits(model: Model, session: Session) -> None:
@@ -239,4 +317,4 @@ def _batches(x: NDArray[Any]) -> Iterator[NDArray[Any]]:
         yield fed(x[at : at + BATCH])
 
 
-__all__ = ["Model", "fed", "load", "open_session"]
+__all__ = ["Model", "by_onnx", "fed", "load", "open_session"]

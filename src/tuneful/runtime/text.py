@@ -38,6 +38,7 @@ class Tokenizer:
     """A tokenizer made of its data. `pieces` cuts a text, `ids` numbers it, `text` writes numbers as text again."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
+        self.data = data
         self.kind = str(data["kind"])
         self.lower = bool(data.get("lower", False))
         self.digits = bool(data.get("digits", False))

@@ -12,6 +12,7 @@ from tuneful.pipeline.goals.goal import Goal
 from tuneful.pipeline.goals.labels import Labels
 from tuneful.pipeline.goals.levels import Levels
 from tuneful.pipeline.goals.numbers import Numbers, SeveralNumbers
+from tuneful.pipeline.goals.pairs import Sequences
 from tuneful.pipeline.goals.places import Entities, Next, Tags
 
 GOALS: Mapping[str, Goal] = {
@@ -25,6 +26,7 @@ GOALS: Mapping[str, Goal] = {
     "entities": Entities(),
     "language": Next(),
     "forecasting": Forecast(),
+    "sequence_to_sequence": Sequences(),
 }
 """By the kind of the task."""
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal, get_args
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tuneful.core.errors import ModelError
 from tuneful.core.form import Form, FormKind
-from tuneful.core.task import Task
+from tuneful.core.task import Split, Task
 
 
 class Goal(ABC):
@@ -21,6 +25,8 @@ class Goal(ABC):
     losses: ClassVar[tuple[str, ...]]  # the losses that serve
     blends: ClassVar[bool]  # are targets probabilities over classes, which augments may blend and smoothing may soften?
 
+    writes: ClassVar[bool] = False  # is the answer a text, written token by token? (see `pairs`)
+
     @abstractmethod
     def form(self, task: Task) -> Form:
         """The two ends of a network."""
@@ -32,6 +38,18 @@ class Goal(ABC):
     @abstractmethod
     def encode(self, task: Task, y: Tensor) -> Tensor:
         """Targets as the loss takes them, from those of the split ([N, ...], on any device)."""
+
+    def targets(self, task: Task, split: Split) -> Tensor:
+        """The targets of a split as the loss takes them."""
+        return self.encode(task, torch.from_numpy(split.y))
+
+    def lengths(self, task: Task) -> NDArray[np.int64] | None:
+        """How long each example of train is, where batches of like lengths cost less; None where all are alike."""
+        return None
+
+    def say(self, network: nn.Module, x: Tensor) -> NDArray[np.float64]:
+        """What a network in evaluation mode writes for a batch, where the goal writes."""
+        raise ModelError(f"a goal of {type(self).__name__} writes no texts")
 
     @abstractmethod
     def back(self, task: Task) -> nn.Module:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tuneful.pipeline.metrics import classes, labels, levels, places, values
+from tuneful.pipeline.metrics import classes, labels, levels, places, texts, values
 from tuneful.pipeline.metrics.classes import BINS, Cells, bins, calibrated, cells
 from tuneful.pipeline.metrics.ranks import auroc
 from tuneful.pipeline.metrics.table import (
@@ -26,6 +26,7 @@ from tuneful.pipeline.metrics.table import (
     shape,
     unfit,
 )
+from tuneful.runtime.letters import texts_of
 
 
 def rows(name: str, p: Array, y: Array) -> Floats:
@@ -35,6 +36,8 @@ def rows(name: str, p: Array, y: Array) -> Floats:
     lie = shape(p, y)
     if lie == "classes":
         return classes.rows(name, p, y)
+    if lie == "texts":
+        return texts.rows(name, p, y)
     if lie == "places":
         return places.rows(name, p, y)
     return labels.rows(name, p, y) if lie == "labels" else values.rows(name, p, y)
@@ -44,6 +47,8 @@ def finish(name: str, means: Floats) -> Floats:
     """Means of rows [..., k] to the metric [...]; NaN where it is undefined (R2 of equal targets)."""
     if name in COUNTED:
         return classes.finish_counts(name, means)
+    if METRICS[name].needs == "texts":
+        return texts.finish(name, means)
     if METRICS[name].needs == "places":
         return places.finish(name, means)
     if name == "kappa_quadratic":
@@ -59,8 +64,10 @@ def right(p: Array, y: Array) -> Array:
 
 
 def told(name: str, p: Array, y: Array) -> str:
-    """What a reader must know beside the number: classes that the split does not have."""
-    if shape(p, y) in ("values", "columns", "places") or name in (
+    """What a reader must know beside the number: classes that the split does not have; how BLEU was counted."""
+    if name == "bleu":
+        return f"; {texts.signature(texts_of(y))}"
+    if shape(p, y) in ("values", "columns", "places", "texts") or name in (
         *EXACT,
         *PLAIN,
         *RANKED,
@@ -98,6 +105,7 @@ __all__ = [
     "right",
     "rows",
     "shape",
+    "texts",
     "told",
     "unfit",
 ]

@@ -13,7 +13,7 @@ from tuneful.core.errors import ModelError, Problem, RecipeError
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-Shape = Literal["classes", "labels", "values", "columns", "places"]
+Shape = Literal["classes", "labels", "values", "columns", "places", "texts"]
 """How answers p and targets y lie beside one another:
 
     classes   p [N, L] probabilities of which one is right, y [N] class numbers
@@ -21,6 +21,7 @@ Shape = Literal["classes", "labels", "values", "columns", "places"]
     values    p [N], y [N]
     columns   p [N, M], y [N, M] of floats
     places    p [N, T, L] probabilities at each place, y [N, T] class numbers, -1 for none
+    texts     p [N, 3 + L] facts and the letters that were written, y [N, U] uint32, those that were wanted (see `texts`)
 """
 
 
@@ -30,14 +31,14 @@ class Metric:
 
     direction: Literal["max", "min"]
     kinds: tuple[str, ...]
-    needs: Literal["classes", "probabilities", "values", "places"]
+    needs: Literal["classes", "probabilities", "values", "places", "texts"]
     what: str
     low: float = 0.0
     high: float = 1.0
 
 
 _ONE, _MANY, _REAL, _REALS = ("binary", "multiclass", "ordinal"), ("multilabel",), ("regression",), ("multiregression",)
-_AHEAD = ("forecasting",)
+_AHEAD, _WRITES = ("forecasting",), ("sequence_to_sequence",)
 _BOTH, _INF = (*_ONE, *_MANY), float("inf")
 
 METRICS: dict[str, Metric] = {
@@ -73,13 +74,19 @@ METRICS: dict[str, Metric] = {
     ),
     "rmse_mean": Metric("min", _REALS, "values", "mean over the targets of RMSE, each in its own unit", high=_INF),
     "mae_mean": Metric("min", _REALS, "values", "mean over the targets of the mean absolute error", high=_INF),
-    "token_accuracy": Metric("max", ("tagging", "entities", "language"), "places", "share of places that are right"),
+    "bleu": Metric("max", _WRITES, "texts", "n-grams of words that the written and the wanted texts share", high=100.0),
+    "chrf": Metric("max", _WRITES, "texts", "F2 of runs of letters that the written and the wanted texts share", high=100.0),
+    "token_accuracy": Metric(
+        "max", ("tagging", "entities", "language", *_WRITES), "places", "share of places that are right"
+    ),
     "token_log_loss": Metric(
         "min", ("tagging", "entities"), "places", "mean of -log of the true tag's probability", high=_INF
     ),
     "entity_f1": Metric("max", ("entities",), "places", "F1 of spans that are right in type, beginning and end"),
-    "bits_per_token": Metric("min", ("language",), "places", "mean of -log2 of the next token's probability", high=_INF),
-    "perplexity": Metric("min", ("language",), "places", "2 to the bits per token", low=1.0, high=_INF),
+    "bits_per_token": Metric(
+        "min", ("language", *_WRITES), "places", "mean of -log2 of the next token's probability", high=_INF
+    ),
+    "perplexity": Metric("min", ("language", *_WRITES), "places", "2 to the bits per token", low=1.0, high=_INF),
 }
 
 EXACT = ("accuracy", "subset_accuracy")  # shares of examples: Wilson's interval
@@ -97,11 +104,13 @@ PLAIN = (
 RANKED = ("rank_error", "kappa_quadratic")  # how far off a level is
 COUNTED = frozenset(name for name, m in METRICS.items() if m.needs == "classes" and name not in (*EXACT, *PLAIN, *RANKED))
 _KINDS: dict[Shape, tuple[str, ...]] = {"classes": _ONE, "labels": _MANY, "values": _REAL, "columns": (*_REALS, *_AHEAD),
-                                      "places": ("tagging", "entities", "language")}  # fmt: skip
+                                      "places": ("tagging", "entities", "language"), "texts": _WRITES}  # fmt: skip
 
 
 def shape(p: Array, y: Array) -> Shape:
     """How these answers and targets lie beside one another."""
+    if y.dtype == np.uint32:
+        return "texts"
     if p.ndim == 3:
         return "places"
     if p.ndim == 1:
@@ -126,6 +135,7 @@ def lookup(name: str, p: Array, y: Array) -> Metric:
             "values": "values [N]",
             "columns": "values [N, M]",
             "places": "probabilities at places [N, T, L]",
+            "texts": "texts",
         }
         fit = ", ".join(k for k, m in METRICS.items() if set(kinds) & set(m.kinds))
         raise RecipeError(
@@ -136,7 +146,8 @@ def lookup(name: str, p: Array, y: Array) -> Metric:
 
 def unfit(p: Array, y: Array) -> str:
     """Why these predictions have no metric, or ""; ModelError when the shapes do not fit one another."""
-    if len(p) != len(y) or y.ndim > 2 or (y.ndim == 2 and p.shape[:2] != y.shape):
+    texts = shape(p, y) == "texts"
+    if len(p) != len(y) or y.ndim > 2 or (y.ndim == 2 and not texts and p.shape[:2] != y.shape):
         raise ModelError(f"there are predictions {p.shape} for targets {y.shape}; both must have one entry an example")
     if shape(p, y) == "classes" and len(y) and not 0 <= int(y.min()) <= int(y.max()) < p.shape[1]:
         raise ModelError(

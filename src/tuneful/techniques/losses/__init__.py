@@ -9,9 +9,11 @@ from tuneful.techniques.losses.huber import Huber
 from tuneful.techniques.losses.mae import MAE
 from tuneful.techniques.losses.mse import MSE
 from tuneful.techniques.losses.quantile import Quantile
+from tuneful.techniques.losses.smoothed_cross_entropy import SmoothedCrossEntropy
 
 TABLE: dict[str, type[Loss]] = {
     "cross_entropy": CrossEntropy,
+    "smoothed_cross_entropy": SmoothedCrossEntropy,
     "focal": Focal,
     "cumulative": Cumulative,
     "binary_cross_entropy": BinaryCrossEntropy,
@@ -21,4 +23,15 @@ TABLE: dict[str, type[Loss]] = {
     "quantile": Quantile,
 }
 
-__all__ = ["MAE", "MSE", "TABLE", "BinaryCrossEntropy", "CrossEntropy", "Cumulative", "Focal", "Huber", "Quantile"]
+__all__ = [
+    "MAE",
+    "MSE",
+    "TABLE",
+    "BinaryCrossEntropy",
+    "CrossEntropy",
+    "Cumulative",
+    "Focal",
+    "Huber",
+    "Quantile",
+    "SmoothedCrossEntropy",
+]

@@ -11,6 +11,7 @@ from tuneful.techniques.models.decoder import Decoder
 from tuneful.techniques.models.encoder_decoder import EncoderDecoder
 from tuneful.techniques.models.ft_transformer import FTTransformer
 from tuneful.techniques.models.gru import GRU
+from tuneful.techniques.models.gru_encoder_decoder import GRUEncoderDecoder
 from tuneful.techniques.models.lenet import LeNet
 from tuneful.techniques.models.linear import Linear
 from tuneful.techniques.models.lora import merged_
@@ -52,12 +53,13 @@ TABLE: dict[str, type[Model]] = {
     "transformer": Transformer,
     "decoder": Decoder,
     "encoder_decoder": EncoderDecoder,
+    "gru_encoder_decoder": GRUEncoderDecoder,
     "own": Own,
     "pretrained": Pretrained,
 }
 
 __all__ = [
-    "GRU", "LSTM", "MLP", "RNN", "TABLE", "Attention", "Bag", "Conv1d", "ConvNet", "Decoder", "EncoderDecoder", "FTTransformer", "LeNet", "Linear",
+    "GRU", "LSTM", "MLP", "RNN", "TABLE", "Attention", "Bag", "Conv1d", "ConvNet", "Decoder", "EncoderDecoder", "FTTransformer", "GRUEncoderDecoder", "LeNet", "Linear",
     "MobileNetV2", "MobileNetV3", "Own", "Pretrained", "ResNet", "ResNet9", "Size", "TabM", "TableResNet", "Transformer", "ViT", "check", "make", "merged_",
     "size", "with_callable",
 ]  # fmt: skip

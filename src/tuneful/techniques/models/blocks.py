@@ -49,7 +49,11 @@ class Places(nn.Module):
         self.at = nn.Parameter(0.02 * torch.randn(length, width)) if positions == "learned" else None
 
     def forward(self, h_BTD: Tensor) -> Tensor:
-        return h_BTD if self.at is None else h_BTD + self.at
+        return h_BTD if self.at is None else h_BTD + self.at[: h_BTD.shape[1]]
+
+    def one(self, h_B1D: Tensor, at_B: Tensor) -> Tensor:
+        """The same for one place of each sequence."""
+        return h_B1D if self.at is None else h_B1D + self.at[at_B].unsqueeze(1)
 
 
 class Attend(nn.Module, Attention):
@@ -75,8 +79,12 @@ class Attend(nn.Module, Attention):
         """mask: bool, True where q may look at k, broadcast to [B, heads, T, S]."""
         q, (k, v) = self._split(self.query(h_BTD)), (self._split(one) for one in self.both(source_BSD).chunk(2, dim=-1))
         if self.turns:
-            q, k = self._turned(q), self._turned(k)
+            cos, sin = self.cos[: h_BTD.shape[1]], self.sin[: h_BTD.shape[1]]
+            q, k = self._turned(q, cos, sin), self._turned(k, cos, sin)
         # Not torch's own function: its fast kernel on a CPU has no batching rule for vmap.
+        return self._found(q, k, v, mask, causal)
+
+    def _found(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool = False) -> Tensor:
         score = (self.scale * q) @ k.transpose(-1, -2)
         if mask is not None:
             score = score.masked_fill(~mask, FAR)
@@ -85,12 +93,35 @@ class Attend(nn.Module, Attention):
         found = torch.softmax(score, dim=-1) @ v
         return self.out(found.transpose(1, 2).flatten(2))
 
+    def keys(self, source_BSD: Tensor) -> list[Tensor]:
+        """Keys and values of a source that is looked at again and again, [B, H, S, d] each."""
+        return [self._split(one) for one in self.both(source_BSD).chunk(2, dim=-1)]
+
+    def empty(self, like_BSD: Tensor, length: int) -> Tensor:
+        """Room for the keys, or the values, of so many places."""
+        return like_BSD.new_zeros(like_BSD.shape[0], self.heads, length, self.head)
+
+    def look(self, h_B1D: Tensor, kept: Sequence[Tensor], shown: Tensor) -> Tensor:
+        """One place looks at keys and values that are there already."""
+        return self._found(self._split(self.query(h_B1D)), kept[0], kept[1], shown)
+
+    def grow(self, h_B1D: Tensor, at_B: Tensor, kept: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """The place `at` of each sequence looks at those before it and at itself; its key and value are kept for those to come."""
+        q, (k, v) = self._split(self.query(h_B1D)), self.keys(h_B1D)
+        if self.turns:
+            cos, sin = self.cos[at_B][:, None, None], self.sin[at_B][:, None, None]
+            q, k = self._turned(q, cos, sin), self._turned(k, cos, sin)
+        place = torch.arange(kept[0].shape[2], device=at_B.device)[None, None, :]
+        here = (place == at_B[:, None, None]).unsqueeze(-1)
+        grown = [torch.where(here, new, old) for new, old in zip((k, v), kept)]
+        return self._found(q, grown[0], grown[1], (place <= at_B[:, None, None]).unsqueeze(2)), grown
+
     def _split(self, x_BTD: Tensor) -> Tensor:
         return x_BTD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-    def _turned(self, x_BHTd: Tensor) -> Tensor:
+    def _turned(self, x_BHTd: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         a, b = x_BHTd.chunk(2, dim=-1)
-        return torch.cat([a * self.cos - b * self.sin, a * self.sin + b * self.cos], dim=-1)
+        return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
 
 class Block(nn.Module, Residual):
@@ -118,6 +149,17 @@ class Block(nn.Module, Residual):
         if self.cross is not None and self.between is not None and source is not None:
             h = h + self.drop(self.cross(self.between(h), source, shown))
         return h + self.drop(self.units(self.second(h)))
+
+    def one(
+        self, h_B1D: Tensor, at: Tensor, kept: Sequence[Tensor], source: Sequence[Tensor], shown: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The layer for one place of each sequence, all before it being in `kept`, and the source's keys and values given."""
+        if self.cross is None or self.between is None:
+            raise ModelError("a block without a source writes nothing")
+        found, grown = self.attend.grow(self.first(h_B1D), at, kept)
+        h = h_B1D + found
+        h = h + self.cross.look(self.between(h), source, shown)
+        return h + self.units(self.second(h)), grown
 
     def ends(self) -> Sequence[nn.Module]:
         """The linear maps at the ends of its parts."""

@@ -92,6 +92,8 @@ def _dry_run(net: nn.Module, form: Form) -> tuple[object, int]:
     dice = torch.Generator().manual_seed(0)
     if form.whole:
         x = torch.randint(min(2, form.vocabulary - 1), form.vocabulary, (2, *form.shape), generator=dice).to(_device(net))
+        if form.kind == "pair":
+            x[:, form.source :] %= form.outputs
     else:
         x = torch.randn(2, *form.shape, generator=dice).to(_device(net))
     counter = FlopCounterMode(display=False, custom_mapping=_UNCOUNTED)

@@ -44,8 +44,12 @@ def move_(average: Mapping[str, Tensor], state: Mapping[str, Tensor], share: flo
     """Move an average towards a state by a share of the way, buffers too; what does not float is copied."""
     old: list[Tensor] = []
     new: list[Tensor] = []
+    moved: set[int] = set()  # a weight of two names (tied) is moved once
     for name, value in state.items():
         if value.is_floating_point():
+            if value.numel() and average[name].data_ptr() in moved:
+                continue
+            moved.add(average[name].data_ptr())
             old.append(average[name])
             new.append(value)
         else:

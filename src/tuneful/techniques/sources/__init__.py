@@ -18,11 +18,14 @@ from tuneful.techniques.sources.folder import ImageFolder
 from tuneful.techniques.sources.hugging_face import HuggingFace
 from tuneful.techniques.sources.idx import Idx
 from tuneful.techniques.sources.npz import Npz
+from tuneful.techniques.sources.pair_lines import PairLines
+from tuneful.techniques.sources.parallel import ParallelText
 from tuneful.techniques.sources.prose import PlainText
 from tuneful.techniques.sources.public import INSIDE, SETS, Public, known
 from tuneful.techniques.sources.raw import (
     Arrays,
     Files,
+    Pairs,
     Prose,
     Raw,
     Sentences,
@@ -52,6 +55,8 @@ TABLE: dict[str, type[Source]] = {
     "time_series": TimeSeries,
     "file_list": FileList,
     "conll": Conll,
+    "parallel_text": ParallelText,
+    "pair_lines": PairLines,
     "plain_text": PlainText,
     "text_json": TextJson,
     "text_lines": TextLines,
@@ -162,6 +167,7 @@ __all__ = [
     "TABLE",
     "Arrays",
     "Files",
+    "Pairs",
     "Prose",
     "Raw",
     "Sentences",

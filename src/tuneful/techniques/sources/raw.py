@@ -99,6 +99,15 @@ class Sentences:
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """One split of texts, each with what it is to become. names: of the two sides."""
+
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    names: tuple[str, str] = ("source", "target")
+
+
+@dataclass(frozen=True)
 class Prose:
     """One split as one running text."""
 
@@ -120,6 +129,7 @@ class Raw:
         | Mapping[str, Texts]
         | Mapping[str, Sentences]
         | Mapping[str, Prose]
+        | Mapping[str, Pairs]
     )
     what: str
     name: str
