@@ -13,8 +13,9 @@ from tuneful.pipeline.codec import from_mapping
 from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.job import from_words
 from tuneful.pipeline.pace import measure_pace
+from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.train import Run
-from tuneful.techniques.models import Own
+from tuneful.techniques.models import GRUEncoderDecoder, Own
 
 STEP, CALL, EXAMPLE = 0.02, 0.001, 0.0005  # seconds that a step, a prediction, and each of its examples take here
 
@@ -111,3 +112,13 @@ def test_a_search_begins_at_the_width_that_fits_and_stays_around_it(stripes, mon
     assert recipe.get(width) == 4
     dial = next(dial for dial in space if dial.path == width)
     assert (dial.range.low, dial.range.high) == (2, 8)
+
+
+def test_a_network_that_writes_is_not_made_narrower_than_what_its_tokens_cost(monkeypatch):
+    """Below 128 the scores of all tokens are most of the work, and halving the width gains nothing."""
+    texts = [f"text {n} of {n % 7} and {n % 5}" for n in range(60)]
+    task = prepare((texts, texts), kind="translation", tokens="word")
+    slow = pace.Pace(step=100.0, example=1.0, epoch=1000.0)
+    monkeypatch.setattr(pace, "_with_threads", lambda task, recipe, seconds, device: (resolve(recipe, task), slow))
+    wide = Recipe(model=GRUEncoderDecoder(width=512))
+    assert pace.fitted(task, wide, Clock(Budget.parse("600s")), free_width=True).get("model.width") == 128

@@ -12,6 +12,7 @@ from tuneful.core.space import Range, Space
 from tuneful.core.task import Task
 from tuneful.pipeline import defaults, judge
 from tuneful.pipeline.goals import goal
+from tuneful.pipeline.pair_defaults import NARROWEST as NARROWEST_WRITER
 from tuneful.pipeline.pair_defaults import RUNS
 from tuneful.pipeline.step import arithmetic
 from tuneful.pipeline.train import Run
@@ -61,7 +62,7 @@ def fitted(task: Task, recipe: Recipe, clock: Clock, *, free_width: bool, device
 
     free_width: nobody said how wide the network is. `clock.reserve` grows by the time for which the network will have to predict when it is proven.
     """
-    before = clock.reserve
+    before, narrowest = clock.reserve, NARROWEST_WRITER if goal(task).writes else NARROWEST
     while True:
         resolved, pace = _with_threads(task, recipe, 0.01 * clock.left, device)
         # Proving looks at every example of valid and test, shipping at some; a last validation may begin at the end.
@@ -69,7 +70,7 @@ def fitted(task: Task, recipe: Recipe, clock: Clock, *, free_width: bool, device
         clock.reserve = min(before + more, max(0.0, clock.left / 2))  # half of the time goes to the search in any case
         affordable = clock.left_for_search / pace.epoch
         width = getattr(resolved.model, "width", 0)
-        if affordable >= ENOUGH or not free_width or width < 2 * NARROWEST:
+        if affordable >= ENOUGH or not free_width or width < 2 * narrowest:
             break
         why = f"wider ones leave time for {affordable:.2g} epochs in all: an epoch takes {span(pace.epoch)} at width {width}"
         recipe = recipe.replace(model=resolved.model).replace(WIDTH, width // 2).because(WIDTH, why)

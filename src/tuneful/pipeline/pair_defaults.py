@@ -16,6 +16,9 @@ from tuneful.techniques.optimizers import AdamW
 from tuneful.techniques.regularizers import Averaging, Clipping, Dropout
 
 RUNS = 1.25  # full trainings that should fit into the time for searching: one long one writes better than the best of several short ones
+NARROWEST = (
+    128  # below it the scores of all tokens cost more than all else, so that a narrower network is hardly faster (LOG.md)
+)
 MANY = 10_000  # pairs from which networks are wider and learn more slowly
 
 
