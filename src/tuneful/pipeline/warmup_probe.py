@@ -11,7 +11,8 @@ N/8, N/4 and N/2 steps, then the rate as it is. e_w is the mean loss of the last
 
 se is the standard error of the difference to the best of them, batch by batch, as both saw the same batches. The answer is a bracket:
 from the longest warm-up that is not enough below the shortest one that is, to that one. A long warm-up has fewer steps at the full
-rate, which the margin of 5 % allows for; a training that needs a rate so low that it learns at no warm-up is told as such.
+rate, which the margin of 5 % allows for. A rate at which no warm-up lets the training learn is told as such, and so is one at which a
+longer warm-up than the one that is enough fails again: there chance has a say.
 
 Source: the method is ours. That it is the first steps which a high rate cannot bear: Goyal et al. 2017, section 2.2, arXiv:1706.02677;
 Liu et al., EMNLP 2020, arXiv:2004.08249 (Transformers with norms behind the sum); Gilmer et al., ICLR 2022, arXiv:2110.04369.
@@ -35,6 +36,7 @@ from tuneful.pipeline.probing import Begin, of_loop, of_recipe
 PARTS = (0, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of the steps, that are tried as warm-ups
 MARGIN = 0.05  # of all that the loss falls: as good as the best
 WIDE = 2.0  # standard errors
+AGAIN = 0.25  # of all that the loss falls, above the best: failed again, and not only slower
 LEAST = 0.02  # of the first loss: a fall below it is no learning
 
 
@@ -50,6 +52,12 @@ class WarmUp:
     steps: int
     first: float
 
+    @property
+    def doubtful(self) -> tuple[int, ...]:
+        """Warm-ups longer than the one that is enough, with which the training failed again."""
+        best = min(loss for _, loss in self.tried)
+        return tuple(w for w, loss in self.tried if w > self.high and not loss - best <= AGAIN * (self.first - best))
+
     def as_data(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self) | {"high": self.high if math.isfinite(self.high) else None, "said": str(self)}
@@ -58,9 +66,14 @@ class WarmUp:
         told = ", ".join(f"{w} ends at {loss:.3g}" for w, loss in self.tried)
         if math.isinf(self.high):
             return f"no warm-up of up to {self.tried[-1][0]} steps lets this rate learn ({told}; began at {self.first:.3g}): lower it"
+        again = (
+            f"; {', '.join(map(str, self.doubtful))} failed again, so chance has a say: a lower rate is safer"
+            if self.doubtful
+            else ""
+        )
         if self.high == 0:
-            return f"no warm-up is needed at this rate ({told})"
-        return f"a warm-up of {self.low} to {self.high:.0f} steps is needed at this rate; warmup={self.high:.0f} is enough ({told})"
+            return f"no warm-up is needed at this rate ({told}){again}"
+        return f"a warm-up of {self.low} to {self.high:.0f} steps is needed at this rate; warmup={self.high:.0f} is enough ({told}){again}"
 
 
 def warmup_probe(task: Task, recipe: Recipe, *, steps: int = 192, device: str | None = None) -> WarmUp:
