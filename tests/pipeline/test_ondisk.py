@@ -66,6 +66,7 @@ def little(monkeypatch):
 
     def from_now_on() -> None:
         monkeypatch.setenv(raw.MEMORY, f"{130 * (N + 20)}")
+        monkeypatch.setattr(stored, "LEAST_ROWS", 100)
         monkeypatch.setattr(delimited, "_LEAST", 3000)
         monkeypatch.setattr(delimited, "MOST", 3000)
 
@@ -278,3 +279,61 @@ def test_a_full_disk_is_told(tmp_path, monkeypatch, little):
     monkeypatch.setattr(stored.shutil, "disk_usage", lambda _: stored.shutil._ntuple_diskusage(10, 10, 0))
     with pytest.raises(DataError, match=r"the encoded table \(.*\) needs .* are free there"):
         prepare(tmp_path / "t.parquet")
+
+
+# Memory
+
+CHILD = """
+import resource, sys
+import numpy as np, polars as pl, torch
+from tuneful.pipeline.codec import from_mapping
+from tuneful.pipeline.lazy import Lazy
+from tuneful.pipeline.judge import predict
+from tuneful.pipeline.prepare import prepare
+from tuneful.pipeline.train import Run
+
+def grown(path, steps):
+    task = prepare(path)
+    run = Run(task, from_mapping(dict(model="mlp", width=8, batch_size=256, threads=1), task)[0], device="cpu")
+    run.timed(steps, 0.0)
+    predict(run.network, task.valid.x[:2000], kind=task.kind)
+    return task
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+grown(pl.DataFrame({"x": np.arange(400) % 7, "z": np.arange(400) % 5 * 1.5, "label": np.arange(400) % 2}), 2)  # all is loaded now
+before = peak()
+task = grown(sys.argv[1], 50)
+print((peak() - before) / 1024, isinstance(task.train.x, Lazy), len(task.train))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "allowed"), [("parquet", 15), ("csv", 15)])
+def test_memory_stays_far_below_a_file_that_is_several_times_as_large(kind, allowed, tmp_path):
+    dice = np.random.default_rng(0)
+    n, width = 60_000, 120
+    frame = pl.DataFrame({f"x{i}": dice.normal(size=n) for i in range(width)}).with_columns(
+        pl.Series("label", dice.integers(0, 2, n))
+    )
+    path = tmp_path / f"t.{kind}"
+    frame.write_parquet(path, row_group_size=5000, compression="uncompressed") if kind == "parquet" else frame.write_csv(
+        path
+    )
+    del frame
+    size = path.stat().st_size / 2**20
+    assert size > 3.5 * allowed
+    env = {
+        **os.environ,
+        raw.MEMORY: f"{allowed}MB",
+        "OMP_NUM_THREADS": "1",
+        "POLARS_MAX_THREADS": "2",
+        "MALLOC_ARENA_MAX": "2",
+    }
+    done = subprocess.run([sys.executable, "-c", CHILD, str(path)], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    grew, lazy, _ = done.stdout.split()
+    print(f"{kind}: a file of {size:.0f} MB, {allowed} MB allowed, {float(grew):.0f} MB taken")
+    assert lazy == "True"
+    assert float(grew) < size / 1.1, f"{grew} MB for {size:.0f} MB"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,6 +11,7 @@ from tuneful.core.errors import DataError
 if TYPE_CHECKING:
     from tuneful.runtime.load import Model
 
+PIECE = 4096  # examples that are looked at together
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 SOUNDS = (".wav", ".wave", ".flac", ".ogg", ".oga", ".aif", ".aiff")
 TEXT = (".csv", ".tsv", ".tab", ".csv.gz", ".tsv.gz", ".tab.gz")
@@ -54,8 +55,9 @@ def _sources(path: Path, model: Model) -> Any:
 
 def sides(part: Any, model: Model, data: str) -> tuple[list[str], list[str] | None]:
     """(sources, targets) of a split of a source as a model of sequence to sequence takes them; None for targets that are not there."""
-    from tuneful.techniques.sources import Pairs, Table, Texts
+    from tuneful.techniques.sources import Pairs, Stored, Table, Texts, stored
 
+    part = stored.whole(part) if isinstance(part, Stored) else part
     first, second = (str(name) for name in model.schema["names"])
     if isinstance(part, Pairs):
         turned = part.names == (second, first)
@@ -75,6 +77,21 @@ def sides(part: Any, model: Model, data: str) -> tuple[list[str], list[str] | No
     return told[0], told[1] if len(told) == 2 else None
 
 
+def pieces(data: str, model: Model) -> Iterator[tuple[Any, list[str]]]:
+    """The same in pieces, one after the other: tables may be larger than the memory. Raises DataError."""
+    from tuneful.runtime.preprocess import row_pieces
+
+    path, kind = Path(data), str(model.schema["kind"])
+    if kind == "table" and path.is_file() and path.name.lower().endswith(TEXT):
+        yield from ((piece, []) for piece in row_pieces(path))
+        return
+    x, names = read(data, model)
+    if isinstance(x, Iterator):
+        yield from ((piece, []) for piece in cast("Iterator[Any]", x))
+    else:
+        yield x, names
+
+
 def files_at(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """The files of a kind at a path: itself, or those of a folder at any depth, by name."""
     if path.is_dir():
@@ -89,15 +106,21 @@ def lines(path: Path) -> list[str]:
     return [line.strip() for line in written(path, []).split("\n") if line.strip()]
 
 
-def example_names(count: int) -> list[str]:
-    """Rows by number, from 1."""
-    return [str(row) for row in range(1, count + 1)]
+def example_names(count: int, before: int = 0) -> list[str]:
+    """Rows by number, from 1; before: how many came before them."""
+    return [str(row) for row in range(before + 1, before + count + 1)]
 
 
 def of_part(part: Any, kind: str, what: str) -> Any:
-    """A split of a source as `Model.predict` takes it. Raises DataError when the model was trained on another kind."""
-    from tuneful.techniques.sources import Arrays, Files, Sentences, Table, Texts
+    """A split of a source as `Model.predict` takes it; of a table on disk an iterator of such pieces. Raises DataError when the model was trained on another kind."""
+    from tuneful.techniques.sources import Arrays, Files, Sentences, Stored, Table, Texts, stored
 
+    if isinstance(part, Stored) and kind == "forecast":
+        part = stored.whole(part)
+    if isinstance(part, Stored) and kind in ("table", "tokens"):
+        return (
+            {name: frame[name].to_list() for name in frame.columns} for frame in stored.stretches(part, part.schema.names())
+        )
     if isinstance(part, Table) and kind in ("table", "tokens", "forecast"):
         return {name: part.frame[name].to_list() for name in part.frame.columns}
     if isinstance(part, Files) and kind == {"image": "image", "sound": "audio"}[part.media]:
@@ -107,13 +130,29 @@ def of_part(part: Any, kind: str, what: str) -> Any:
     if isinstance(part, Sentences) and kind == "tokens":
         return [list(row) for row in part.words]
     if isinstance(part, Arrays) and kind in ("image", "vector", "series"):
-        return part.x
-    known: dict[type[Any], str] = {Table: "a table", Arrays: "arrays", Texts: "texts", Sentences: "sentences"}
+        return _sliced(part.x)
+    known: dict[type[Any], str] = {
+        Table: "a table",
+        Stored: "a table",
+        Arrays: "arrays",
+        Texts: "texts",
+        Sentences: "sentences",
+    }
     met = f"{part.media} files" if isinstance(part, Files) else known.get(cast("type[Any]", type(part)), "text")
     wanted = {"table": "a table", "audio": "sounds", "series": "time series", "tokens": "texts", "forecast": "a table"}.get(
         kind, f"{kind}s"
     )
     raise DataError(f"{what} is {met}; this model takes {wanted}")
+
+
+def _sliced(x: Any) -> Any:
+    """An array in memory as it is, one that is mapped into it in pieces."""
+    import numpy as np
+
+    if not isinstance(x, np.memmap):
+        return x
+    mapped = cast("np.memmap[Any, np.dtype[Any]]", x)
+    return (np.array(mapped[at : at + PIECE]) for at in range(0, len(mapped), PIECE)) if mapped.ndim else mapped
 
 
 def test_part(parts: Any) -> tuple[str, Any]:
@@ -132,7 +171,7 @@ def _array(path: Path) -> Any:
     import numpy as np
 
     try:
-        return np.load(path, allow_pickle=False)
+        return _sliced(np.load(path, mmap_mode="r", allow_pickle=False))
     except (ValueError, OSError, EOFError) as error:
         raise DataError(f"{path} is not a whole .npy file of numbers ({error})") from None
 

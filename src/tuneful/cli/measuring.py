@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tuneful.core.errors import DataError, StudyError
 
@@ -68,7 +69,9 @@ def on_new_data(artifact: Path, data: str) -> Found:
     if model.kind in TEXTS:
         return _writings(model, part, f"{artifact} on", data)
     p: Any = model.predict if model.kind in VALUES else model.probabilities
-    p = np.asarray(p(of_part(part, str(model.schema["kind"]), data)), dtype=np.float64)
+    x = of_part(part, str(model.schema["kind"]), data)
+    pieces: Iterable[Any] = cast("Iterable[Any]", x) if isinstance(x, Iterator) else (x,)
+    p = np.concatenate([np.asarray(p(piece), np.float64) for piece in pieces])
     targets = _targets(part, model, data)
     names = [metric for metric, its in judge.METRICS.items() if model.kind in its.kinds]
     found = judge.measures(names, p, targets)
@@ -109,10 +112,10 @@ def _targets(part: Any, model: Model, data: str) -> Any:
     import numpy as np
 
     from tuneful.pipeline import several
-    from tuneful.techniques.sources import Table
+    from tuneful.techniques.sources import Stored, Table
 
     columns = [str(name) for name in model.target.get("columns", ())]
-    if columns and isinstance(part, Table):
+    if columns and isinstance(part, Table | Stored):
         told = {name: _labels(part, name, data) for name in columns}
         if model.kind == "multilabel":
             return several.marked(told, columns, data)
@@ -134,14 +137,15 @@ def _targets(part: Any, model: Model, data: str) -> Any:
 
 def _labels(part: Any, target: str, data: str) -> list[Any]:
     from tuneful.core.config import nearest
-    from tuneful.techniques.sources import Files, Table, Texts
+    from tuneful.techniques.sources import Files, Stored, Table, Texts, stored
 
-    if isinstance(part, Table):
-        if target not in part.frame.columns:
-            guess = nearest(target, part.frame.columns)
+    if isinstance(part, Table | Stored):
+        known = part.frame.columns if isinstance(part, Table) else part.schema.names()
+        if target not in known:
+            guess = nearest(target, known)
             raise DataError(f'{data} has no column "{target}", the target of this model',
                             f"is it {guess}? rename it" if guess else "labelled data is wanted; `tuneful predict` needs no labels")  # fmt: skip
-        return part.frame[target].to_list()
+        return (part.frame[target] if isinstance(part, Table) else stored.column(part, target)).to_list()
     return list(part.labels if isinstance(part, Files | Texts) else part.y)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tuneful.cli.mistakes import nearest
 from tuneful.core.errors import ArtifactError, StorageError, StudyError, TunefulError
@@ -79,6 +80,24 @@ def read(path: Path) -> Mapping[str, Any]:
         raise StudyError(f"{path} is missing", "`tuneful resume` writes it again") from None
     except ValueError as error:
         raise StudyError(f"{path} is damaged ({error})", "delete it and `tuneful resume` the run") from None
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Generator[IO[str]]:
+    """A file that the user asked for, which appears under its name when all is written. Raises StorageError."""
+    special = path.exists() and not path.is_file()  # a device or a pipe
+    aside = path if special else path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        if not special:
+            aside.replace(path)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error.strerror or error}", "give another place with -o") from None
+    finally:
+        if not special:
+            aside.unlink(missing_ok=True)
 
 
 def write(path: Path, text: str, new: bool = False) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -160,57 +162,77 @@ def predict(
     folder = runs.artifact(artifact, runs.home(home))
     if output is not None and Path(data).exists() and output.exists() and output.samefile(data):
         raise TunefulError(f"{output} is the data itself, which is not overwritten", "give another name with -o")
-    from tuneful.cli.inputs import example_names, read
+    from tuneful.cli.inputs import pieces, read
     from tuneful.runtime import answers
     from tuneful.runtime.load import load
 
     model = load(folder)
-    x, names = read(data, model)
-    if model.kind in answers.PLACES:
-        return _places(model.predict(x), names, output, as_json)
     if model.kind == "forecasting":
-        told = model.forecast(x)
-        return _written(list(told), [list(row) for row in zip(*told.values(), strict=True)], output, as_json)
+        told = model.forecast(read(data, model)[0])
+        return _written(list(told), [[list(row) for row in zip(*told.values(), strict=True)]], output, as_json)
     if model.kind in answers.TEXTS:
-        written: list[list[Any]] = [[str(at), text] for at, text in enumerate(model.translate(x), start=1)]
-        return _written(["row", "prediction"], written, output, as_json)
-    p = model.predict(x) if model.kind in answers.VALUES else model.probabilities(x)
-    names = names or example_names(len(p))
+        written: list[list[Any]] = [
+            [str(at), text] for at, text in enumerate(model.translate(read(data, model)[0]), start=1)
+        ]
+        return _written(["row", "prediction"], [written], output, as_json)
+    found = pieces(data, model)
+    x, names = next(found)  # so that what is wrong from the beginning is told before a file is made
     first = "file" if names and not names[0].isdigit() else "row"
-    said = answers.decided(model.kind, model.labels, p)
-    if model.targets:
-        head = [first, *model.targets]
-        rows = [[name, *(float(value) for value in line)] for name, line in zip(names, said, strict=True)]
+    if model.kind in answers.PLACES:
+        head = [first, "prediction"]
     else:
-        head = [first, "prediction", *(f"p({label})" for label in model.labels)]
-        rows = [[name, _said(value, model.labels), *(float(f"{q:.6g}") for q in (p[at] if model.labels else ()))]
-                for at, (name, value) in enumerate(zip(names, said, strict=True))]  # fmt: skip
-    return _written(head, rows, output, as_json)
+        head = (
+            [first, *model.targets] if model.targets else [first, "prediction", *(f"p({label})" for label in model.labels)]
+        )
+    return _written(head, _predicted(model, itertools.chain([(x, names)], found)), output, as_json)
 
 
-def _written(head: list[str], rows: list[list[Any]], output: Path | None, as_json: bool) -> int:
-    text = json.dumps([dict(zip(head, row)) for row in rows], indent=1) + "\n" if as_json else _csv([head, *rows])
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        runs.write(output, text)
-        print(f"{len(rows)} predictions are in {output}", file=sys.stderr)
-    return 0
-
-
-def _places(said: Any, names: list[str], output: Path | None, as_json: bool) -> int:
-    """One line an example: its tags parted by spaces, or the token that comes next."""
+def _predicted(model: Any, found: Iterable[tuple[Any, list[str]]]) -> Iterator[list[list[Any]]]:
+    """The lines of the answer, those of each piece of the data together."""
     from tuneful.cli.inputs import example_names
+    from tuneful.core.errors import DataError
+    from tuneful.runtime import answers
 
-    told = [" ".join(one) if isinstance(one, list) else str(one) for one in said]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    rows: list[list[Any]] = [[name, one] for name, one in zip(names or example_names(len(told)), told, strict=True)]
-    head = ["row", "prediction"]
-    text = json.dumps([dict(zip(head, row)) for row in rows], indent=1) + "\n" if as_json else _csv([head, *rows])
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        runs.write(output, text)
-        print(f"{len(rows)} predictions are in {output}", file=sys.stderr)
+    before = 0
+    for x, given in found:
+        try:
+            if model.kind in answers.PLACES:
+                told = [" ".join(one) if isinstance(one, list) else str(one) for one in model.predict(x)]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+                yield [[name, one] for name, one in zip(given or example_names(len(told), before), told, strict=True)]
+                before += len(told)
+                continue
+            p = model.predict(x) if model.kind in answers.VALUES else model.probabilities(x)
+        except DataError as error:
+            raise (
+                error if not before else DataError(f"in the rows from {before + 1} on: {error.message}", error.hint)
+            ) from None
+        names = given or example_names(len(p), before)
+        before += len(p)
+        said = answers.decided(model.kind, model.labels, p)
+        if model.targets:
+            yield [[name, *(float(value) for value in line)] for name, line in zip(names, said, strict=True)]
+        else:
+            yield [[name, _said(value, model.labels), *(float(f"{q:.6g}") for q in (p[at] if model.labels else ()))]
+                   for at, (name, value) in enumerate(zip(names, said, strict=True))]  # fmt: skip
+
+
+def _written(head: list[str], pieces: Iterable[list[list[Any]]], output: Path | None, as_json: bool) -> int:
+    """Write lines as they come, to a file (which is there whole, or not at all) or to standard output."""
+    from contextlib import nullcontext
+
+    count = 0
+    with nullcontext(sys.stdout) if output is None else runs.writing(output) as out:
+        out.write("" if as_json else _csv([head]))
+        for rows in pieces:
+            if as_json:
+                text = json.dumps([dict(zip(head, row)) for row in rows], indent=1)[1:-2]
+                out.write(("," if count else "[") + text if rows else "")
+            else:
+                out.write(_csv(rows))
+            count += len(rows)
+        out.write(("\n]\n" if count else "[]\n") if as_json else "")
+    if output is not None:
+        print(f"{count} predictions are in {output}", file=sys.stderr)
     return 0
 
 

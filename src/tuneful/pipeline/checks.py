@@ -5,6 +5,7 @@ Everything here looks at all splits and changes nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,18 +22,22 @@ SKEWED = 10
 """Classes are unbalanced when the largest has this many times the examples of the smallest."""
 
 
-def finite(x: NDArray[Any], what: str) -> None:
+def finite(x: NDArray[Any] | Lazy, what: str) -> None:
     """Raises DataError when an array holds NaN or infinite values."""
     if x.dtype.kind != "f":
         return
-    for start in range(0, len(x), 4096):  # by pieces, so that no mask of the whole is made for clean data
-        if np.isfinite(x[start : start + 4096]).all():
-            continue
-        bad = ~np.isfinite(x)
-        first = ", ".join(str(int(i)) for i in np.argwhere(bad)[0])
-        nan = int(np.isnan(x).sum())
+    bad = nan = 0
+    first = ""
+    for start in range(0, len(x), 4096):  # by pieces, so that no mask of the whole is made; an array may lie in files
+        piece = x[start : start + 4096]
+        strange = ~np.isfinite(piece)
+        if strange.any():
+            place = np.argwhere(strange)[0]
+            first = first or ", ".join(str(int(at) + (0 if axis else start)) for axis, at in enumerate(place))
+            bad, nan = bad + int(strange.sum()), nan + int(np.isnan(piece).sum())
+    if bad:
         raise DataError(
-            f"{what} has {int(bad.sum())} of {x.size} values that are NaN ({nan}) or infinite ({int(bad.sum()) - nan}) "
+            f"{what} has {bad} of {math.prod(x.shape)} values that are NaN ({nan}) or infinite ({bad - nan}) "
             f"(first: index [{first}]); all must be finite",
             "fill or remove them; a table with missing values can be given as CSV, Parquet or data frame",
         )

@@ -188,7 +188,7 @@ def statistics(x: NDArray[Any] | Lazy) -> dict[str, list[float]]:
     axes = (0, *range(2, x.ndim))
     n = math.prod(x.shape) / x.shape[1]
     total, squares = np.zeros(x.shape[1]), np.zeros(x.shape[1])
-    if isinstance(x, Lazy):
+    if isinstance(x, Lazy) and x.dtype == np.uint8:
         total, squares = x.sums.sum(axis=0).astype(np.float64)
         mean = total / n
         std = np.sqrt(np.maximum(squares / n - mean**2, 0))
@@ -202,7 +202,12 @@ def statistics(x: NDArray[Any] | Lazy) -> dict[str, list[float]]:
         mean = total / n
         std = np.sqrt(np.maximum(squares / n - mean**2, 0))
     else:
-        mean = x.mean(axis=axes, dtype=np.float64)
+        if isinstance(x, Lazy):
+            for start in range(0, len(x), 1024):
+                total += x[start : start + 1024].sum(axis=axes, dtype=np.float64)
+            mean = total / n
+        else:
+            mean = x.mean(axis=axes, dtype=np.float64)
         spread = mean.reshape(1, -1, *[1] * (x.ndim - 2))
         for start in range(0, len(x), 1024):
             squares += ((x[start : start + 1024] - spread) ** 2).sum(axis=axes)

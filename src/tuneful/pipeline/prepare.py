@@ -20,7 +20,21 @@ from numpy.typing import NDArray
 from tuneful.core.config import nearest
 from tuneful.core.errors import DataError, Problem, RecipeError
 from tuneful.core.task import Finding, Kind, Objective, Sealed, Split, Task
-from tuneful.pipeline import aims, checks, columns, images, ondisk, order, pairs, sequences, series, sounds, texts, windows
+from tuneful.pipeline import (
+    aims,
+    arrayfiles,
+    checks,
+    columns,
+    images,
+    ondisk,
+    order,
+    pairs,
+    sequences,
+    series,
+    sounds,
+    texts,
+    windows,
+)
 from tuneful.pipeline.cells import values
 from tuneful.pipeline.columns import features
 from tuneful.pipeline.goals import GOALS
@@ -256,7 +270,7 @@ def _from_examples(raw: Raw, options: _Options, findings: list[Finding]) -> _Bui
         parts_ = cast("Mapping[str, Arrays]", raw.parts)
         form = parts_["train"].form or options.form
         given = {p: part.x for p, part in parts_.items()}
-        x = series.shaped(given) if form == "series" else images.shaped(given, options.size, findings)
+        x = _shaped(given, form, options, findings)
         labels = {p: aims.flat(part.y, len(part.x), p, options.kind) for p, part in parts_.items()}
         kind = options.kind
         shape = [int(side) for side in x["train"].shape[1:]]
@@ -272,7 +286,9 @@ def _from_examples(raw: Raw, options: _Options, findings: list[Finding]) -> _Bui
     if isinstance(out["valid"], Lazy) and sources.fits(4.0 * out["valid"].nbytes)[0]:
         out["valid"] = out["valid"][:]  # it is looked at again and again
         findings.append(note("the examples of valid are kept in memory, since they fit"))
-    if schema["kind"] == "vector":
+    if schema["kind"] == "vector" and isinstance(out["train"], Lazy):
+        findings.append(note("constant and repeated features are not looked for in arrays that stay in their files"))
+    elif schema["kind"] == "vector":
         findings += checks.features(out["train"])
         findings += checks.determined(out["train"], y["train"]) if y["train"].dtype.kind == "f" else []
     if schema["kind"] == "audio":
@@ -282,6 +298,22 @@ def _from_examples(raw: Raw, options: _Options, findings: list[Finding]) -> _Bui
         twins={name: twins[part][indices] for name, (part, indices) in chosen.items()},
         normalize={} if schema["kind"] == "audio" else images.statistics(out["train"]),
     )  # fmt: skip
+
+
+def _shaped(given: Parts, form: str, options: _Options, findings: list[Finding]) -> Parts:
+    """Arrays as examples: in memory, or where they would not fit in their files."""
+
+    def shaped(parts: Mapping[str, NDArray[Any]], told: list[Finding]) -> Parts:
+        return series.shaped(parts) if form == "series" else images.shaped(parts, options.size, told)
+
+    if not any(isinstance(x, np.memmap) for x in given.values()):
+        return shaped(given, findings)
+    found = arrayfiles.unread(given, lambda parts: shaped(parts, []))
+    shaped({part: np.asarray(x[:1]) for part, x in given.items()}, findings)
+    why = sources.fits(2.0 * sum(x.nbytes for x in given.values()))[1]
+    n = sum(len(x) for x in given.values())
+    findings.append(note(f"the arrays stay in their files and are read by threads at every step ({why})", n=n))
+    return cast("Parts", found)
 
 
 # Tables

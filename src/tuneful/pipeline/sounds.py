@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from tuneful.core.errors import DataError
 from tuneful.core.task import Finding
 from tuneful.pipeline.fronts import LogMel, frames
+from tuneful.pipeline.lazy import Lazy
+from tuneful.pipeline.soundfiles import unread
 from tuneful.runtime.pixels import show_path
 from tuneful.runtime.sounds import Sound, read_heading, read_sound
-from tuneful.techniques.sources import Files, guard
+from tuneful.techniques.sources import Files, fits
 
 HIGHEST = 16_000  # samples a second; more are resampled
 LONGEST = 10.0  # seconds; of longer sounds the middle is kept
@@ -29,7 +31,7 @@ _WHOLE = 0.95  # share of the sounds that are not cut
 _MOST_FRAMES = 1000
 _THREADS = 4
 
-Loaded = dict[str, tuple[NDArray[np.int16], NDArray[Any]]]
+Loaded = dict[str, tuple[NDArray[np.int16] | Lazy, NDArray[Any]]]
 
 
 def load(parts: Mapping[str, Files], findings: list[Finding]) -> tuple[Loaded, dict[str, Any]]:
@@ -45,12 +47,19 @@ def load(parts: Mapping[str, Files], findings: list[Finding]) -> tuple[Loaded, d
             raise DataError(f"no sound can be read (first: {show_path(part.paths[0])}: {heads[split][0].trouble})")
         rate = _rate(good, findings)
         length = _length([head for head in heads["train"] if not head.trouble] or good, rate, findings)
-        guard(2.0 * len(good) * length, f"{len(good)} sounds of {length / rate:.3g} s")
+        kept_here, why = fits(4.0 * len(good) * length)  # what is left out is cut out of a copy
+        where = "are kept in memory" if kept_here else "stay in their files and are read by threads at every step"
+        findings.append(Finding("note", f"sounds of {length / rate:.3g} s {where} ({why})", len(good), len(good)))
         troubles: list[str] = []
         loaded: Loaded = {}
         for split, part in parts.items():
             jobs = [(path, label) for path, label, head in zip(part.paths, part.labels, heads[split]) if not head.trouble]
             troubles += [_told(path, head) for path, head in zip(part.paths, heads[split]) if head.trouble]
+            if not kept_here:
+                unseen, wrong = unread([path for path, _ in jobs], rate, length)
+                troubles += [_told(jobs[i][0], Sound(0, 0, 0, trouble)) for i, trouble in wrong.items()]
+                loaded[split] = (unseen, np.array([jobs[i][1] for i in unseen.rows], dtype=object))
+                continue
             x = np.zeros((len(jobs), 1, length), dtype=np.int16)
 
             def fill(number: int, x: NDArray[np.int16] = x, jobs: list[tuple[bytes, str]] = jobs) -> str:
@@ -73,7 +82,7 @@ def load(parts: Mapping[str, Files], findings: list[Finding]) -> tuple[Loaded, d
     return loaded, schema
 
 
-def fit(x: NDArray[np.int16], rate: int) -> dict[str, Any]:
+def fit(x: NDArray[np.int16] | Lazy, rate: int) -> dict[str, Any]:
     """The log-mel front fitted on train: {"mel": ..., "seen": ...}, to be added to the schema."""
     window = 1 << max(4, round(rate * WINDOW - 1).bit_length())  # a power of two near 32 ms
     hop = max(1, round(rate * HOP), -(-x.shape[-1] // _MOST_FRAMES))

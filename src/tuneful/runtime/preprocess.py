@@ -23,12 +23,12 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
+import itertools
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -295,21 +295,54 @@ def read_rows(path: str | Path) -> dict[str, list[str]]:
 
     Raises: DataError that names the line at fault.
     """
-    content = Path(path).read_bytes()
-    if content[:2] == b"\x1f\x8b":
-        content = gzip.decompress(content)
+    pieces = list(row_pieces(path))
+    return {name: [cell for piece in pieces for cell in piece[name]] for name in pieces[0]}
+
+
+def row_pieces(path: str | Path, rows: int = 10_000) -> Iterator[dict[str, list[str]]]:
+    """The same, so many rows after others: a file may be larger than the memory.
+
+    Raises: DataError that names the line at fault, and when there is no row.
+    """
+    with Path(path).open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    begun = False
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise DataError(f"{path}: line {line} is not UTF-8 text", "save the file as UTF-8") from None
-    first = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text), delimiter=max(",;\t|", key=first.count))
-    rows = [row for row in reader if row]
-    if not rows:
+        with gzip.open(path, "rt", encoding="utf-8-sig", newline=None) if packed else _plain(path) as file:
+            lines = cast("Iterator[str]", file)
+            first = next(lines, "")
+            reader = csv.reader(itertools.chain([first], lines), delimiter=max(",;\t|", key=first.count))
+            names = [name.strip() for name in next((row for row in reader if row), ())]
+            found: list[list[str]] = []
+            for row in reader:
+                if row and len(row) != len(names):
+                    raise DataError(f"{path}: line {reader.line_num} has {len(row)} fields; the header has {len(names)}")
+                found += [row] if row else []
+                if len(found) == rows:
+                    yield {name: list(column) for name, column in zip(names, zip(*found))}
+                    begun, found = True, []
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: line {_strange(Path(path))} is not UTF-8 text", "save the file as UTF-8") from None
+    except (csv.Error, EOFError, OSError) as error:
+        raise DataError(f"{path} cannot be read to its end: {error}", "is it whole?") from None
+    if not names:
         raise DataError(f"{path} holds no lines; a header and at least one row are wanted")
-    names = [name.strip() for name in rows[0]]
-    for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(names):
-            raise DataError(f"{path}: line {number} has {len(row)} fields; the header has {len(names)}")
-    return {name: [row[i] for row in rows[1:]] for i, name in enumerate(names)}
+    if found or not begun:
+        yield {name: [row[i] for row in found] for i, name in enumerate(names)}
+
+
+def _plain(path: str | Path) -> IO[str]:
+    return Path(path).open(encoding="utf-8-sig", newline=None)
+
+
+def _strange(path: Path) -> int:
+    """The first line that is not UTF-8."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    with gzip.open(path, "rb") if packed else path.open("rb") as file:
+        for number, line in enumerate(cast("Iterator[bytes]", file), start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 1

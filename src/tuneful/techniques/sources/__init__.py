@@ -17,6 +17,7 @@ from tuneful.techniques.sources.filelist import FileList
 from tuneful.techniques.sources.folder import ImageFolder
 from tuneful.techniques.sources.hugging_face import HuggingFace
 from tuneful.techniques.sources.idx import Idx
+from tuneful.techniques.sources.npy import Npy
 from tuneful.techniques.sources.npz import Npz
 from tuneful.techniques.sources.pair_lines import PairLines
 from tuneful.techniques.sources.parallel import ParallelText
@@ -51,6 +52,7 @@ TABLE: dict[str, type[Source]] = {
     "public": Public,
     "idx": Idx,
     "npz": Npz,
+    "npy": Npy,
     "cifar": Cifar,
     "time_series": TimeSeries,
     "file_list": FileList,

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuneful.core.errors import DataError
-from tuneful.techniques.sources.raw import SPLITS, Arrays, Raw, Source, by_split, files_in, guard
+from tuneful.techniques.sources import mapped
+from tuneful.techniques.sources.raw import SPLITS, Arrays, Raw, Source, by_split, files_in, fits
 
 _INPUT = {"x", "xs", "image", "images", "img", "imgs", "data", "features", "feature", "input", "inputs", "arr0"}
 _TARGET = {"y", "ys", "label", "labels", "target", "targets", "class", "classes", "output", "outputs", "arr1"}
@@ -26,7 +27,7 @@ _TARGET = {"y", "ys", "label", "labels", "target", "targets", "class", "classes"
 class Npz(Source):
     kind: Literal["npz"] = "npz"
     source: ClassVar[str] = "the .npy format, numpy NEP 1"
-    cost: ClassVar[str] = "the unpacked size, in memory"
+    cost: ClassVar[str] = "the unpacked size, in memory; on disk where it would not fit"
 
     def accepts(self, given: object) -> bool:
         return any(True for _ in files_in(given, _fits))
@@ -55,7 +56,8 @@ def _fits(path: Path) -> bool:
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     try:
         headers = _headers(path)
-        guard(sum(headers.values()), str(path))
+        if not fits(2.0 * sum(headers.values()))[0]:
+            return mapped.members(path)
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError) as error:

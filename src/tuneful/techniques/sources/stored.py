@@ -23,10 +23,10 @@ from tuneful.techniques.sources.raw import Stored, Table, allowed, gigabytes, gu
 if TYPE_CHECKING:
     import polars as pl
 
-MOST_ROWS = 65_536  # that are looked at together
+LEAST_ROWS, MOST_ROWS = 1024, 65_536  # that are looked at together
 LEVELS = 51  # features that a column of text may become
 KEPT = 120  # bytes of a row that are kept in memory whatever it holds: its target, its number, its print, its place
-_SHARE = 1 / 40  # of the memory that is allowed, for the rows that are looked at together
+_SHARE = 1 / 20  # of the memory that is allowed, for the rows that are looked at together
 
 
 def needed(sample: pl.DataFrame, rows: int) -> float:
@@ -48,8 +48,11 @@ def needed(sample: pl.DataFrame, rows: int) -> float:
 
 def piece(sample: pl.DataFrame) -> int:
     """How many rows like these may be looked at together."""
-    each = max(1.0, 10 * sample.estimated_size() / max(1, sample.height))  # as Python's own objects
-    return int(min(MOST_ROWS, max(256, _SHARE * min(allowed(), 1e12) / each)))
+    import polars as pl
+
+    text = sum(series.estimated_size() for series in sample if series.dtype == pl.String)
+    size = 3 * sample.estimated_size() + 7 * text  # text is looked at as Python's own objects
+    return int(min(MOST_ROWS, max(LEAST_ROWS, _SHARE * min(allowed(), 1e12) * sample.height / max(1, size))))
 
 
 def column(table: Stored, name: str) -> pl.Series:
