@@ -34,7 +34,7 @@ NUMBERS = 128  # columns of numbers up to which each is embedded by waves of its
 WAVES = (
     (2_000, 0.1),
     (10_000, 0.3),
-    (math.inf, 3.0),
+    (math.inf, 5.0),
 )  # rows below which waves are so fast: few rows bear slow ones (LOG.md)
 SHORTEST = 16  # moments of a series below which windows that spread see little but the border
 SOFT_FROM = 10_000  # images from which labels are smoothed: with few it costs log loss and calibration for nothing (LOG.md)
