@@ -151,6 +151,8 @@ def test_identifiers_row_numbers_free_text_constants_and_copies_are_left_out(tmp
     for sentence in ('"id" numbers the rows', '"key" is an identifier', '"say" is free text', '"one" is always 7',
                      '"same" says the same as "a"'):  # fmt: skip
         assert sentence in what(task)
+    gone = [one.what.split('"')[1] for one in task.findings if one.what.endswith("is left out")]
+    assert len(gone) == len(set(gone)), "a column is told once why it is left out"
 
 
 def test_a_column_that_tells_the_target_is_left_out_unless_kept():

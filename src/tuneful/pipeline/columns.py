@@ -94,8 +94,9 @@ def _column(
     if len(known) == 0:
         findings.append(Finding("warning", f'column "{name}" has no values and is left out', n, n))
         return None
+    told = len(findings)
     found = _as_number(series, name, known, words, missing, semicolons, kept, findings)
-    if found is not None:
+    if found is not None or any(one.what.endswith("left out") for one in findings[told:]):  # as a number it was judged already
         return found
     order = date_order(known, name, findings)
     if order:
