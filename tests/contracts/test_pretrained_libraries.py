@@ -14,6 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from tuneful.core.errors import MissingError, ModelError
 from tuneful.core.form import Form
+from tuneful.pipeline.goals import form
+from tuneful.pipeline.job import from_words
+from tuneful.pipeline.prepare import prepare
+from tuneful.runtime.text import Tokenizer, apply
 from tuneful.techniques.models import Pretrained, check, make, shim, size
 from tuneful.techniques.models.depth import layers
 from tuneful.techniques.models.hub import library
@@ -242,3 +246,43 @@ def test_what_a_name_means(tmp_path: Path):
         library(str(tmp_path / "a"))
     assert library("timm:resnet18") == ("timm", "resnet18")
     assert library("resnet") == ("", "")
+
+
+@pytest.mark.parametrize("pad", [0, 1], ids=["padding-0", "padding-1"])
+def test_texts_are_cut_by_the_networks_own_tokenizer_and_mean_the_same_to_it(transformers: Any, tmp_path: Path, pad: int):
+    tokenizers = pytest.importorskip("tokenizers")
+    texts = ["good film today", "bad film never", "great fun", "awful bore", "nice and good", "bad bad thing"] * 20
+    library_made = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
+    library_made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"] if pad == 0 else ["[CLS]", "[PAD]", "[UNK]", "[SEP]"]
+    library_made.train_from_iterator(
+        texts, tokenizers.trainers.WordPieceTrainer(vocab_size=80, special_tokens=special, show_progress=False)
+    )
+    ends = [(word, library_made.token_to_id(word)) for word in ("[CLS]", "[SEP]")]
+    library_made.post_processor = tokenizers.processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    library_made.save(str(tmp_path / "tokenizer.json"))
+    config = transformers.BertConfig(
+        vocab_size=library_made.get_vocab_size(), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=16, pad_token_id=pad, max_position_embeddings=32,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    saved = transformers.BertForSequenceClassification(config).eval()
+    saved.save_pretrained(tmp_path)
+
+    labels = ["good" if at % 2 == 0 else "bad" for at in range(len(texts))]
+    job = from_words("train", "texts", ["model=pretrained", f"name={tmp_path}"])
+    assert job.reading["tokens"] == str(tmp_path)
+    task = prepare((texts, labels), tokens=job.reading["tokens"])
+    net = make(Pretrained(name=str(tmp_path)), form(task)).eval()
+    heard: dict[str, torch.Tensor] = {}
+    body = next(module for module in net.modules() if type(module).__name__ == "BertModel")
+    body.register_forward_hook(lambda _module, _given, out: heard.update(out=out.last_hidden_state[:, 0]))
+
+    some = ["good film", "bad bad thing"]
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "tokenizer.json"), pad_token="[PAD]")
+    theirs = fast(some, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        wanted = saved.bert(input_ids=theirs["input_ids"], attention_mask=theirs["attention_mask"]).last_hidden_state[:, 0]
+        net(torch.as_tensor(apply(task.schema, some)).long())
+    torch.testing.assert_close(heard["out"], wanted)
+    assert Tokenizer(task.schema["tokenizer"]).text([int(n) for n in apply(task.schema, some)[1]]) == "bad bad thing"

@@ -44,7 +44,7 @@ def doctor(
 
     checked(job, looking=True)
     check_device(device)
-    task = prepare(job.source, **job.data.options())
+    task = prepare(job.source, **job.reading)
     recipe = resolve(asked(job, task, Recipe()).recipe, task)
     found = examine(task, recipe, steps=steps, device=device)
     told: dict[str, Any] = {

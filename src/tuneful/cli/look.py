@@ -49,7 +49,7 @@ def init(
     from tuneful.pipeline.prepare import prepare
 
     checked(job, looking=True)
-    task = prepare(job.source, **job.data.options())
+    task = prepare(job.source, **job.reading)
     told = asked(job, task, Recipe())
     recipe, space = defaults.resolve(told.recipe, task), told.space
     heading = _heading(task, output)
@@ -80,7 +80,7 @@ def check(words: Words, device: Device = None, as_json: AsJson = False) -> int:
     from tuneful.pipeline.prepare import prepare
 
     checked(job, looking=True)
-    task = prepare(job.source, **job.data.options())
+    task = prepare(job.source, **job.reading)
     told = asked(job, task, Recipe())
     recipe, space = defaults.resolve(told.recipe, task), told.space
     found = _one_batch(task, recipe, device)

@@ -28,7 +28,7 @@ def on_test_split(folder: Path) -> Found:
     from tuneful.pipeline.tune import STATE
 
     job = Job.read(folder)
-    task = prepare(job.source, **job.data.options())
+    task = prepare(job.source, **job.reading)
     with storage.held(folder):
         study = Study.open(folder)
         if study.about["fingerprint"] != task.fingerprint:

@@ -78,7 +78,7 @@ def _augmented(words: list[str], output: Path) -> int:
     from tuneful.pipeline.prepare import prepare
 
     checked(job, looking=True)
-    task = prepare(job.source, **job.data.options())
+    task = prepare(job.source, **job.reading)
     recipe = resolve(asked(job, task, Recipe()).recipe, task)
     picture.write(output, picture.picture(task, recipe))
     said = ", ".join(_with_settings(one) for one in recipe.augments if not isinstance(one, str)) or "none"

@@ -53,7 +53,7 @@ def settings(job: Job, *, train: bool | None = None) -> list[Entry]:
 def checked(job: Job, base: Recipe | None = None, *, looking: bool = False) -> None:
     """What can be said of a job without its data. Raises RecipeError with every problem of the data's options and of the settings;
     for a range given to `train`, or none to `tune`. looking: nothing will be trained, ranges or not."""
-    problems, hint = wrong(job.source, job.data.options(), job.places), ""
+    problems, hint = wrong(job.source, job.reading, job.places), ""
     try:
         _check(job, base or Recipe(), looking)
     except RecipeError as error:

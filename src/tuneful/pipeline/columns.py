@@ -96,7 +96,9 @@ def _column(
         return None
     told = len(findings)
     found = _as_number(series, name, known, words, missing, semicolons, kept, findings)
-    if found is not None or any(one.what.endswith("left out") for one in findings[told:]):  # as a number it was judged already
+    if found is not None or any(
+        one.what.endswith("left out") for one in findings[told:]
+    ):  # as a number it was judged already
         return found
     order = date_order(known, name, findings)
     if order:

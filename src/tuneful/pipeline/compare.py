@@ -112,7 +112,7 @@ class Comparison:
     def __iter__(self) -> Iterator[Sign]:
         checked(self.kinds, asked.settings(self.job))
         yield Sign(0, self._all, f"reading {self.job.source if isinstance(self.job.source, str) else 'the data'}")
-        task = prepare(self.job.source, **self.job.data.options())
+        task = prepare(self.job.source, **self.job.reading)
         base = Recipe(model=self.model) if self.model is not None else Recipe()
         all_of = contenders(task, self.kinds, asked.settings(self.job), base)
         self.folder = folder = (self.root or home()) / self._name(task)

@@ -19,7 +19,8 @@ from tuneful.core.config import Auto, Count, Fraction, Settings, Whole, plain
 from tuneful.core.errors import Problem, RecipeError, StudyError
 from tuneful.pipeline import files
 from tuneful.pipeline.codec import Entry
-from tuneful.pipeline.keys import flatten
+from tuneful.pipeline.keys import Keys, flatten
+from tuneful.pipeline.tokenizer_file import beside
 from tuneful.techniques.search import PROPOSERS, SCHEDULERS
 
 Words = Annotated[tuple[str, ...], Field(strict=False)]
@@ -59,7 +60,7 @@ class Data(Settings):
     valid: Fraction | Auto = "auto"  # share of the data to validate on
     test: Fraction | Auto = "auto"  # share of the data to prove on
     limit: Count | None = None  # at most so many examples a split
-    tokens: Literal["byte", "char", "word", "bpe"] | Auto = "auto"  # what a text is cut into
+    tokens: str = "auto"  # what a text is cut into: byte, char, word, bpe, or as a folder's tokenizer.json has it
     length: Count | None = None  # tokens that are looked at of a text
     vocabulary: Count | None = None  # at most so many different tokens
     scale: Literal["deviation", "ranks"] | Auto = (
@@ -105,6 +106,19 @@ class Job:
     name: str | None = None
     command: str = ""
     places: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)  # {"data.metric": "file:line"}
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The keyword arguments of `prepare`. Texts for a trained network are cut by its own tokenizer, where that lies beside it."""
+        options = self.data.options()
+        said = {Keys().resolve(entry.key)[0]: entry.value for entry in self.entries}
+        if (
+            options["tokens"] == "auto"
+            and said.get("model") == "pretrained"
+            and isinstance(name := said.get("model.name"), str)
+        ):
+            options["tokens"] = beside(name) or "auto"
+        return options
 
     @property
     def budget(self) -> Budget:

@@ -108,7 +108,7 @@ class Work:
         checked(job, self._base())  # what needs no data, before the data is read, which may take long
         yield Stage("prepare", f"reading {job.source if isinstance(job.source, str) else 'the data'}")
         with self._timed("prepare"):
-            task = prepare(job.source, **job.data.options())
+            task = prepare(job.source, **job.reading)
         folder = self.folder or (self.root or home()) / job.name_for(task.name)
         if self.fresh and (folder / storage.FILE).exists():
             yield Stage("aside", f"the run that lay in {folder} is now {storage.set_aside(folder)}")

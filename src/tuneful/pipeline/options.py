@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tuneful.core.config import nearest
 from tuneful.core.errors import DataError, Problem, RecipeError
 from tuneful.pipeline import split, targets
 from tuneful.pipeline.metrics import METRICS
+from tuneful.pipeline.tokenizer_file import KINDS, NAME
 from tuneful.runtime.writing import MOST_BEAMS
 from tuneful.techniques import sources
 
@@ -25,6 +27,7 @@ def wrong(source: object, told: Mapping[str, Any], places: Mapping[str, str] | N
         *_splits(told),
         *_goal(told.get("kind"), told.get("metric")),
         *_columns(told),
+        *_tokens(told.get("tokens", "auto")),
         *_ahead(told),
         *_of_source(source, told),
     ]
@@ -78,6 +81,13 @@ def _goal(kind: str | None, metric: str | None) -> list[Problem]:
         if not kinds & {*METRICS[metric].kinds}:
             found.append(unfit(metric, str(kind), [name for name, one in METRICS.items() if kinds & {*one.kinds}]))
     return found
+
+
+def _tokens(tokens: str) -> list[Problem]:
+    if tokens in ("auto", *KINDS) or Path(tokens).expanduser().exists():
+        return []
+    sentence = f"tokens is {tokens!r}; it must be {', '.join(KINDS)}, or a folder that has a {NAME}"
+    return [Problem("tokens", sentence, nearest=nearest(tokens, KINDS))]
 
 
 def _columns(told: Mapping[str, Any]) -> list[Problem]:

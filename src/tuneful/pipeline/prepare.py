@@ -103,7 +103,8 @@ def prepare(
         valid, test: shares to cut where the data brings no such split; "auto" is 20 %, at most 10 000 examples.
         limit: at most so many examples a split, stratified.
         form: "series" when arrays [N, C, T] (or [N, T]) are time series; three axes are grey images otherwise.
-        tokens: of text: "byte", "char", "word" or "bpe"; "auto" chooses for the text and the task.
+        tokens: of text: "byte", "char", "word" or "bpe", learned from train; or the folder of a trained network, whose
+            tokenizer.json is used; "auto" chooses for the text and the task.
         length: tokens that are looked at of a text; chosen from the lengths in train when not given.
         vocabulary: at most so many different tokens.
         scale: of a table's numbers: "deviation" (mean 0, deviation 1), "ranks" (normal by their ranks, so that outliers and
@@ -124,7 +125,7 @@ def prepare(
     """
     told = {"target": target, "kind": kind, "metric": metric, "missing": missing, "keep": keep, "leave_out": leave_out,
             "size": size, "valid": valid, "test": test, "limit": limit, "horizon": horizon, "window": window,
-            "time": time, "valid_from": valid_from, "test_from": test_from, "beam": beam}  # fmt: skip
+            "time": time, "valid_from": valid_from, "test_from": test_from, "beam": beam, "tokens": tokens}  # fmt: skip
     if problems := wrong(source, told):
         raise RecipeError(problems)
     named = target if target is None or isinstance(target, str) else tuple(target)

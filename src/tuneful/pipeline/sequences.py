@@ -18,6 +18,7 @@ from tuneful.core.task import Finding
 from tuneful.pipeline import split, targets
 from tuneful.pipeline.parts import Built, Options, Parts, divide, take
 from tuneful.pipeline.texts import learn, prints
+from tuneful.pipeline.tokenizer_file import KINDS
 from tuneful.runtime.text import Tokenizer, encode
 from tuneful.techniques.sources import Prose, Raw, Sentences, guard, note
 
@@ -110,6 +111,8 @@ def _prose(parts: Mapping[str, Prose], options: Options, findings: list[Finding]
     ends = [int(len(text) * (1 - shares["valid"] - shares["test"])), int(len(text) * (1 - shares["test"])), len(text)]
     pieces = {"train": text[: ends[0]], "valid": text[ends[0] : ends[1]], "test": text[ends[1] : ends[2]]}
     kind = "char" if options.tokens == "auto" else options.tokens
+    if kind not in KINDS:
+        raise DataError(f"tokens is {kind}; what comes next is told of {', '.join(KINDS)}", "leave tokens out")
     data = learn(kind, [pieces["train"]], options.vocabulary or MOST)
     tokenizer, length = Tokenizer(data), options.length or WINDOW
     guard(8.0 * max(len(p) for p in (pieces["valid"], pieces["test"])) * tokenizer.vocabulary,

@@ -19,6 +19,7 @@ from tuneful.core.task import Finding
 from tuneful.pipeline import columns, targets
 from tuneful.pipeline.cells import Frame
 from tuneful.pipeline.parts import Built, Options, Parts, divide, take
+from tuneful.pipeline.tokenizer_file import KINDS, read
 from tuneful.runtime.text import FIRST, Tokenizer, encode, marked, shaped
 from tuneful.techniques.sources import Raw, Texts, note
 
@@ -143,19 +144,21 @@ def fit(
     digits do not count. shapes: an unknown word is known by its shape.
     """
     kind, why = _kind(texts, usual) if options.tokens == "auto" else (options.tokens, "")
-    data = learn(kind, texts, options.vocabulary, lower=plain and kind in ("word", "bpe"), digits=plain, shapes=shapes)
+    if kind in KINDS:
+        data = learn(kind, texts, options.vocabulary, lower=plain and kind in ("word", "bpe"), digits=plain, shapes=shapes)
+    else:
+        data, kind = read(kind), "library"
     tokenizer = Tokenizer(data)
     lengths = np.array([_length(tokenizer, text) for text in texts])
     usually = max(1, int(np.ceil(np.quantile(lengths, _SHARE)))) if len(lengths) else 1
     length = options.length or min(usually, LONGEST)
     cut = int((lengths > length).sum())
-    named = {"byte": "bytes", "char": "letters", "word": "words and signs", "bpe": "pieces of words (byte pair encoding)"}[
-        kind
-    ]
+    named = {"byte": "bytes", "char": "letters", "word": "words and signs", "bpe": "pieces of words (byte pair encoding)",
+             "library": f"tokens by the tokenizer of {options.tokens}"}[kind]  # fmt: skip
     findings.append(
         note(
             f"text is cut into {named}{why}, {tokenizer.vocabulary} different ones",
-            "tokens=byte, char, word or bpe takes others",
+            "tokens=byte, char, word or bpe takes others, and tokens=FOLDER those of a trained network",
         )
     )
     findings.append(

@@ -291,7 +291,7 @@ def _points(plain: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _write_order(place: Path, job: Job, fingerprint: str, recipe: Mapping[str, Any], steps: int) -> None:
     """What a child needs: the recipe and the prepared data, so that it is prepared once."""
-    task = prepare(job.source, **job.data.options())
+    task = prepare(job.source, **job.reading)
     if task.fingerprint != fingerprint:
         raise StudyError(f"the data of the run ({job.source}) has changed since", "bring back the data")
     plain = {

@@ -6,6 +6,7 @@ A tokenizer is plain data in the schema, fitted on train by `pipeline.texts`:
     {"kind": "char", "items": [letter, ...]}                             a character is a token
     {"kind": "word", "items": [word, ...], "lower", "digits", "shapes"}  a word or a sign is one
     {"kind": "bpe",  "items": [piece, ...], "merges": [[a, b], ...], "lower"}   a word is cut into pieces
+    {"kind": "library", "json", "pad"}                                   as a trained network came with it (`runtime.library`)
 
 Numbers: 0 fills up, 1 is anything unknown, 2 stands before and after a sentence, items follow from 3. lower: capitals do not
 count; digits: every digit is 0; shapes: an unknown word is looked up without its capitals, then by its shape ("Xx", "x0"); spaces: words are
@@ -26,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuneful.core.errors import DataError
+from tuneful.runtime.library import Library
 
 PAD, UNKNOWN, EDGE, FIRST = 0, 1, 2, 3
 MARK = "\u2581"  # stands before the first piece of a word
@@ -48,16 +50,21 @@ class Tokenizer:
         self._number = {item: at for at, item in enumerate(self.items, start=FIRST)}
         self._rank = {(a, b): at for at, (a, b) in enumerate(data.get("merges", ()))}
         self._known: dict[str, list[str]] = {}  # words that were cut before
+        self._library = Library(data) if self.kind == "library" else None
 
     @property
     def vocabulary(self) -> int:
         """How many different numbers there are."""
+        if self._library:
+            return self._library.size
         return FIRST + (256 if self.kind == "byte" else len(self.items))
 
     def pieces(self, text: str) -> Iterator[str]:
         """The tokens of a text as text, one after the other."""
         text = text.lower() if self.lower else text
-        if self.kind == "char":
+        if self._library:
+            yield from self._library.pieces(text)
+        elif self.kind == "char":
             yield from text
         elif self.spaces:
             yield from text.split()
@@ -70,12 +77,16 @@ class Tokenizer:
 
     def ids(self, text: str, most: int) -> list[int]:
         """The numbers of a text, the first `most` of them."""
+        if self._library:
+            return self._library.ids(text, most)
         if self.kind == "byte":
             return [FIRST + byte for byte in text[:most].encode("utf-8", "replace")[:most]]
         return [self.number(piece) for piece in islice(self.pieces(text), most)]
 
     def number(self, piece: str) -> int:
         """The number of one token."""
+        if self._library:
+            return self._library.number(piece)
         found = self._number.get(piece)
         if found is None and self.shapes:
             found = self._number.get(piece.lower()) or self._number.get(_SHAPE + shape(piece))
@@ -83,6 +94,8 @@ class Tokenizer:
 
     def text(self, ids: Sequence[int]) -> str:
         """Numbers as text, up to the first edge; what fills up is left out, what is unknown is shown as \ufffd."""
+        if self._library:
+            return self._library.text([int(number) for number in ids if number != PAD])
         kept: list[int] = []
         for number in ids:
             if number == EDGE:

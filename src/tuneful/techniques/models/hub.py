@@ -27,7 +27,8 @@ LIBRARIES = ("timm", "transformers")
 
 
 class Logits(nn.Module):
-    """A network of transformers as one of ours: one tensor in, the logits out."""
+    """A network of transformers as one of ours: one tensor in, the logits out. padding: the token that fills up there; in our
+    texts that is 0, so the two numbers change places (as in `runtime.library`)."""
 
     def __init__(self, net: nn.Module, tokens: bool, padding: int) -> None:
         super().__init__()
@@ -35,7 +36,10 @@ class Logits(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.tokens:
-            return self.net(input_ids=x, attention_mask=(x != self.padding).long()).logits
+            there = (x != 0).long()
+            if self.padding:
+                x = torch.where(x == 0, self.padding, torch.where(x == self.padding, 0, x))
+            return self.net(input_ids=x, attention_mask=there).logits
         return self.net(pixel_values=x).logits
 
 
@@ -110,8 +114,11 @@ def _transformers(name: str, form: Form, filled: bool) -> tuple[nn.Module, set[s
         if tokens and form.vocabulary != config.vocab_size:
             raise ModelError(
                 f"{name} knows {config.vocab_size} tokens; the data have {form.vocabulary}, so their numbers mean other words",
-                "cut the texts with the network's own tokenizer",
+                f"write tokens={name if local else 'FOLDER'}, where the network's own tokenizer.json lies",
             )
+        most = getattr(config, "max_position_embeddings", None)
+        if tokens and isinstance(most, int) and form.shape[0] > most:
+            raise ModelError(f"{name} reads {most} tokens at most; these texts have {form.shape[0]}", f"write length={most}")
         if not tokens:
             _sized(config, form, name)
         fresh: set[str] = set()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tuneful.core.errors import DataError
 from tuneful.techniques.sources.npz import pair
-from tuneful.techniques.sources.raw import SPLITS, Arrays, Raw, Source
+from tuneful.techniques.sources.raw import SPLITS, Arrays, Raw, Source, Texts
 
 
 class InMemory(Source):
@@ -31,23 +31,45 @@ class InMemory(Source):
     def read(self, given: Any) -> Raw:
         if not isinstance(given, Mapping):
             x, y = given
-            parts = {"train": Arrays(as_array(x, "x"), as_array(y, "y"))}
+            parts = {"train": _examples(x, y, "")}
         elif all(is_array(value) for value in given.values()):
             parts = pair({str(name): as_array(value, str(name)) for name, value in given.items()}, "the mapping")
         else:
-            parts = {}
+            parts: dict[str, Any] = {}
             for name, (x, y) in given.items():
                 if str(name).lower() not in SPLITS:
                     raise DataError(f"split {name!r} is not known; it must be train, valid or test")
-                parts[SPLITS[str(name).lower()]] = Arrays(as_array(x, f"x of {name}"), as_array(y, f"y of {name}"))
+                parts[SPLITS[str(name).lower()]] = _examples(x, y, f" of {name}")
             if "train" not in parts:
                 raise DataError(f"the mapping holds {', '.join(map(str, given))}; train is missing")
+        if any(isinstance(part, Texts) for part in parts.values()):
+            if not all(isinstance(part, Texts) for part in parts.values()):
+                raise DataError("some splits hold texts and others numbers", "give the same kind in every split")
+            return Raw(parts, f"{', '.join(f'{len(p.labels)} {s}' for s, p in parts.items())} texts", "texts")
         shape = list(parts["train"].x.shape[1:])
         return Raw(
             parts,
             f"arrays with {', '.join(f'{len(p.y)} {s}' for s, p in parts.items())} examples of shape {shape}",
             "arrays",
         )
+
+
+def _examples(x: Any, y: Any, which: str) -> Any:
+    """Arrays; or Texts, where x is text and y has a label for each."""
+    given = x if isinstance(x, list) and all(isinstance(one, str) for one in x) else as_array(x, f"x{which}")
+    if not isinstance(given, list) and not _is_text(given):
+        return Arrays(given, as_array(y, f"y{which}"))
+    labels = as_array(y, f"y{which}")
+    if len(labels) != len(given):
+        raise DataError(f"x{which} holds {len(given)} texts and y{which} {len(labels)} labels; there must be one for each")
+    if labels.ndim != 1:
+        raise DataError(f"y{which} has the shape {list(labels.shape)}; texts have one label each", "give a list of labels")
+    return Texts(tuple(str(text) for text in given), tuple(None if label is None else str(label) for label in labels.tolist()))
+
+
+def _is_text(given: NDArray[Any]) -> bool:
+    words = given.dtype.kind == "U" or (given.dtype == object and all(isinstance(one, str) for one in given))
+    return given.ndim == 1 and len(given) > 0 and words
 
 
 def is_array(value: object) -> bool:
