@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import struct
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from tuneful.core.errors import DataError
 from tuneful.techniques.sources import TABLE, Arrays, Files, Prose, Sentences, Table, Texts, read
+from tuneful.techniques.sources import Pairs as Sides
 
 X = np.arange(24 * 4 * 4, dtype=np.uint8).reshape(24, 4, 4)
 Y = np.arange(24, dtype=np.uint8) % 3
@@ -82,6 +84,12 @@ def made(kind: str, folder: Path) -> object:
         for i, y in enumerate(Y):
             (folder / f"c{y}").mkdir(exist_ok=True)
             (folder / f"c{y}" / f"{i:02}.txt").write_text(f"text number {i}\n")
+    elif kind == "parallel_text":
+        for language, word in (("en", "word"), ("de", "Wort")):
+            (folder / f"train.{language}").write_text("".join(f"{word} {at} and {at % 7}\n" for at in range(24)))
+    elif kind == "pair_lines":
+        (folder / "pairs.tsv").write_text("".join(f"the word {at}\tdas Wort {at}\n" for at in range(24)))
+        return folder / "pairs.tsv"
     elif kind == "torch":
         return Pairs()
     elif kind == "public":
@@ -137,6 +145,9 @@ def test_a_source_reads_every_example_in_order(kind, tmp_path):
     elif isinstance(part, Texts):
         found = {int(text.split()[-1]): label for text, label in zip(part.texts, part.labels)}
         assert found == {i: f"c{y}" for i, y in enumerate(Y)}
+    elif isinstance(part, Sides):
+        numbers = [tuple(re.findall(r"\d+", text)[0] for text in pair) for pair in zip(part.sources, part.targets)]
+        assert numbers == [(str(at), str(at)) for at in range(24)]
     elif isinstance(part, Table):
         assert part.frame["target"].to_list() == [str(y) for y in Y]
     else:

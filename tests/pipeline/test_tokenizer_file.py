@@ -67,5 +67,5 @@ def test_lists_of_texts_with_labels_are_texts():
     task = prepare({"train": (TEXTS, LABELS), "test": (TEXTS[:6], LABELS[:6])})
     assert task.kind == "binary"
     assert task.schema["kind"] == "tokens"
-    with pytest.raises(DataError, match="3 texts and y 2 labels"):
+    with pytest.raises(DataError, match="3 examples and 2 labels"):
         prepare((["a b", "c", "d"], ["x", "y"]))

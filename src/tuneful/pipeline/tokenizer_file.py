@@ -1,6 +1,6 @@
-"""The tokenizer that a trained network came with, from its file: tokens=FOLDER, or by itself with model=pretrained name=FOLDER.
+"""The tokenizer that a trained network came with, from its file.
 
-A network knows words by the numbers that its own tokenizer gives them; cut otherwise, its texts mean something else to it.
+tokens=FOLDER takes it; model=pretrained name=FOLDER does so by itself. A network knows words by the numbers that its own tokenizer gives them; cut otherwise, its texts mean something else to it.
 """
 
 from __future__ import annotations

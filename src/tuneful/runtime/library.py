@@ -1,4 +1,4 @@
-"""The tokenizer that a trained network came with, read by the `tokenizers` library from its own file, tokenizer.json.
+"""A tokenizer as a trained network came with it, run by the `tokenizers` library.
 
     {"kind": "library", "json": the file's text, "pad": the number that fills up there}
 

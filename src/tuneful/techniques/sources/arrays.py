@@ -61,10 +61,17 @@ def _examples(x: Any, y: Any, which: str) -> Any:
         return Arrays(given, as_array(y, f"y{which}"))
     labels = as_array(y, f"y{which}")
     if len(labels) != len(given):
-        raise DataError(f"x{which} holds {len(given)} texts and y{which} {len(labels)} labels; there must be one for each")
+        raise DataError(f"{len(given)} examples and {len(labels)} labels were given{which}; there must be one for each")
     if labels.ndim != 1:
         raise DataError(f"y{which} has the shape {list(labels.shape)}; texts have one label each", "give a list of labels")
-    return Texts(tuple(str(text) for text in given), tuple(None if label is None else str(label) for label in labels.tolist()))
+    if labels.dtype.kind == "f":
+        raise DataError(
+            f"target 1{which or ' of train'} is {float(labels[0])}; it must be text, or a whole number for a class",
+            "give texts that tell a number as a table with a column for it",
+        )
+    return Texts(
+        tuple(str(text) for text in given), tuple(None if label is None else str(label) for label in labels.tolist())
+    )
 
 
 def _is_text(given: NDArray[Any]) -> bool:
