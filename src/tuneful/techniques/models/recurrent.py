@@ -9,6 +9,7 @@ is turned so that it does not either: places that are there get exactly what pac
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -38,9 +39,9 @@ class Recurrent(Model):
     directions: Literal["auto", "one", "both"] = "auto"  # both, unless the answer is what comes next
     pool: Pool = "max"  # what is made of all places where there is one answer
 
+    @abstractmethod
     def layer(self, inputs: int) -> nn.Module:
         """A layer over one direction, from [B, T, inputs] to ([B, T, width], state)."""
-        raise NotImplementedError
 
     def build(self, form: Form) -> nn.Module:
         """For sequences of any length from 1. Raises ModelError for both directions where the answer is what comes next."""
