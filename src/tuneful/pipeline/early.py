@@ -21,6 +21,7 @@ EVERY = 20
 EXPLODED = 1e4  # times the first loss: beyond it a run is given up
 WANTS = {
     "cross_entropy": "logits",
+    "smoothed_cross_entropy": "logits",
     "focal": "logits",
     "binary_cross_entropy": "binary_logits",
     "cumulative": "binary_logits",
