@@ -33,6 +33,7 @@ from tuneful.techniques.models import (
     ResNet,
     ResNet9,
     TableResNet,
+    UNet,
     ViT,
     check,
     make,
@@ -73,11 +74,15 @@ MEMBERS: list[Model] = [
     ViT(width=24, depth=2, heads=3),
     ViT(width=24, depth=2, heads=2, pool="class", patch=3),
     TableResNet(width=16),
+    UNet(width=8, depth=2),
+    UNet(width=6, depth=1, convolutions=1, norm="group", activation="silu"),
 ]
 
 
 def forms(model: Model) -> list[Form]:
     """A small form of each kind that a model serves."""
+    if isinstance(model, UNet):
+        return [Form("image", (2, 8, 9), 3, "place")]
     known = {
         "image": Form.of((2, 8, 9), 3),
         "spectrogram": Form("spectrogram", (1, 12, 16), 3),
@@ -215,6 +220,7 @@ def test_exports_what_torch_computes_for_any_number_of_rows(model: Model, form: 
 def test_learns_a_few_examples_by_heart(model: Model, form: Form):
     net = built(model, form)
     x, y = some(form, 12), torch.arange(12) % 3
+    y = y[:, None, None].expand(12, *form.answer[1:]) if form.each == "place" else y
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
     losses = []
     for _ in range(150):

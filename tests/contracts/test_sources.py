@@ -17,7 +17,7 @@ from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from tuneful.core.errors import DataError
-from tuneful.techniques.sources import TABLE, Arrays, Files, Prose, Sentences, Table, Texts, read
+from tuneful.techniques.sources import TABLE, Arrays, Files, Masked, Prose, Sentences, Table, Texts, read
 from tuneful.techniques.sources import Pairs as Sides
 
 X = np.arange(24 * 4 * 4, dtype=np.uint8).reshape(24, 4, 4)
@@ -65,6 +65,15 @@ def made(kind: str, folder: Path) -> object:
         rows = "\n".join(f"{i:02}.png,c{y}" for i, y in enumerate(Y))
         (folder / "list.csv").write_text("file,label\n" + rows + "\n")
         return folder / "list.csv"
+    elif kind in ("mask_folder", "mask_list"):
+        for name in ("images", "masks"):
+            (folder / name).mkdir()
+            for i, x in enumerate(X):
+                Image.fromarray(x if name == "images" else x % 2).save(folder / name / f"{i:02}.png")
+        rows = "\n".join(f"images/{i:02}.png,masks/{i:02}.png" for i in range(24))
+        if kind == "mask_list":
+            (folder / "list.csv").write_text("file,mask\n" + rows + "\n")
+            return folder / "list.csv"
     elif kind == "conll":
         lines = "\n\n".join(f"text\tO\nnumber\tO\n{i}\tB-c{y}" for i, y in enumerate(Y))
         (folder / "t.conll").write_text(lines + "\n")
@@ -138,6 +147,9 @@ def test_a_source_reads_every_example_in_order(kind, tmp_path):
         assert sorted(part.labels) == sorted(f"c{y}" for y in Y)
         for path, label in zip(part.paths, part.labels):
             assert kind == "file_list" or path.decode().split("/")[-2] == label
+    elif isinstance(part, Masked):
+        assert [Path(path.decode()).stem for path in part.paths] == [f"{i:02}" for i in range(24)]
+        assert [path.replace(b"images", b"masks") for path in part.paths] == list(part.masks)
     elif isinstance(part, Sentences):
         assert [(int(w[2]), t[2]) for w, t in zip(part.words, part.tags)] == [(i, f"B-c{y}") for i, y in enumerate(Y)]
     elif isinstance(part, Prose):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,6 +21,9 @@ SUFFIXES = {"image": IMAGES, "audio": SOUNDS}
 
 def read(data: str, model: Model) -> tuple[Any, list[str]]:
     """(what `Model.predict` takes, a name for each example or []). Raises DataError when it does not suit the model."""
+    from tuneful.runtime.answers import PIXELS
+    from tuneful.techniques.sources.mask_folder import MaskFolder
+
     path = Path(data)
     kind = str(model.schema["kind"])
     if kind in ("table", "forecast") and path.is_file() and path.name.lower().endswith(TEXT):
@@ -34,6 +38,9 @@ def read(data: str, model: Model) -> tuple[Any, list[str]]:
         and not path.name.lower().removesuffix(".gz").endswith((*TEXT, ".parquet", ".json", ".jsonl"))
     ):
         return lines(path), []
+    if model.kind in PIXELS and path.is_dir() and MaskFolder().accepts(path):  # the masks beside the images are no images
+        _, part = test_part(MaskFolder().read(path).parts)
+        return of_part(part, kind, data), [_shown(path, Path(os.fsdecode(file))) for file in part.paths]
     if kind in SUFFIXES and (files := files_at(path, SUFFIXES[kind])):
         return files, [_shown(path, file) for file in files]
     if path.suffix.lower() == ".npy" and path.is_file():
@@ -113,7 +120,7 @@ def example_names(count: int, before: int = 0) -> list[str]:
 
 def of_part(part: Any, kind: str, what: str) -> Any:
     """A split of a source as `Model.predict` takes it; of a table on disk an iterator of such pieces. Raises DataError when the model was trained on another kind."""
-    from tuneful.techniques.sources import Arrays, Files, Sentences, Stored, Table, Texts, stored
+    from tuneful.techniques.sources import Arrays, Files, Masked, Sentences, Stored, Table, Texts, stored
 
     if isinstance(part, Stored) and kind == "forecast":
         part = stored.whole(part)
@@ -124,6 +131,8 @@ def of_part(part: Any, kind: str, what: str) -> Any:
     if isinstance(part, Table) and kind in ("table", "tokens", "forecast"):
         return {name: part.frame[name].to_list() for name in part.frame.columns}
     if isinstance(part, Files) and kind == {"image": "image", "sound": "audio"}[part.media]:
+        return list(part.paths)
+    if isinstance(part, Masked) and kind == "image":
         return list(part.paths)
     if isinstance(part, Texts) and kind == "tokens":
         return list(part.texts)

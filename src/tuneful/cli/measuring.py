@@ -57,7 +57,7 @@ def on_new_data(artifact: Path, data: str) -> Found:
 
     from tuneful.cli.inputs import of_part, test_part
     from tuneful.pipeline import judge
-    from tuneful.runtime.answers import TEXTS, VALUES
+    from tuneful.runtime.answers import PIXELS, TEXTS, VALUES
     from tuneful.runtime.load import load
     from tuneful.techniques import sources
 
@@ -68,6 +68,8 @@ def on_new_data(artifact: Path, data: str) -> Found:
         return _forecasts(model, of_part(part, "forecast", data), f"{artifact} on", data)
     if model.kind in TEXTS:
         return _writings(model, part, f"{artifact} on", data)
+    if model.kind in PIXELS:
+        return _masks(model, part, f"{artifact} on", data)
     p: Any = model.predict if model.kind in VALUES else model.probabilities
     x = of_part(part, str(model.schema["kind"]), data)
     pieces: Iterable[Any] = cast("Iterable[Any]", x) if isinstance(x, Iterator) else (x,)
@@ -105,6 +107,30 @@ def _writings(model: Model, part: Any, what: str, data: str) -> Found:
     p, y = model.compared(first, second), spelled(second, max(map(len, second), default=1))
     names = [metric for metric, its in judge.METRICS.items() if model.kind in its.kinds]
     return judge.measures(names, p, y), {"what": f"{what} {len(y)} pairs of {data}", "notes": []}
+
+
+def _masks(model: Model, part: Any, what: str, data: str) -> Found:
+    """A segmentation measured at the size of the network, on masks that are coded as those of training were."""
+    import numpy as np
+
+    from tuneful.cli.inputs import of_part
+    from tuneful.pipeline import judge
+    from tuneful.pipeline.maskcodes import Coding
+    from tuneful.pipeline.masks import fitted
+    from tuneful.techniques.sources import Arrays, Masked
+
+    x, coding = of_part(part, "image", data), Coding.of(model.schema["mask"])
+    if isinstance(part, Masked):
+        y = fitted(part, coding, *model.shape[1:])
+    elif isinstance(part, Arrays) and part.y.shape == (len(part.y), *model.shape[1:]):
+        y = np.stack([coding.classes(mask.astype(np.int64)) for mask in part.y])
+    else:
+        wanted = f"[N, {model.shape[1]}, {model.shape[2]}]"
+        raise DataError(f"{data} has no masks for its images; files of masks, or arrays {wanted}, are wanted")
+    unknown = float((y < 0).mean())
+    notes = [f"{unknown:.1%} of the pixels have a value that is no class of the model, and are left out"] if unknown else []
+    names = [metric for metric, its in judge.METRICS.items() if model.kind in its.kinds]
+    return judge.measures(names, model.probabilities(x), y), {"what": f"{what} {len(y)} images of {data}", "notes": notes}
 
 
 def _targets(part: Any, model: Model, data: str) -> Any:

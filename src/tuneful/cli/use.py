@@ -157,7 +157,8 @@ def predict(
 ) -> int:  # fmt: skip
     """Predict with an artifact: one line an example, as CSV. The labels of the data, if it has any, are not looked at.
 
-    Needs no torch. Probabilities of the classes stand in columns of their own.
+    Needs no torch. Probabilities of the classes stand in columns of their own. Of a segmentation the masks are written into the folder
+    that -o names (masks, when it names none), as PNG files of each image's own size, and the CSV tells what is in them.
     """
     folder = runs.artifact(artifact, runs.home(home))
     if output is not None and Path(data).exists() and output.exists() and output.samefile(data):
@@ -167,6 +168,11 @@ def predict(
     from tuneful.runtime.load import load
 
     model = load(folder)
+    if model.kind in answers.PIXELS:
+        from tuneful.cli.masks import write
+
+        head, rows = write(model, *read(data, model), output or Path("masks"))
+        return _written(head, [rows], None, as_json)
     if model.kind == "forecasting":
         told = model.forecast(read(data, model)[0])
         return _written(list(told), [[list(row) for row in zip(*told.values(), strict=True)]], output, as_json)

@@ -23,7 +23,7 @@ class Form:
         pair         (S + T,) int64: a source of S tokens below `vocabulary`, then the target so far, T tokens below `outputs`;
                      `source` is S
     outputs: how many numbers the network gives for each example ([B, outputs]) or, where each is "place", for each place of
-        the sequence ([B, T, outputs]).
+        the sequence ([B, T, outputs]) or each pixel of the image ([B, outputs, H, W], as torch's networks give them).
     groups: of a vector, the sizes of its runs of features that belong together (a category's one-hot levels; 1: a number);
         () where nothing is known. They add up to D.
     causal: may an answer look at its own place and those before it alone? So it is where the answer is what comes next.
@@ -67,6 +67,8 @@ class Form:
         """The shape of the network's output for one example."""
         if self.each == "example":
             return (self.outputs,)
+        if self.kind == "image":
+            return (self.outputs, *self.shape[1:])
         return (self.shape[-1] - self.source, self.outputs)
 
     def with_outputs(self, outputs: int) -> Form:

@@ -31,6 +31,7 @@ Kind = Literal[
     "language",
     "forecasting",
     "sequence_to_sequence",
+    "segmentation",
 ]
 Severity = Literal["error", "warning", "note"]
 
@@ -58,7 +59,7 @@ class Finding:
 class Split:
     """Examples. x: [N, C, H, W] uint8 or float32 for images, [N, D] float32 for tables and vectors;
     y: [N] int64 class numbers, [N, L] int8 labels (1: has it, 0: has it not, -1: not known), or [N] or [N, M] float32 targets in
-    their own unit; [N, U] uint32 letters of the texts that are to be written.
+    their own unit; [N, H, W] int16 classes of pixels (-1: none); [N, U] uint32 letters of the texts that are to be written.
 
     Of data that does not fit into memory, x is `pipeline.lazy.Lazy`: it has the length, shape, dtype and indexing of an array,
     and reads what is asked for."""

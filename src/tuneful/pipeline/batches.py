@@ -121,7 +121,8 @@ class Batches:
         """The batch of a step: x [B, ...] float32 (tokens: int64), y."""
         chosen = self._chosen(step)
         x = self._ahead.at(step) if self._ahead is not None else self.x.index_select(0, chosen)
-        return as_input(x), self.y.index_select(0, chosen)
+        y = self.y.index_select(0, chosen)
+        return as_input(x), y.long() if y.dtype == torch.int16 else y  # masks are kept small
 
     def _chosen(self, step: int) -> Tensor:
         place = self._place(step)

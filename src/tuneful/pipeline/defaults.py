@@ -17,10 +17,10 @@ from tuneful.core.recipe import LISTS, SECTIONS, Recipe
 from tuneful.core.task import Task
 from tuneful.pipeline import pair_defaults
 from tuneful.pipeline.goals import form, goal
-from tuneful.techniques.augments import Crop, Flip, Shift
+from tuneful.techniques.augments import Crop, Flip, Rotate, Shift
 from tuneful.techniques.inits import AsBuilt, He, Xavier
 from tuneful.techniques.losses import TABLE as LOSSES
-from tuneful.techniques.models import GRU, LSTM, MLP, Bag, Conv1d, ConvNet, TabM, make
+from tuneful.techniques.models import GRU, LSTM, MLP, Bag, Conv1d, ConvNet, TabM, UNet, make
 from tuneful.techniques.models.check import size
 from tuneful.techniques.models.features import apart
 from tuneful.techniques.optimizers import AdamW
@@ -56,6 +56,8 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
                 return GRU(
                     embedding=64, width=256
                 ), "the answer is what comes next; a recurrent network learns most in short time"
+            if seen.each == "place" and images:
+                return UNet(), f"each pixel of images of {'x'.join(map(str, seen.shape))} has an answer"
             if seen.each == "place":
                 return LSTM(width=64), "each place has an answer, which depends on both sides of it"
             if seen.kind == "tokens":
@@ -102,7 +104,7 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
         case "regularizers":
             average = Averaging(decay=_memory(task, recipe))
             said = "the average over the last twentieth of the steps is read out"
-            if images and (task.kind == "regression" or n < SOFT_FROM):
+            if images and (not goal(task).blends or n < SOFT_FROM):
                 return (average,), said
             if images:
                 return (average, Smoothing()), f"{said}; soft labels help on images"
@@ -124,6 +126,8 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
                 return n, f"{getattr(recipe.optimizer, 'kind', '')} takes the whole training split as one batch"
             if seen.kind == "series" and n < FEW:
                 return min(16, n), f"there are {n} training examples, and small batches find flatter places"
+            if task.kind == "segmentation":
+                return min(4 if n < 2_000 else 16, n), f"there are {n} training images, of which each pixel is an example"
             batch = 32 if n < 2_000 else 64 if n < 10_000 else 128 if n < 60_000 else 256
             return min(batch, n), f"there are {n} training examples"
         case "epochs":
@@ -155,6 +159,12 @@ def _augments(task: Task, recipe: Recipe) -> tuple[tuple[Any, ...], str]:
     if seen.kind != "image":
         return (), "the examples are not images"
     channels, height, width = seen.shape
+    if task.kind == "segmentation":
+        return (
+            Flip(),
+            Rotate(degrees=15),
+            Crop(padding=max(1, min(height, width) // 8)),
+        ), "masks move along with their images"
     pad = max(1, min(height, width) // 8) if min(height, width) >= 16 else 1
     if channels == 1 and getattr(recipe.model, "kind", "") == "mlp":
         return (Shift(),), "an MLP has to learn each place of a sign; moves between pixels serve it better than whole ones"
@@ -202,8 +212,8 @@ def _threads(recipe: Recipe, task: Task) -> tuple[int, str]:
 
 
 def patient(task: Task) -> bool:
-    """Is a long training worth more than a choice among short ones? Of few series it is, and of texts that are written (LOG.md)."""
-    return goal(task).writes or (form(task).kind == "series" and len(task.train) < FEW)
+    """Is a long training worth more than a choice among short ones? Of few series or masks it is, and of texts that are written (LOG.md)."""
+    return goal(task).writes or ((form(task).kind == "series" or task.kind == "segmentation") and len(task.train) < FEW)
 
 
 def dials(task: Task, recipe: Recipe) -> dict[str, str]:
@@ -212,6 +222,8 @@ def dials(task: Task, recipe: Recipe) -> dict[str, str]:
     kind = getattr(recipe.model, "kind", "")
     if kind == "convnet":
         found["model.width"] = "16..64"
+    if kind == "unet":
+        found["model.width"] = "8..32"
     if kind == "mlp":
         found |= {"model.width": "32..512", "model.depth": "1..4", "regularizers.dropout.rate": "0..0.5"}
     if kind == "tabm":

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from tuneful.core.measure import Measure, wilson
+from tuneful.core.measure import Measure, percentiles, resampled_means, wilson
 from tuneful.core.task import Task
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.judge import measures
-from tuneful.pipeline.metrics import Array, bins, labels, shape, texts
+from tuneful.pipeline.metrics import Array, bins, labels, pixels, shape, texts
 from tuneful.runtime.letters import texts_of
 from tuneful.runtime.text import Tokenizer
 from tuneful.runtime.writing import FACTS, ended
@@ -32,6 +32,8 @@ def details(task: Task, p: Array, y: Array, seed: int = 0) -> dict[str, Any]:
             found["per_target"] = {name: _data(its) for name, its in each}
         case "places" | "texts":
             pass
+        case "pixels":
+            found |= _of_pixels(task, p, y, seed)
         case lie:
             there = np.bincount(y, minlength=task.outputs) if lie == "classes" else (y == 1).sum(axis=0)
             each = zip(task.labels, per_class(p, y), there, strict=True)
@@ -135,6 +137,28 @@ def _residuals(p: Array, y: Array, seed: int) -> dict[str, list[float]]:
     if len(y) > _POINTS:
         kept = np.sort(np.random.default_rng(seed).choice(len(y), _POINTS, replace=False))
     return {"true": y[kept].astype(float).tolist(), "predicted": p[kept].tolist()}
+
+
+def _of_pixels(task: Task, p: Array, y: Array, seed: int) -> dict[str, Any]:
+    """Per class precision, recall and Dice (which is F1) of pixels, with intervals over images, and the confusion of pixels."""
+    rows, n, L = pixels.rows("dice", p, y), len(y), p.shape[-1]
+    draws = resampled_means(rows, 1000, seed)
+    each: dict[str, Any] = {}
+    for k, label in enumerate(task.labels):
+        both, called, there = k, L + k, 2 * L + k
+        shares = {"precision": (both, (called,)), "recall": (both, (there,)), "f1": (both, (called, there))}
+        told: dict[str, Any] = {"n": int(rows[:, there].sum())}
+        for name, (above, below) in shares.items():
+            value, drawn = (
+                pixels.ratio(m[..., above] * len(below), m[..., list(below)].sum(axis=-1))
+                for m in (rows.mean(axis=0), draws)
+            )
+            low, high = percentiles(drawn[np.isfinite(drawn)], n) if np.isfinite(drawn).any() else (np.nan, np.nan)
+            how = f"bootstrap 95 % over images, {len(draws)} resamples"
+            told[name] = Measure(float(value), float(low), float(high), n, how=how).as_data()
+        each[label] = told
+    there, called = y >= 0, p.argmax(axis=-1)
+    return {"per_class": each, "confusion": pixels.confusion(called[there], y[there].astype(np.int64), L).tolist()}
 
 
 def _data(found: dict[str, Measure]) -> dict[str, Any]:

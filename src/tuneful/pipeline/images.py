@@ -41,7 +41,7 @@ def load(
             first = next((p, h) for split, part in parts.items() for p, h in zip(part.paths, heads[split]))
             raise DataError(f"no image can be read (first: {show_path(first[0])}: {first[1].trouble})")
         height, width = _size(good, size, findings)
-        channels = _channels(good, findings)
+        channels = channels_of(good, findings)
         needed = 2.0 * len(good) * channels * height * width  # what is left out is cut out of a copy
         kept_here, why = fits(needed)
         where = "are kept in memory" if kept_here else "stay in their files and are read by threads at every step"
@@ -125,7 +125,8 @@ def _size(good: list[Header], size: int | tuple[int, int] | None, findings: list
     return chosen
 
 
-def _channels(good: list[Header], findings: list[Finding]) -> int:
+def channels_of(good: list[Header], findings: list[Finding]) -> int:
+    """1 where all images are grey, else 3; what is lost by that is told."""
     modes = Counter(head.mode for head in good)
     channels = max(head.channels for head in good)
     grey, n = sum(head.channels == 1 for head in good), len(good)

@@ -25,8 +25,8 @@ from tuneful.techniques.search import PROPOSERS, SCHEDULERS
 
 Words = Annotated[tuple[str, ...], Field(strict=False)]
 Kinds = Literal[
-    "binary", "multiclass", "multilabel", "ordinal", "regression", "multiregression", "forecasting", "sequence_to_sequence",
-    "translation", "seq2seq",
+    "binary", "multiclass", "multilabel", "ordinal", "regression", "multiregression", "segmentation", "forecasting",
+    "sequence_to_sequence", "translation", "seq2seq",
 ]  # fmt: skip
 Mode = Literal["train", "tune", "optimize"]
 FORMAT = 1
@@ -67,6 +67,7 @@ class Data(Settings):
         "auto"  # of a table's numbers: mean 0 and deviation 1, or normal by ranks (auto: for classes)
     )
     levels: Words = ()  # the names of an ordinal target's levels, the lowest first
+    masks: Literal["classes", "instances"] | Auto = "auto"  # what values of masks are: classes, or numbers of single things
     order: str | None = None  # a column of dates or numbers, or "rows": valid and test are the end of time
     horizon: Count | None = None  # of a forecast: how many steps ahead
     window: Count | Auto = "auto"  # of a forecast: how many rows of the past are seen

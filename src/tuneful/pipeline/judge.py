@@ -66,6 +66,7 @@ def nothing(n: int) -> Measure:
 
 __all__ = ["METRICS", "compare", "measure", "measures", "predict", "score", "value"]
 
+_PIXELS = 1_000_000  # that go through a network at once where each has an answer
 _DRAWS = 20_000_000  # random numbers that one interval may cost, about 0.2 s
 
 
@@ -76,13 +77,15 @@ def predict(network: nn.Module, x: Array | Tensor, batch: int = 1024, kind: str 
         x: [N, *shape], numpy or torch, on any device; converted batch by batch to float32, tokens to int64.
         kind: of the task; "" for what the outputs look like: one is a value, several are classes.
 
-    Returns: float64 answers as the goal of the kind makes them: [N, L], probabilities, or [N], values; see `goals.pairs` for texts.
+    Returns: float64 answers as the goal of the kind makes them: [N, L], probabilities, or [N], values; see `goals.pairs` for texts; of
+        pixels float32.
     Raises:  ModelError when the network fails, or the outputs are not [B, L].
     """
     modes = {part: part.training for part in network.modules()}
     weight = next(network.parameters(), None)
     device = weight.device if weight is not None else x.device if isinstance(x, Tensor) else torch.device("cpu")
     found: list[Array] = []
+    batch = _bearable(batch, x, kind)
     network.eval()
     try:
         with torch.inference_mode():
@@ -98,13 +101,19 @@ def predict(network: nn.Module, x: Array | Tensor, batch: int = 1024, kind: str 
                     raise ModelError.raised(f"on a batch of shape {list(x[start : start + batch].shape)}", error) from error
                 if out.ndim < 2 or (out.ndim > 2 and not kind):
                     raise ModelError(f"the network gives outputs of shape {tuple(out.shape)}; they must be [batch, outputs]")
-                out = out.cpu().double()  # in this order: not every device has float64
+                out = out.cpu()  # before double(): not every device has float64
+                out = out.double() if out.ndim < 4 else out.float()  # answers of pixels are many
                 link = GOALS[kind or ("regression" if out.shape[1] == 1 else "multiclass")].link()
                 found.append(link(out).numpy())
     finally:
         for part, mode in modes.items():
             part.training = mode
     return np.concatenate(found)
+
+
+def _bearable(batch: int, x: Array | Tensor, kind: str) -> int:
+    """So many images at once that the maps of a network that answers at each pixel fit into some hundred megabytes."""
+    return max(1, min(batch, _PIXELS // math.prod(x.shape[2:]))) if kind == "segmentation" else batch
 
 
 def _tensor(part: Array | Tensor) -> Tensor:

@@ -23,6 +23,7 @@ FULL_RUNS = 8  # so many full trainings should fit into the time for searching,
 FEW_RUNS = 1.4  # or so many, where a training would have fewer than ten epochs
 ENOUGH = 4.0  # epochs that must be affordable in all; a network that tuneful chose is made narrower until they are,
 NARROWEST = 8  # but no narrower than this
+SHIPPED, SHIPPED_IMAGES = 1024, 128  # examples that shipping predicts; few where each pixel has an answer
 WIDTH = "model.width"
 
 
@@ -66,7 +67,11 @@ def fitted(task: Task, recipe: Recipe, clock: Clock, *, free_width: bool, device
     while True:
         resolved, pace = _with_threads(task, recipe, 0.01 * clock.left, device)
         # Proving looks at every example of valid and test, shipping at some; a last validation may begin at the end.
-        more = 1.1 * pace.example * (2 * len(task.valid) + len(task.test) + 1024)
+        more = (
+            1.1
+            * pace.example
+            * (2 * len(task.valid) + len(task.test) + (SHIPPED if task.kind != "segmentation" else SHIPPED_IMAGES))
+        )
         clock.reserve = min(before + more, max(0.0, clock.left / 2))  # half of the time goes to the search in any case
         affordable = clock.left_for_search / pace.epoch
         width = getattr(resolved.model, "width", 0)

@@ -39,6 +39,7 @@ class Options:
     order: str | None = None
     levels: tuple[str, ...] = ()
     beam: int = 1
+    masks: str = "auto"
 
 
 @dataclass

@@ -35,6 +35,7 @@ from tuneful.pipeline import (
     texts,
     windows,
 )
+from tuneful.pipeline import masks as masked
 from tuneful.pipeline.cells import values
 from tuneful.pipeline.columns import features
 from tuneful.pipeline.goals import GOALS
@@ -48,7 +49,7 @@ from tuneful.pipeline.parts import divide as _divide
 from tuneful.pipeline.parts import take as _take
 from tuneful.runtime.preprocess import apply
 from tuneful.techniques import sources
-from tuneful.techniques.sources import Arrays, Files, Pairs, Prose, Raw, Sentences, Stored, Table, Texts, note
+from tuneful.techniques.sources import Arrays, Files, Masked, Pairs, Prose, Raw, Sentences, Stored, Table, Texts, note
 
 if TYPE_CHECKING:
     import polars as pl
@@ -85,6 +86,7 @@ def prepare(
     order: str | None = None,
     levels: Sequence[str] = (),
     beam: int = 1,
+    masks: Literal["auto", "classes", "instances"] = "auto",
 ) -> Task:
     """Everything that training needs to know of the data.
 
@@ -92,8 +94,8 @@ def prepare(
         source: "digits"; a path to a folder of images, a table, an .npz archive or idx files; (x, y); {"train": (x, y), ...};
             a data frame; a torch Dataset; or (train, test) or (train, valid, test) of any of these.
         target: the column to predict, or several ("a,b,c" or a list); found by its name, or the last one, when not given.
-        kind: "binary", "multiclass", "multilabel", "ordinal", "regression", "forecasting" or "sequence_to_sequence" ("translation"); told
-            by the target when not given.
+        kind: "binary", "multiclass", "multilabel", "ordinal", "regression", "segmentation", "forecasting" or "sequence_to_sequence"
+            ("translation"); told by the target when not given.
         metric: what is optimized; AUROC for two classes and for labels, accuracy for more classes, RMSE for numbers, mean R2
             for several, when not given.
         missing: words that mean "no value", beside the usual ones ("", NA, ?, null ...).
@@ -110,6 +112,7 @@ def prepare(
         scale: of a table's numbers: "deviation" (mean 0, deviation 1), "ranks" (normal by their ranks, so that outliers and
             skew do not matter); "auto" is ranks for classes and deviation for targets that are numbers, which a long tail may tell.
         levels: of an ordinal target that is written in words, the lowest first.
+        masks: what the values of masks are: a class each, or numbers of single things that are all the foreground.
         order: a column of dates or numbers (which is then no input, unless keep names it), or "rows": valid and test are cut
             from the end of time, not at random.
         horizon, window, time, valid_from, test_from: of a forecast: how many steps ahead (one season when not given), how many
@@ -130,7 +133,7 @@ def prepare(
         raise RecipeError(problems)
     named = target if target is None or isinstance(target, str) else tuple(target)
     options = _Options(named, kind, _words(missing), _words(keep), _words(leave_out), size, valid, test, seed, limit,
-                       form or "", tokens, length, vocabulary, scale, order, _words(levels), beam)  # fmt: skip
+                       form or "", tokens, length, vocabulary, scale, order, _words(levels), beam, masks)  # fmt: skip
     raw = sources.read(source)
     if kind == "forecasting" or horizon is not None:
         wanted = windows.Wanted(
@@ -169,10 +172,12 @@ def prepare(
             built = texts.build(raw, options, findings)
         elif isinstance(first, Sentences | Prose):
             built = sequences.build(raw, options, findings)
+        elif masked.there(raw, kind):
+            built = masked.build(raw, options, findings)
         else:
             built = _from_examples(raw, options, findings)
     findings += built.target.findings
-    if built.target.labels and "places" not in built.about:
+    if built.target.labels and not {"places", "pixels"} & set(built.about):
         look = checks.labels if built.target.kind == "multilabel" else checks.classes
         findings += look(built.y, built.target.labels)
     findings += checks.repeats(cast("dict[str, NDArray[np.uint64]]", built.twins), _told_apart(built), built.what)
@@ -215,14 +220,14 @@ def _words(given: Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(str(word) for word in given)
 
 
-def _count(part: Arrays | Files | Table | Stored | Texts | Sentences | Prose | Pairs) -> int:
+def _count(part: Arrays | Files | Masked | Table | Stored | Texts | Sentences | Prose | Pairs) -> int:
     if isinstance(part, Table | Stored):
         return part.frame.height if isinstance(part, Table) else part.height
     if isinstance(part, Texts | Sentences):
         return len(part.texts if isinstance(part, Texts) else part.words)
     if isinstance(part, Prose | Pairs):
         return len(part.text if isinstance(part, Prose) else part.sources)
-    return len(part.paths) if isinstance(part, Files) else len(part.y)
+    return len(part.paths) if isinstance(part, Files | Masked) else len(part.y)
 
 
 def _objective(kind: Kind, metric: str | None, findings: list[Finding]) -> Objective:

@@ -18,10 +18,11 @@ import torch
 from tuneful.core.errors import ModelError
 from tuneful.core.measure import Measure
 from tuneful.core.task import Split, Task
-from tuneful.pipeline import copies
+from tuneful.pipeline import copies, pixelwise
 from tuneful.pipeline.baselines import Baseline, baselines
 from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.details import details, forecasts, writings
+from tuneful.pipeline.drawn import pictures
 from tuneful.pipeline.fronts import for_baselines
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.judge import METRICS, Floats, compare, measures, predict
@@ -71,6 +72,7 @@ def prove(task: Task, candidate: Candidate, *, seconds: float, reason: str, seed
         **details(task, ours, split.y, seed),
         **({"forecasts": forecasts(task, split.x, ours, split.y)} if task.kind == "forecasting" else {}),
         **({"writings": writings(task, split.x, ours, split.y)} if goal(task).writes else {}),
+        **({"pictures": pictures(task, split.x, ours, split.y)} if task.kind == "segmentation" else {}),
         "baselines": [_entry(b, measured.get(b.name, {})) for b in against],
         "against_baseline": comparison,
         "environment": _environment(),
@@ -99,6 +101,8 @@ def _opponents(task: Task, candidate: Candidate, x: np.ndarray, seconds: float, 
         return opponents(task, x, seconds)
     if goal(task).writes:
         return copies.opponents(task, x, seconds, threads)
+    if task.kind == "segmentation":
+        return pixelwise.opponents(task, x, seconds, seed)
     front = candidate.network.front
     train = Split(for_baselines(front, task.train.x), task.train.y)
     return baselines(task.kind, task.outputs, train, for_baselines(front, x), seconds, seed, threads)
@@ -241,4 +245,5 @@ def _words(metric: str) -> str:
         "rmse_scaled": "scaled RMSE",
     }
     special |= {"rmse_mean": "mean RMSE", "mae_mean": "mean MAE", "bleu": "BLEU", "chrf": "chrF"}
+    special |= {"mean_iou": "mean IoU", "dice": "Dice"}
     return special.get(metric, metric.replace("_", " "))

@@ -28,7 +28,8 @@ from tuneful.report.card import card
 from tuneful.runtime.load import Session, fed, open_session
 
 TOLERANCE = 1e-4  # of the answers' scale: 1 for probabilities, the spread of the values for a regression
-_ROWS, _LARGE = 1024, 256  # examples compared; fewer when one has more than 50 000 numbers
+_ROWS, _LARGE = 1024, 256  # examples compared; fewer when one has more than 50 000 numbers,
+_IMAGES, _AT_ONCE = 32, 8  # and still fewer, eight together, where each of their pixels has an answer
 _SECONDS, _MOST, _LEAST = 0.2, 200, 5  # for one batch size: time, and how often at most and at least
 
 
@@ -49,7 +50,10 @@ def ship(task: Task, candidate: Candidate, evidence: Mapping[str, Any], folder: 
         about = {
             "bytes": len(model),
             "parity": parity(served(candidate.network, task.kind), session, task),
-            "latency": {str(batch): latency(session, task, batch).as_data() for batch in (1, 64)},
+            "latency": {
+                str(batch): latency(session, task, batch).as_data()
+                for batch in (1, _AT_ONCE if task.kind == "segmentation" else 64)
+            },
         }
     told = {**evidence, "export": {"opset": OPSET, **about}}
     recipe = candidate.recipe.as_data()
@@ -74,9 +78,11 @@ def parity(network: Served, session: Session, task: Task) -> dict[str, Any]:
     Returns {"rows", "largest_difference", "agreement": share of rows with the same class (for a regression: with a value
     within the tolerance), "tolerance"}. Raises ModelError when the difference is above the tolerance or not a number.
     """
-    limit = _ROWS if np.prod(task.shape) <= 50_000 else _LARGE
+    pixels = task.kind == "segmentation"
+    limit, step = _ROWS if np.prod(task.shape) <= 50_000 else _LARGE, 64
+    limit, step = (_IMAGES, _AT_ONCE) if pixels else (limit, step)
     rows = np.unique(np.linspace(0, len(task.valid) - 1, min(limit, len(task.valid))).astype(int))
-    pairs = [_both(network, session, task.valid.x[rows[at : at + 64]]) for at in range(0, len(rows), 64)]
+    pairs = [_both(network, session, task.valid.x[rows[at : at + step]]) for at in range(0, len(rows), step)]
     ours, theirs = (np.concatenate([pair[i] for pair in pairs]).astype(np.float64) for i in (0, 1))
     if bad := int(np.sum(~np.isfinite(ours))):
         raise ModelError(

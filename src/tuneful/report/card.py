@@ -59,6 +59,7 @@ def _use(task: Mapping[str, Any]) -> str:
         f"any of {count} labels" if task.get("kind") == "multilabel" else f"one of {count} classes" if count else "a value"
     )
     what = "a text" if task.get("kind") == "sequence_to_sequence" else what
+    what = f"{what} at each pixel" if task.get("kind") == "segmentation" else what
     what = f"the next {ahead} values" if task.get("kind") == "forecasting" else what
     return _section(
         "Intended use",

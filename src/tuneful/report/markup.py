@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from html import escape
 
-_VOID = frozenset({"br", "hr", "meta", "col"})
+_VOID = frozenset({"br", "hr", "meta", "col", "img"})
 _STEERING = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )

@@ -26,7 +26,8 @@ def confusion(story: Story) -> Html | None:
     labels = labels if len(labels) == size else [str(k) for k in range(size)]
     total, right = sum(map(sum, counts)), sum(counts[k][k] for k in range(size))
     pairs = sorted(((counts[i][j], i, j) for i in range(size) for j in range(size) if i != j and counts[i][j]), reverse=True)
-    sentence = f"{total - right:,} of {total:,} test examples ({share(total - right, total)}) are mistaken"
+    counted = "pixels of the test images" if story.facts.get("kind") == "segmentation" else "test examples"
+    sentence = f"{total - right:,} of {total:,} {counted} ({share(total - right, total)}) are mistaken"
     if pairs:
         n, i, j = pairs[0]
         of = sum(counts[i])

@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 from tuneful.core.errors import StorageError
-from tuneful.report import forecasts, mistakes, proof, record, search, writings
+from tuneful.report import forecasts, mistakes, pictures, proof, record, search, writings
 from tuneful.report.markup import Html, join, tag
 from tuneful.report.story import Story
 from tuneful.report.words import many, number, rows
@@ -40,6 +40,7 @@ def render(story: Story) -> str:
             "Where it errs",
             [
                 writings.written(story),
+                pictures.masks(story),
                 mistakes.confusion(story),
                 *mistakes.residuals(story),
                 proof.calibration(story),

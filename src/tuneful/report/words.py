@@ -37,14 +37,29 @@ METRICS: dict[str, str] = {
     "hamming_loss": "Hamming loss",
     "bleu": "BLEU",
     "chrf": "chrF",
+    "mean_iou": "mean IoU",
+    "dice": "Dice",
+    "pixel_accuracy": "pixel accuracy",
+    "pixel_log_loss": "pixel log loss",
 }
 AT_MOST_ONE = frozenset(
     f"{name}{kind}"
-    for name in ("accuracy", "balanced_accuracy", "subset_accuracy", "auroc", "f1", "precision", "recall")
+    for name in (
+        "accuracy",
+        "balanced_accuracy",
+        "subset_accuracy",
+        "auroc",
+        "f1",
+        "precision",
+        "recall",
+        "mean_iou",
+        "dice",
+        "pixel_accuracy",
+    )
     for kind in ("", "_macro", "_weighted", "_micro")
 )
 SMALLER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error", "mse", "rmse", "mae", "hamming_loss", "rank_error", "rmse_scaled",
-                               "rmse_mean", "mae_mean", "mse_scaled", "bits_per_token", "perplexity", "token_log_loss"})  # fmt: skip
+                               "rmse_mean", "mae_mean", "mse_scaled", "bits_per_token", "perplexity", "token_log_loss", "pixel_log_loss"})  # fmt: skip
 VALUES = ("regression", "multiregression", "forecasting", "sequence_to_sequence")  # kinds of task that have no classes
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 PLACES = ("tagging", "entities", "language")  # an answer for each place of a sequence
 TEXTS = ("sequence_to_sequence",)  # a text that is written token by token
+PIXELS = ("segmentation",)  # an answer for each pixel of an image
 VALUES = ("regression", "multiregression", "forecasting")
 THRESHOLD = 0.5  # from this probability on a label is predicted
 
@@ -25,6 +26,8 @@ def width(kind: str, labels: Sequence[str], target: Mapping[str, Any]) -> tuple[
         return ()
     if kind in PLACES:
         return (int(target.get("places", 0)), len(labels))
+    if kind in PIXELS:
+        return (*(int(side) for side in target.get("pixels", ())), len(labels))
     return (len(labels) or len(target.get("columns", ())),)
 
 
@@ -34,10 +37,24 @@ def ahead(answers: NDArray[Any], schema: Mapping[str, Any]) -> NDArray[Any]:
     return answers.reshape(-1, wide)[:, 0] if wide == 1 else answers.reshape(-1, wide)
 
 
+def enlarged(p_HWL: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """The most probable class of each pixel at another size, probabilities blended between their pixels."""
+    from PIL import Image
+
+    if p_HWL.shape[:2] != (height, width):
+        planes = [Image.fromarray(np.ascontiguousarray(p_HWL[..., k], dtype=np.float32)) for k in range(p_HWL.shape[2])]
+        sized = [np.asarray(plane.resize((width, height), Image.Resampling.BILINEAR)) for plane in planes]
+        p_HWL = np.stack(sized, axis=-1)
+    return p_HWL.argmax(axis=-1).astype(np.uint8 if p_HWL.shape[2] <= 256 else np.uint16)
+
+
 def decided(kind: str, labels: Sequence[str], answers: NDArray[Any]) -> NDArray[Any]:
-    """What is predicted: class names [N], which labels there are [N, L] bool, or the values as they are."""
+    """What is predicted: class names [N], which labels there are [N, L] bool, of pixels class numbers [N, H, W], or the values as
+    they are."""
     if kind in VALUES:
         return answers
     if kind in PLACES:
         return np.array(labels)[answers.argmax(axis=-1)]
+    if kind in PIXELS:
+        return answers.argmax(axis=-1).astype(np.uint8 if len(labels) <= 256 else np.uint16)
     return answers >= THRESHOLD if kind == "multilabel" else np.array(labels)[answers.argmax(axis=1)]

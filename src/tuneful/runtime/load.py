@@ -19,9 +19,11 @@ from tuneful.core.artifact import Artifact, unseal
 from tuneful.core.errors import ArtifactError, MissingError, ModelError, TunefulError
 from tuneful.runtime import answers, writing
 from tuneful.runtime.onnxfile import external_tensors
+from tuneful.runtime.pixels import read_header
 from tuneful.runtime.text import FIRST, Tokenizer, texts_of
 
 BATCH = 256  # examples that go through the network at once
+PIXELS = 1_000_000  # the same where each pixel has an answer
 WRITER = "writer.onnx"  # the second half of a network of pairs
 
 
@@ -61,7 +63,8 @@ class Model:
     def predict(self, x: Any) -> NDArray[Any]:
         """The most probable class name of each example, or the value: [N]; which labels it bears [N, L], or several values
         [N, M]; the tags of each sentence, a list for each [N]; the token that comes after each text [N]; of a forecast the steps
-        that come next, [horizon], or [horizon, M] of several targets (see `forecast`); the text that each text becomes [N].
+        that come next, [horizon], or [horizon, M] of several targets (see `forecast`); the text that each text becomes [N];
+        class numbers of pixels [N, H, W] (see `masks`).
 
         x: raw input as it was before tuneful saw it. Images: an array [N, C, H, W] (or [N, H, W, C], [N, H, W]) or a list of
         files; vectors: an array [N, D]; tables: {column: values} or a list of rows {column: value};
@@ -134,6 +137,15 @@ class Model:
             found.append(writing.answers(told, tokens, self.schema, tokenizer))
         return np.concatenate(found)
 
+    def masks(self, files: Sequence[str | bytes | Path]) -> Iterator[NDArray[Any]]:
+        """Class numbers [H, W] of each image file, at its own size: probabilities are blended between the pixels that the network
+        sees, then the most probable class is taken. Raises ModelError for a model that answers at no pixel."""
+        if self.kind not in answers.PIXELS:
+            raise ModelError(f"this model is one of {self.kind}, which gives no masks", "call predict")
+        for path in files:
+            height, width = read_header(path)[:2]
+            yield answers.enlarged(self._run([path])[0], height, width)
+
     def forecast(self, past: Any) -> dict[str, list[Any]]:
         """What comes after the past, as columns: the times (or how many rows ahead), then each target.
 
@@ -176,7 +188,8 @@ class Model:
 
     def told(self, encoded: NDArray[Any]) -> NDArray[np.float32]:
         """What the network says of examples that are encoded already, [N, *shape]."""
-        parts = [np.asarray(self._session.run(None, {"x": batch})[0]) for batch in _batches(encoded)]
+        size = max(1, PIXELS // int(np.prod(self.shape[1:]))) if self.kind in answers.PIXELS else BATCH
+        parts = [np.asarray(self._session.run(None, {"x": batch})[0]) for batch in _batches(encoded, min(BATCH, size))]
         width = answers.width(self.kind, self.labels, self.target)
         return np.concatenate(parts) if parts else np.empty((0, *width), np.float32)
 
@@ -312,9 +325,9 @@ def fed(x: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(x, dtype=np.int64 if x.dtype.kind == "i" and x.dtype.itemsize >= 4 else np.float32)
 
 
-def _batches(x: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    for at in range(0, len(x), BATCH):
-        yield fed(x[at : at + BATCH])
+def _batches(x: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
+    for at in range(0, len(x), size):
+        yield fed(x[at : at + size])
 
 
 __all__ = ["Model", "by_onnx", "fed", "load", "open_session"]

@@ -90,6 +90,38 @@ def read_image(path: str | bytes | Path, channels: int, height: int, width: int)
         ) from None
 
 
+def palette(classes: int) -> list[int]:
+    """768 numbers, red, green and blue of each entry: black, then white of two classes and PASCAL VOC's colours of more; 255 is grey.
+
+    VOC's: the bits of the class number, lowest first, dealt to the highest bits of red, green and blue in turn.
+    """
+    colours = np.zeros((256, 3), dtype=np.int64)
+    numbers = np.arange(256)
+    for bit in range(8):
+        for channel in range(3):
+            colours[:, channel] |= (numbers >> (3 * bit + channel) & 1) << (7 - bit)
+    if classes == 2:
+        colours[1] = 255
+    colours[255] = 128
+    return [int(value) for value in colours.ravel()]
+
+
+def write_mask(path: str | Path, mask: NDArray[Any], classes: int) -> None:
+    """Class numbers [H, W] as a PNG file: palette entries are the numbers, their colours can be told apart; above 256 classes
+    a grey picture of 16 bits. Raises DataError where it cannot be written."""
+    from PIL import Image
+
+    try:
+        if classes <= 256:
+            image = Image.fromarray(np.asarray(mask, dtype=np.uint8), "P")
+            image.putpalette(palette(classes))
+        else:
+            image = Image.fromarray(np.asarray(mask, dtype=np.uint16))
+        image.save(os.fspath(path), format="PNG")
+    except OSError as error:
+        raise DataError(f"the mask {show_path(path)} cannot be written: {error.strerror or error}") from None
+
+
 def _fitted(image: Any, channels: int, height: int, width: int) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps
 

@@ -83,8 +83,8 @@ class Loss(Technique):
 
     @abstractmethod
     def total(self, z: Tensor, target: Tensor, prepared: Tensor | None) -> Tensor:
-        """The sum over the batch, a scalar. z: what the body gives, float32 [B, L] or [B, T, L]; target: class numbers [B] or
-        [B, T] (-1: none), probabilities [B, L], or standardized values [B, M]."""
+        """The sum over the batch, a scalar. z: what the body gives, float32 [B, L], [B, T, L] or [B, H, W, L]; target: class
+        numbers [B], [B, T] or [B, H, W] (-1: none), probabilities [B, L], or standardized values [B, M]."""
 
 
 class Init(Technique):

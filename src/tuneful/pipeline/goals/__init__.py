@@ -13,6 +13,7 @@ from tuneful.pipeline.goals.labels import Labels
 from tuneful.pipeline.goals.levels import Levels
 from tuneful.pipeline.goals.numbers import Numbers, SeveralNumbers
 from tuneful.pipeline.goals.pairs import Sequences
+from tuneful.pipeline.goals.pixels import Pixels
 from tuneful.pipeline.goals.places import Entities, Next, Tags
 
 GOALS: Mapping[str, Goal] = {
@@ -27,6 +28,7 @@ GOALS: Mapping[str, Goal] = {
     "language": Next(),
     "forecasting": Forecast(),
     "sequence_to_sequence": Sequences(),
+    "segmentation": Pixels(),
 }
 """By the kind of the task."""
 

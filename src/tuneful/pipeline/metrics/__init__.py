@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tuneful.pipeline.metrics import classes, labels, levels, places, texts, values
+from tuneful.pipeline.metrics import classes, labels, levels, pixels, places, texts, values
 from tuneful.pipeline.metrics.classes import BINS, Cells, bins, calibrated, cells
 from tuneful.pipeline.metrics.ranks import auroc
 from tuneful.pipeline.metrics.table import (
@@ -40,6 +40,8 @@ def rows(name: str, p: Array, y: Array) -> Floats:
         return texts.rows(name, p, y)
     if lie == "places":
         return places.rows(name, p, y)
+    if lie == "pixels":
+        return pixels.rows(name, p, y)
     return labels.rows(name, p, y) if lie == "labels" else values.rows(name, p, y)
 
 
@@ -51,6 +53,8 @@ def finish(name: str, means: Floats) -> Floats:
         return texts.finish(name, means)
     if METRICS[name].needs == "places":
         return places.finish(name, means)
+    if METRICS[name].needs == "pixels":
+        return pixels.finish(name, means)
     if name == "kappa_quadratic":
         return levels.kappa(means)
     if name == "calibration_error":
@@ -67,7 +71,7 @@ def told(name: str, p: Array, y: Array) -> str:
     """What a reader must know beside the number: classes that the split does not have; how BLEU was counted."""
     if name == "bleu":
         return f"; {texts.signature(texts_of(y))}"
-    if shape(p, y) in ("values", "columns", "places", "texts") or name in (
+    if shape(p, y) in ("values", "columns", "places", "pixels", "texts") or name in (
         *EXACT,
         *PLAIN,
         *RANKED,
@@ -102,6 +106,7 @@ __all__ = [
     "finish",
     "labels",
     "lookup",
+    "pixels",
     "right",
     "rows",
     "shape",

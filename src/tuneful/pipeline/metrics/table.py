@@ -13,7 +13,7 @@ from tuneful.core.errors import ModelError, Problem, RecipeError
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-Shape = Literal["classes", "labels", "values", "columns", "places", "texts"]
+Shape = Literal["classes", "labels", "values", "columns", "places", "pixels", "texts"]
 """How answers p and targets y lie beside one another:
 
     classes   p [N, L] probabilities of which one is right, y [N] class numbers
@@ -22,6 +22,7 @@ Shape = Literal["classes", "labels", "values", "columns", "places", "texts"]
     columns   p [N, M], y [N, M] of floats
     places    p [N, T, L] probabilities at each place, y [N, T] class numbers, -1 for none
     texts     p [N, 3 + L] facts and the letters that were written, y [N, U] uint32, those that were wanted (see `texts`)
+    pixels    p [N, H, W, L] probabilities at each pixel, y [N, H, W] class numbers, -1 for none
 """
 
 
@@ -31,7 +32,7 @@ class Metric:
 
     direction: Literal["max", "min"]
     kinds: tuple[str, ...]
-    needs: Literal["classes", "probabilities", "values", "places", "texts"]
+    needs: Literal["classes", "probabilities", "values", "places", "pixels", "texts"]
     what: str
     low: float = 0.0
     high: float = 1.0
@@ -39,6 +40,7 @@ class Metric:
 
 _ONE, _MANY, _REAL, _REALS = ("binary", "multiclass", "ordinal"), ("multilabel",), ("regression",), ("multiregression",)
 _AHEAD, _WRITES = ("forecasting",), ("sequence_to_sequence",)
+_DENSE = ("segmentation",)
 _BOTH, _INF = (*_ONE, *_MANY), float("inf")
 
 METRICS: dict[str, Metric] = {
@@ -87,6 +89,12 @@ METRICS: dict[str, Metric] = {
         "min", ("language", *_WRITES), "places", "mean of -log2 of the next token's probability", high=_INF
     ),
     "perplexity": Metric("min", ("language", *_WRITES), "places", "2 to the bits per token", low=1.0, high=_INF),
+    "mean_iou": Metric("max", _DENSE, "pixels", "mean over the classes of pixels in both over pixels in either"),
+    "dice": Metric("max", _DENSE, "pixels", "mean over the classes of F1 of pixels; of two classes, of the second"),
+    "pixel_accuracy": Metric("max", _DENSE, "pixels", "share of pixels whose class is right"),
+    "pixel_log_loss": Metric(
+        "min", _DENSE, "pixels", "mean over the pixels of -log of the true class's probability", high=_INF
+    ),
 }
 
 EXACT = ("accuracy", "subset_accuracy")  # shares of examples: Wilson's interval
@@ -104,13 +112,15 @@ PLAIN = (
 RANKED = ("rank_error", "kappa_quadratic")  # how far off a level is
 COUNTED = frozenset(name for name, m in METRICS.items() if m.needs == "classes" and name not in (*EXACT, *PLAIN, *RANKED))
 _KINDS: dict[Shape, tuple[str, ...]] = {"classes": _ONE, "labels": _MANY, "values": _REAL, "columns": (*_REALS, *_AHEAD),
-                                      "places": ("tagging", "entities", "language"), "texts": _WRITES}  # fmt: skip
+                                      "places": ("tagging", "entities", "language"), "pixels": _DENSE, "texts": _WRITES}  # fmt: skip
 
 
 def shape(p: Array, y: Array) -> Shape:
     """How these answers and targets lie beside one another."""
     if y.dtype == np.uint32:
         return "texts"
+    if p.ndim == 4:
+        return "pixels"
     if p.ndim == 3:
         return "places"
     if p.ndim == 1:
@@ -136,6 +146,7 @@ def lookup(name: str, p: Array, y: Array) -> Metric:
             "columns": "values [N, M]",
             "places": "probabilities at places [N, T, L]",
             "texts": "texts",
+            "pixels": "probabilities at pixels [N, H, W, L]",
         }
         fit = ", ".join(k for k, m in METRICS.items() if set(kinds) & set(m.kinds))
         raise RecipeError(
@@ -147,7 +158,7 @@ def lookup(name: str, p: Array, y: Array) -> Metric:
 def unfit(p: Array, y: Array) -> str:
     """Why these predictions have no metric, or ""; ModelError when the shapes do not fit one another."""
     texts = shape(p, y) == "texts"
-    if len(p) != len(y) or y.ndim > 2 or (y.ndim == 2 and not texts and p.shape[:2] != y.shape):
+    if len(p) != len(y) or y.ndim > 3 or (y.ndim > 1 and not texts and p.shape[: y.ndim] != y.shape):
         raise ModelError(f"there are predictions {p.shape} for targets {y.shape}; both must have one entry an example")
     if shape(p, y) == "classes" and len(y) and not 0 <= int(y.min()) <= int(y.max()) < p.shape[1]:
         raise ModelError(

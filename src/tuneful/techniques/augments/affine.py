@@ -36,8 +36,8 @@ class Geometric(Augment):
     exact: ClassVar[bool] = False  # does every map that it draws take pixels to pixels, without a turn?
 
     def change(self, x: Tensor, p: Tensor, drawn: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Every image of [B, C, H, W] seen through its map; p is given back as it is."""
-        return resampled(x, drawn["matrix"], self.exact), p
+        """Every image of [B, C, H, W] seen through its map; p as it is, but a mask is seen through the same map."""
+        return resampled(x, drawn["matrix"], self.exact), with_image(x, p, drawn["matrix"], self.exact)
 
 
 def identity(B: int) -> Tensor:
@@ -53,13 +53,22 @@ def compose(first_B23: Tensor, then_B23: Tensor) -> Tensor:
     return moved_B23
 
 
-def resampled(x_BCHW: Tensor, matrix_B23: Tensor, exact: bool) -> Tensor:
+def with_image(x_BCHW: Tensor, p: Tensor, matrix_B23: Tensor, exact: bool) -> Tensor:
+    """Targets beside images that were moved: class numbers of pixels [B, H, W] move along, each taken from the nearest pixel;
+    any others are given back as they are."""
+    if p.is_floating_point() or p.shape != (len(x_BCHW), *x_BCHW.shape[2:]):
+        return p
+    return resampled(p[:, None].to(x_BCHW.dtype), matrix_B23, exact, mode="nearest")[:, 0].to(p.dtype)
+
+
+def resampled(x_BCHW: Tensor, matrix_B23: Tensor, exact: bool, mode: str = "bilinear") -> Tensor:
     """x(A q + t) for every image.
 
     Args:
         x_BCHW: floating; not modified.
         matrix_B23: on any device, in pixels from the middle.
         exact: A is diagonal with 1 and -1 and t whole for all images: pixels are gathered and keep their values.
+        mode: otherwise, "bilinear" or "nearest".
     Cost: one copy of the batch, and a whole number per pixel (exact) or two numbers per pixel and image.
     """
     B, C, H, W = x_BCHW.shape
@@ -76,4 +85,4 @@ def resampled(x_BCHW: Tensor, matrix_B23: Tensor, exact: bool) -> Tensor:
     across_B2W = m[:, :, 0, None] * u_W.to(m.device, m.dtype) + m[:, :, 2, None]
     down_B2H = m[:, :, 1, None] * v_H.to(m.device, m.dtype)
     grid_B2HW = across_B2W[:, :, None, :] + down_B2H[:, :, :, None]
-    return F.grid_sample(x_BCHW, grid_B2HW.permute(0, 2, 3, 1), mode="bilinear", padding_mode="border", align_corners=False)
+    return F.grid_sample(x_BCHW, grid_B2HW.permute(0, 2, 3, 1), mode=mode, padding_mode="border", align_corners=False)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tuneful.core.errors import RecipeError
-from tuneful.techniques.augments.affine import Geometric, compose, resampled
+from tuneful.techniques.augments.affine import Geometric, compose, resampled, with_image
 from tuneful.techniques.interfaces import Augment
 
 
@@ -66,6 +66,7 @@ def _changed(
             exact = exact and one.exact
             if place + 1 < len(members[0]) and isinstance(members[0][place + 1], Geometric):
                 continue
+            p = with_image(x, p, matrix, exact)
             x, matrix, exact = resampled(x, matrix, exact), None, True
         else:
             x, p = one.change(x, p, drawn)

@@ -18,7 +18,10 @@ def fit(augments: Sequence[Augment], form: Form) -> tuple[Augment, ...]:
             problems.append(
                 Problem(f"augments.{name}", f"augments.{name} takes {_listed(one.serves)} data; these are {form}")
             )
-        elif one.moves and form.each == "place":
+        elif form.each == "place" and form.kind == "image" and one.partners:
+            sentence = f"augments.{name} blends images, and the targets of pixels are classes, which cannot be blended"
+            problems.append(Problem(f"augments.{name}", sentence))
+        elif one.moves and form.each == "place" and form.kind != "image":
             sentence = f"augments.{name} moves what is at a place elsewhere, and the targets of each place would not follow"
             problems.append(Problem(f"augments.{name}", sentence))
     if problems:

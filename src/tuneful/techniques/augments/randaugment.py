@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tuneful.core.config import Count, Share
 from tuneful.core.form import FormKind
+from tuneful.techniques.augments.affine import with_image
 from tuneful.techniques.augments.images import require_images
 from tuneful.techniques.augments.policy import OPERATIONS, Ranges, carry_out, gather
 from tuneful.techniques.interfaces import Augment
@@ -44,5 +45,5 @@ class RandAugment(Augment):
         return gather(chosen, self.strength * sign, RANGES, H, W)
 
     def change(self, x: Tensor, p: Tensor, drawn: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The operations of each image of [B, C, H, W]; p is given back as it is."""
-        return carry_out(x, drawn), p
+        """The operations of each image of [B, C, H, W]; p is given back as it is, but a mask moves along."""
+        return carry_out(x, drawn), with_image(x, p, drawn["matrix"], exact=False)

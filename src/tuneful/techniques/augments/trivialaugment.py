@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from tuneful.core.form import FormKind
+from tuneful.techniques.augments.affine import with_image
 from tuneful.techniques.augments.images import require_images
 from tuneful.techniques.augments.policy import OPERATIONS, Ranges, carry_out, gather
 from tuneful.techniques.interfaces import Augment
@@ -43,5 +44,5 @@ class TrivialAugment(Augment):
         return gather(chosen, strength * sign, RANGES, H, W)
 
     def change(self, x: Tensor, p: Tensor, drawn: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The operation of each image of [B, C, H, W]; p is given back as it is."""
-        return carry_out(x, drawn), p
+        """The operation of each image of [B, C, H, W]; p is given back as it is, but a mask moves along."""
+        return carry_out(x, drawn), with_image(x, p, drawn["matrix"], exact=False)

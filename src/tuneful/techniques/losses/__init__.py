@@ -4,6 +4,7 @@ from tuneful.techniques.interfaces import Loss
 from tuneful.techniques.losses.binary_cross_entropy import BinaryCrossEntropy
 from tuneful.techniques.losses.cross_entropy import CrossEntropy
 from tuneful.techniques.losses.cumulative import Cumulative
+from tuneful.techniques.losses.dice import Dice
 from tuneful.techniques.losses.focal import Focal
 from tuneful.techniques.losses.huber import Huber
 from tuneful.techniques.losses.mae import MAE
@@ -15,6 +16,7 @@ TABLE: dict[str, type[Loss]] = {
     "cross_entropy": CrossEntropy,
     "smoothed_cross_entropy": SmoothedCrossEntropy,
     "focal": Focal,
+    "dice": Dice,
     "cumulative": Cumulative,
     "binary_cross_entropy": BinaryCrossEntropy,
     "mse": MSE,
@@ -30,6 +32,7 @@ __all__ = [
     "BinaryCrossEntropy",
     "CrossEntropy",
     "Cumulative",
+    "Dice",
     "Focal",
     "Huber",
     "Quantile",

@@ -26,7 +26,7 @@ def class_weights(target: Tensor, classes: int) -> Tensor:
 
 
 def flat(z: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits [B, L] or [B, T, L] as [N, L], with class numbers [N] or probabilities [N, L] beside them. A network may leave out
+    """Logits [B, L], [B, T, L] or [B, H, W, L] as [N, L], with class numbers [N] or probabilities [N, L] beside them. A network may leave out
     places at the end where nobody in the batch has a target."""
     soft = target.is_floating_point()
     if z.ndim == 3 and target.ndim == 2 and z.shape[1] < target.shape[1]:

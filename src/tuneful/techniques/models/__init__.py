@@ -29,6 +29,7 @@ from tuneful.techniques.models.rnn import RNN
 from tuneful.techniques.models.table_resnet import TableResNet
 from tuneful.techniques.models.tabm import TabM
 from tuneful.techniques.models.transformer import Transformer
+from tuneful.techniques.models.unet import UNet
 from tuneful.techniques.models.vit import ViT
 
 TABLE: dict[str, type[Model]] = {
@@ -44,6 +45,7 @@ TABLE: dict[str, type[Model]] = {
     "mobilenet_v2": MobileNetV2,
     "mobilenet_v3": MobileNetV3,
     "vit": ViT,
+    "unet": UNet,
     "bag": Bag,
     "attention": Attention,
     "conv1d": Conv1d,
@@ -60,6 +62,6 @@ TABLE: dict[str, type[Model]] = {
 
 __all__ = [
     "GRU", "LSTM", "MLP", "RNN", "TABLE", "Attention", "Bag", "Conv1d", "ConvNet", "Decoder", "EncoderDecoder", "FTTransformer", "GRUEncoderDecoder", "LeNet", "Linear",
-    "MobileNetV2", "MobileNetV3", "Own", "Pretrained", "ResNet", "ResNet9", "Size", "TabM", "TableResNet", "Transformer", "ViT", "check", "make", "merged_",
+    "MobileNetV2", "MobileNetV3", "Own", "Pretrained", "ResNet", "ResNet9", "Size", "TabM", "TableResNet", "Transformer", "UNet", "ViT", "check", "make", "merged_",
     "size", "with_callable",
 ]  # fmt: skip

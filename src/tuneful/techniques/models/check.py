@@ -43,7 +43,8 @@ def check(net: nn.Module, form: Form) -> Size:
         )
     if list(result.shape) != answer:
         what = "one number per class, before softmax" if form.outputs > 1 else "one number per example"
-        what += ", for each place of the sequence" if form.each == "place" else ""
+        if form.each == "place":
+            what += f", for each {'pixel, the classes before the rows' if form.kind == 'image' else 'place of the sequence'}"
         raise ModelError(
             f"the network gave shape {list(result.shape)} for input {[2, *form.shape]}; it must give {answer}",
             f"that is {what}",

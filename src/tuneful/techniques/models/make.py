@@ -18,9 +18,10 @@ def make(model: Model, form: Form) -> nn.Module:
             f"model.{name} takes {wanted} data; these are {form}", "`tuneful list model` says what each model takes"
         )
     if form.each == "place" and not model.places:
+        places = "pixel of an image" if form.kind == "image" else "place of a sequence"
         raise ModelError(
-            f"model.{name} gives one answer for an example; this task wants one for each place of a sequence",
-            "take model=transformer, or a recurrent one",
+            f"model.{name} gives one answer for an example; this task wants one for each {places}",
+            "take model=unet" if form.kind == "image" else "take model=transformer, or a recurrent one",
         )
     if form.causal and not model.causal:
         raise ModelError(

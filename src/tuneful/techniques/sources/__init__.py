@@ -17,6 +17,8 @@ from tuneful.techniques.sources.filelist import FileList
 from tuneful.techniques.sources.folder import ImageFolder
 from tuneful.techniques.sources.hugging_face import HuggingFace
 from tuneful.techniques.sources.idx import Idx
+from tuneful.techniques.sources.mask_folder import MaskFolder
+from tuneful.techniques.sources.mask_list import MaskList
 from tuneful.techniques.sources.npy import Npy
 from tuneful.techniques.sources.npz import Npz
 from tuneful.techniques.sources.pair_lines import PairLines
@@ -26,6 +28,7 @@ from tuneful.techniques.sources.public import INSIDE, SETS, Public, known
 from tuneful.techniques.sources.raw import (
     Arrays,
     Files,
+    Masked,
     Pairs,
     Prose,
     Raw,
@@ -50,11 +53,13 @@ from tuneful.techniques.sources.torch_dataset import TorchDataset
 TABLE: dict[str, type[Source]] = {
     "digits": Digits,
     "public": Public,
+    "mask_folder": MaskFolder,
     "idx": Idx,
     "npz": Npz,
     "npy": Npy,
     "cifar": Cifar,
     "time_series": TimeSeries,
+    "mask_list": MaskList,
     "file_list": FileList,
     "conll": Conll,
     "parallel_text": ParallelText,
@@ -170,6 +175,7 @@ __all__ = [
     "Arrays",
     "Files",
     "Pairs",
+    "Masked",
     "Prose",
     "Raw",
     "Sentences",

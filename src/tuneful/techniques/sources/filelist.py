@@ -20,9 +20,9 @@ from tuneful.core.task import Finding
 from tuneful.techniques.sources.folder import Media, media_of, printable
 from tuneful.techniques.sources.raw import SPLITS, Files, Raw, Source, content, head
 
-_PATHS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "audio", "wav", "sound")
+PATHS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "audio", "wav", "sound")
 _LABELS = ("label", "class", "target", "y", "category")
-_SPLITS = ("split", "fold", "set", "subset", "partition")
+SPLIT_COLUMNS = ("split", "fold", "set", "subset", "partition")
 _LOOK = 20  # rows that are looked at
 
 
@@ -38,11 +38,11 @@ class FileList(Source):
             start = head(given, 4096).decode("utf-8-sig", "replace")
         except DataError:
             return False
-        rows = _rows(start.rpartition("\n")[0] or start)
-        column = _column(rows[0] if rows else [], _PATHS)
-        if column is None or _column(rows[0], _LABELS) is None:
+        found = rows(start.rpartition("\n")[0] or start)
+        at = column(found[0] if found else [], PATHS)
+        if at is None or column(found[0], _LABELS) is None:
             return False
-        named = [row[column] for row in rows[1:_LOOK] if len(row) == len(rows[0])]
+        named = [row[at] for row in found[1:_LOOK] if len(row) == len(found[0])]
         # A list of files names files that are there; a table may well have a column called image or file.
         return any(media_of(os.fsencode(given.parent / name)) and (given.parent / name).is_file() for name in named if name)
 
@@ -51,17 +51,17 @@ class FileList(Source):
             text = content(given).decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise DataError(f"{given} is not UTF-8 text (byte {error.start})", "save the file as UTF-8") from None
-        rows = _rows(text)
-        names = rows[0]
-        at, label, split = (_column(names, known) for known in (_PATHS, _LABELS, _SPLITS))
+        found = rows(text)
+        names = found[0]
+        at, label, split = (column(names, known) for known in (PATHS, _LABELS, SPLIT_COLUMNS))
         assert at is not None
         assert label is not None
         findings: list[Finding] = []
-        odd = next((number for number, row in enumerate(rows[1:], start=2) if len(row) != len(names)), None)
+        odd = next((number for number, row in enumerate(found[1:], start=2) if len(row) != len(names)), None)
         if odd is not None:
-            raise DataError(f"{given}: line {odd} has {len(rows[odd - 1])} fields; the header has {len(names)}")
+            raise DataError(f"{given}: line {odd} has {len(found[odd - 1])} fields; the header has {len(names)}")
         gathered: dict[str, list[tuple[bytes, str]]] = {}
-        for row in rows[1:]:
+        for row in found[1:]:
             path = Path(row[at])
             if path.is_absolute() or ".." in path.parts:
                 raise DataError(
@@ -96,7 +96,8 @@ class FileList(Source):
         return Raw(parts, f"a list ({given.name}) of {counts} {media}s in {classes} classes", given.stem, tuple(findings))
 
 
-def _rows(text: str) -> list[list[str]]:
+def rows(text: str) -> list[list[str]]:
+    """The rows of a list, parted by what its first line has most of; [] where they cannot be parted."""
     first = text.partition("\n")[0]
     try:
         return [row for row in csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count)) if row]
@@ -104,7 +105,8 @@ def _rows(text: str) -> list[list[str]]:
         return []
 
 
-def _column(names: list[str], known: tuple[str, ...]) -> int | None:
+def column(names: list[str], known: tuple[str, ...]) -> int | None:
+    """Where the first of these names stands in a header."""
     lowered = [name.strip().lower() for name in names]
     found = [lowered.index(word) for word in known if word in lowered]
     return found[0] if found else None

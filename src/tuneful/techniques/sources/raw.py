@@ -53,6 +53,16 @@ class Files:
 
 
 @dataclass(frozen=True)
+class Masked:
+    """One split of images with a class at each pixel: image files, and the file of each one's mask. names: what the values of
+    masks are called, from 0, where a file says so."""
+
+    paths: tuple[bytes, ...]
+    masks: tuple[bytes, ...]
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Table:
     """One split as a table. Text columns hold the cells as written, stripped; lines: the file line of the first row."""
 
@@ -124,6 +134,7 @@ class Raw:
     parts: (
         Mapping[str, Arrays]
         | Mapping[str, Files]
+        | Mapping[str, Masked]
         | Mapping[str, Table]
         | Mapping[str, Stored]
         | Mapping[str, Texts]
