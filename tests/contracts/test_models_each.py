@@ -31,6 +31,7 @@ from tuneful.techniques.models import (
     MobileNetV2,
     MobileNetV3,
     ResNet,
+    ResNet1d,
     ResNet9,
     TableResNet,
     UNet,
@@ -75,6 +76,8 @@ MEMBERS: list[Model] = [
     ViT(width=24, depth=2, heads=2, pool="class", patch=3),
     TableResNet(width=16),
     UNet(width=8, depth=2),
+    ResNet1d(width=8),
+    ResNet1d(width=8, depth=2, windows=(5, 2), norm="none", activation="gelu"),
     UNet(width=6, depth=1, convolutions=1, norm="group", activation="silu"),
 ]
 

@@ -94,6 +94,10 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
         case "optimizer":
             if getattr(recipe.model, "kind", "") == "bag":
                 return AdamW(lr=1e-2, decay=0.05), "a word's vector is met in few steps, so these are long"
+            if getattr(recipe.model, "kind", "") == "unet":
+                return AdamW(
+                    lr=5e-3, decay=0.05
+                ), "it needs the least tuning of its rate, and a step sees few images (LOG.md)"
             return AdamW(lr=2e-3, decay=0.05), "it needs the least tuning of its rate"
         case "schedule":
             if getattr(recipe.optimizer, "averages", False):

@@ -1,6 +1,7 @@
 """Fronts: the first part of every network, from stored examples to what its body sees. Fitted on train, exported with it.
 
 Normalize   (x - mean) / std per channel or feature
+Standardize (x - mean) / std of each channel of each series by itself
 LogMel      a sound as the logarithms of its energy in F bands over T frames
 """
 
@@ -33,6 +34,14 @@ class Normalize(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) * self.scale
+
+
+class Standardize(nn.Module):
+    """(x - m) / (s + 1e-8), m and s of each channel over the moments of each series of [B, C, T]; a flat channel becomes 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        centred = x - x.mean(dim=-1, keepdim=True)
+        return centred / (centred.square().mean(dim=-1, keepdim=True).sqrt() + 1e-8)
 
 
 class LogMel(nn.Module):
@@ -92,6 +101,8 @@ def front(task: Task) -> nn.Module:
     mel: Mapping[str, Any] = task.schema.get("mel", {})
     if mel:
         return LogMel(int(task.schema["rate"]), mel["window"], mel["hop"], mel["bands"], mel["mean"], mel["std"])
+    if task.schema.get("standardize"):
+        return Standardize()
     if not task.normalize:
         return nn.Identity()
     axes = (-1, *[1] * (len(task.shape) - 1))
@@ -101,7 +112,10 @@ def front(task: Task) -> nn.Module:
 
 def for_baselines(front: nn.Module, x: np.ndarray) -> np.ndarray:
     """What simple models get: stored examples as they are; of sounds, which no linear model understands as samples, the mean
-    log-mel energy of each band in six equal parts of the time, [N, F * 6]."""
+    log-mel energy of each band in six equal parts of the time, [N, F * 6]; series standardized where the network's are."""
+    if isinstance(front, Standardize) and len(x):
+        with torch.inference_mode():
+            return front(torch.from_numpy(np.array(x)).float()).numpy()
     if not isinstance(front, LogMel) or not len(x):
         return x
     found: list[np.ndarray] = []

@@ -40,6 +40,7 @@ class Options:
     levels: tuple[str, ...] = ()
     beam: int = 1
     masks: str = "auto"
+    standardize: bool | Literal["auto"] = "auto"
 
 
 @dataclass

@@ -87,6 +87,7 @@ def prepare(
     levels: Sequence[str] = (),
     beam: int = 1,
     masks: Literal["auto", "classes", "instances"] = "auto",
+    standardize: bool | Literal["auto"] = "auto",
 ) -> Task:
     """Everything that training needs to know of the data.
 
@@ -113,6 +114,8 @@ def prepare(
             skew do not matter); "auto" is ranks for classes and deviation for targets that are numbers, which a long tail may tell.
         levels: of an ordinal target that is written in words, the lowest first.
         masks: what the values of masks are: a class each, or numbers of single things that are all the foreground.
+        standardize: of time series: is each brought to mean 0 and deviation 1 by itself? "auto": where its level and size do not
+            tell the class, which is told.
         order: a column of dates or numbers (which is then no input, unless keep names it), or "rows": valid and test are cut
             from the end of time, not at random.
         horizon, window, time, valid_from, test_from: of a forecast: how many steps ahead (one season when not given), how many
@@ -133,7 +136,7 @@ def prepare(
         raise RecipeError(problems)
     named = target if target is None or isinstance(target, str) else tuple(target)
     options = _Options(named, kind, _words(missing), _words(keep), _words(leave_out), size, valid, test, seed, limit,
-                       form or "", tokens, length, vocabulary, scale, order, _words(levels), beam, masks)  # fmt: skip
+                       form or "", tokens, length, vocabulary, scale, order, _words(levels), beam, masks, standardize)  # fmt: skip
     raw = sources.read(source)
     if kind == "forecasting" or horizon is not None:
         wanted = windows.Wanted(
@@ -297,12 +300,15 @@ def _from_examples(raw: Raw, options: _Options, findings: list[Finding]) -> _Bui
     elif schema["kind"] == "vector":
         findings += checks.features(out["train"])
         findings += checks.determined(out["train"], y["train"]) if y["train"].dtype.kind == "f" else []
+    series.refuse(options.standardize, schema["kind"])
+    alone = schema["kind"] == "series" and series.standardized(out["train"], y["train"], options.standardize, findings)
+    schema |= {"standardize": True} if alone else {}
     if schema["kind"] == "audio":
         schema |= sounds.fit(out["train"], int(schema["rate"]))
     return _Built(
         x=out, target=target, y=y, schema=schema, column="y", what=_EXAMPLES[schema["kind"]],
         twins={name: twins[part][indices] for name, (part, indices) in chosen.items()},
-        normalize={} if schema["kind"] == "audio" else images.statistics(out["train"]),
+        normalize={} if schema["kind"] == "audio" or alone else images.statistics(out["train"]),
     )  # fmt: skip
 
 

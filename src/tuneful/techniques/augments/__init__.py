@@ -15,10 +15,12 @@ from tuneful.techniques.augments.cutout import Cutout
 from tuneful.techniques.augments.erase import Erase
 from tuneful.techniques.augments.fit import fit
 from tuneful.techniques.augments.flip import Flip
+from tuneful.techniques.augments.magnitude_warp import MagnitudeWarp
 from tuneful.techniques.augments.mixup import Mixup, mixup
 from tuneful.techniques.augments.noise import Noise
 from tuneful.techniques.augments.randaugment import RandAugment
 from tuneful.techniques.augments.rotate import Rotate
+from tuneful.techniques.augments.scaling import Scaling
 from tuneful.techniques.augments.shear import Shear
 from tuneful.techniques.augments.shift import Shift
 from tuneful.techniques.augments.specaugment import SpecAugment
@@ -49,6 +51,8 @@ TABLE: dict[str, type[Augment]] = {
     "specaugment": SpecAugment,
     "time_shift": TimeShift,
     "background": Background,
+    "scaling": Scaling,
+    "magnitude_warp": MagnitudeWarp,
     "token_drop": TokenDrop,
     "token_mask": TokenMask,
     "swap": Swap,
@@ -63,10 +67,12 @@ __all__ = [
     "Cutout",
     "Erase",
     "Flip",
+    "MagnitudeWarp",
     "Mixup",
     "Noise",
     "RandAugment",
     "Rotate",
+    "Scaling",
     "Shear",
     "Shift",
     "SpecAugment",

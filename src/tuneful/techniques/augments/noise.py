@@ -2,9 +2,9 @@
 
     x' = x + std e,  e ~ N(0, 1)
 
-For small std it is a penalty on the gradient of the network with respect to its input.
+Of series it is called jitter. For small std it is a penalty on the gradient of the network with respect to its input.
 
-Source: Bishop, Neural Computation 7(1), 1995.
+Source: Bishop, Neural Computation 7(1), 1995; jitter of series: Um et al., ICMI 2017, arXiv:1706.00527 (std 0.05 there).
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from tuneful.techniques.models.own import Own, with_callable
 from tuneful.techniques.models.pooling import Attention
 from tuneful.techniques.models.pretrained import Pretrained
 from tuneful.techniques.models.resnet import ResNet
+from tuneful.techniques.models.resnet1d import ResNet1d
 from tuneful.techniques.models.resnet9 import ResNet9
 from tuneful.techniques.models.rnn import RNN
 from tuneful.techniques.models.table_resnet import TableResNet
@@ -49,6 +50,7 @@ TABLE: dict[str, type[Model]] = {
     "bag": Bag,
     "attention": Attention,
     "conv1d": Conv1d,
+    "resnet1d": ResNet1d,
     "rnn": RNN,
     "lstm": LSTM,
     "gru": GRU,
@@ -62,6 +64,6 @@ TABLE: dict[str, type[Model]] = {
 
 __all__ = [
     "GRU", "LSTM", "MLP", "RNN", "TABLE", "Attention", "Bag", "Conv1d", "ConvNet", "Decoder", "EncoderDecoder", "FTTransformer", "GRUEncoderDecoder", "LeNet", "Linear",
-    "MobileNetV2", "MobileNetV3", "Own", "Pretrained", "ResNet", "ResNet9", "Size", "TabM", "TableResNet", "Transformer", "UNet", "ViT", "check", "make", "merged_",
+    "MobileNetV2", "MobileNetV3", "Own", "Pretrained", "ResNet", "ResNet1d", "ResNet9", "Size", "TabM", "TableResNet", "Transformer", "UNet", "ViT", "check", "make", "merged_",
     "size", "with_callable",
 ]  # fmt: skip
