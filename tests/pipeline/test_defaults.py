@@ -30,7 +30,7 @@ def test_what_is_chosen_beside_a_model_suits_it(kind, stripes, flowers):
                 Run(task, from_mapping({"model": kind}, task)[0])
             continue
         if kind == "unet":
-            with pytest.raises(ModelError, match="model.unet answers at each pixel"):
+            with pytest.raises(ModelError, match=r"model.unet answers at each pixel"):
                 Run(task, from_mapping({"model": kind}, task)[0])
             continue
         run = Run(task, from_mapping({"model": kind, "threads": 1}, task)[0])
