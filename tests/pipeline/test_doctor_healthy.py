@@ -103,6 +103,33 @@ def test_nothing_is_said_of_healthy_readers(settings, sayings):
     healthy(sayings, settings)
 
 
+def test_nothing_is_said_of_a_network_that_writes(tmp_path):
+    dice = random.Random(0)
+    lines = ["source\ttarget"]
+    for _ in range(300):
+        words = [dice.choice(["red", "blue", "one", "two", "cat", "dog"]) for _ in range(4)]
+        lines.append(f"{' '.join(words)}\t{' '.join(reversed(words))}")
+    path = tmp_path / "pairs.tsv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    healthy(prepare(str(path), target="target"), {"batch_size": 16})
+
+
+def test_nothing_is_said_of_levels_and_of_labels_that_are_not_all_known(tmp_path):
+    dice = random.Random(0)
+    rows = [[dice.gauss(0, 1) for _ in range(3)] for _ in range(300)]
+    graded, marked = ["a,b,c,grade"], ["a,b,c,warm,loud"]
+    for a, b, c in rows:
+        graded.append(f"{a:.3f},{b:.3f},{c:.3f},{min(4, max(0, round(2 + a + b)))}")
+        marked.append(f"{a:.3f},{b:.3f},{c:.3f},{int(a > 0)},{dice.choice([str(int(b > c)), ''])}")
+    for name, lines, more in (
+        ("graded", graded, {"target": "grade", "kind": "ordinal"}),
+        ("marked", marked, {"target": "warm,loud"}),
+    ):
+        path = tmp_path / f"{name}.csv"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        healthy(prepare(str(path), **more), {"model": "mlp", "width": 16})
+
+
 def test_thirty_runs_and_every_check():
     assert len(TABLES) + len(VALUES) + len(IMAGES) + len(WORDS) >= 30
     assert len(TABLE) == 12

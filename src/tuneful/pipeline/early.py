@@ -19,14 +19,8 @@ from tuneful.techniques.symptoms import TABLE, Divergence, Symptom
 
 EVERY = 20
 EXPLODED = 1e4  # times the first loss: beyond it a run is given up
-WANTS = {
-    "cross_entropy": "logits",
-    "smoothed_cross_entropy": "logits",
-    "focal": "logits",
-    "binary_cross_entropy": "binary_logits",
-    "cumulative": "binary_logits",
-}
-"""What our losses take; all others take values."""
+BINARY = ("binary_cross_entropy", "cumulative")
+"""Losses that take a logit for each yes or no."""
 
 
 class Early(Watch):
@@ -48,7 +42,7 @@ class Early(Watch):
         if symptoms is None:
             symptoms = [make() for kind, make in TABLE.items() if kind not in ("data_path", "rate_edge")]
             steps = min(self.rule.steps, steps)
-        wants = WANTS.get(plan.loss.kind, "values")
+        wants = "binary_logits" if plan.loss.kind in BINARY else "logits" if plan.loss.classes else "values"
         super().__init__(
             body, optimizer, steps=steps, every=every, loss=loss, symptoms=symptoms, wants=wants, clocked=clocked
         )
@@ -71,7 +65,10 @@ class Early(Watch):
         """After each step: why the run ends, "" where it goes on; what is to be known of it is added to the notes."""
         if self.over:
             return ""
-        self.step(loss, targets)
+        yes_or_no = (
+            self.seen.wants == "binary_logits"
+        )  # of them levels are counted, and -1 is not known: the task has seen to it
+        self.step(loss, None if yes_or_no else targets)
         if not self.over:
             return ""
         self.seen.sleepers.clear()  # nothing more is to be compared with them
