@@ -162,7 +162,7 @@ def test_all_runs_are_equally_long_and_differences_are_told(tmp_path):
     """Early stopping, which tables get by default, ends no run; a full-batch method and an averaging one are named."""
     from tuneful.pipeline.prepare import prepare
 
-    settings = {name: value for name, value in SMALL.items() if name not in ("regularizers", "batch_size")}
+    settings = {name: value for name, value in SMALL.items() if name != "regularizers"}
     entries = from_settings("tune", blobs(), settings).entries
     for one in contenders(prepare(blobs()), ("adam", "gd"), entries, Recipe()):
         assert one.recipe.get("regularizers.early_stopping.patience") == NEVER

@@ -107,6 +107,8 @@ def _entries(kind: str, kinds: Sequence[str], entries: Sequence[Entry]) -> list[
         section, _, field = path.partition(".")
         if section == "optimizer" and field not in TABLE[kind].model_fields and _somebodys(field, kinds):
             continue  # a setting of others
+        if path == "batch_size" and TABLE[kind].whole:
+            continue  # its batch is the whole training split; a note tells it
         common.append(one)
     said = {keys.resolve(one.key)[0] for one in (*common, *own)}
     ranges = [Entry(f"optimizer.{name}", value) for name, value in RANGES[kind].items() if f"optimizer.{name}" not in said]
