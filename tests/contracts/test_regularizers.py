@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tuneful.core.config import comments
 from tuneful.core.errors import ModelError, RecipeError
+from tuneful.core.measure import Measure, wilson
 from tuneful.techniques.interfaces import Residual
 from tuneful.techniques.regularizers import L1, L2, TABLE, Averaging, Clipping, Dropout, EarlyStopping, ElasticNet, Smoothing
 
@@ -99,7 +100,7 @@ def test_every_hook_may_be_called_and_those_of_others_do_nothing(kind: str):
     r.update_average_(average or {}, net, 1, 10)
     assert (average is not None) == (kind in AVERAGES)
     assert all(torch.equal(a, b) for a, b in zip(weights, params))
-    assert bool(r.ends([1.0] * 99, "max")) == (kind == "early_stopping")
+    assert bool(r.ends(measures([1.0] * 99), "max")) == (kind == "early_stopping")
 
 
 @pytest.mark.parametrize("kind", sorted(LIMITS))
@@ -211,6 +212,11 @@ def test_clipping_never_waits_for_the_device(monkeypatch: pytest.MonkeyPatch):
     Clipping(max_norm=1.0).limit_([p], {})
 
 
+def measures(values: list[float]) -> list[Measure]:
+    """Values whose intervals are not known."""
+    return [Measure(value, math.nan, math.nan, 1) for value in values]
+
+
 @pytest.mark.parametrize(
     ("values", "direction", "stops"),
     [
@@ -228,24 +234,52 @@ def test_clipping_never_waits_for_the_device(monkeypatch: pytest.MonkeyPatch):
     ],
 )
 def test_early_stopping_counts_validations_without_improvement(values: list[float], direction: object, stops: bool):
-    assert bool(EarlyStopping(patience=3).ends(values, direction)) is stops  # type: ignore[arg-type]
+    assert bool(EarlyStopping(patience=3).ends(measures(values), direction)) is stops  # type: ignore[arg-type]
 
 
 def test_early_stopping_counts_small_gains_when_they_add_up():
-    creeping = [0.01 * i for i in range(20)]
+    creeping = measures([0.01 * i for i in range(20)])
     assert EarlyStopping(patience=3, min_delta=0.025).ends(creeping, "max") == ""
     assert EarlyStopping(patience=3, min_delta=0.035).ends(creeping[:4], "max") != ""
 
 
 def test_early_stopping_gives_its_reason_in_words():
-    assert EarlyStopping(patience=2).ends([0.5, 0.9, 0.8, 0.9], "max") == "no improvement on 0.9 in the last 2 validations"
-    assert EarlyStopping(patience=2).ends([math.nan] * 2, "max") == "none of the first 2 validations gave a number"
+    assert (
+        EarlyStopping(patience=2).ends(measures([0.5, 0.9, 0.8, 0.9]), "max")
+        == "no improvement on 0.9 in the last 2 validations"
+    )
+    assert EarlyStopping(patience=2).ends(measures([math.nan] * 2), "max") == "none of the first 2 validations gave a number"
 
 
 @given(values=st.lists(st.floats(-1, 1), max_size=30), patience=st.integers(1, 5))
 def test_early_stopping_sees_max_and_min_as_mirror_images(values: list[float], patience: int):
     r = EarlyStopping(patience=patience)
-    assert bool(r.ends(values, "max")) == bool(r.ends([-v for v in values], "min"))
+    assert bool(r.ends(measures(values), "max")) == bool(r.ends(measures([-v for v in values]), "min"))
+
+
+def test_early_stopping_asks_for_more_than_noise():
+    """The interval of 90 of 100 ends at 0.945: 95 of 100 is an improvement, 93 is not."""
+    r = EarlyStopping(patience=3, min_delta="interval")
+    assert r.ends([wilson(k, 100) for k in (90, 95, 95, 95)], "max") == ""
+    said = r.ends([wilson(k, 100) for k in (90, 91, 92, 93)], "max")
+    assert said == "no improvement on 0.9 beyond its interval [0.825634, 0.944771] in the last 3 validations"
+    assert EarlyStopping(patience=3).ends([wilson(k, 100) for k in (90, 91, 92, 93)], "max") == ""
+    assert r.ends([wilson(10 * k, 1000) for k in (90, 91, 92, 93)], "max") == "", (
+        "ten times the examples, a third of the noise"
+    )
+
+
+def test_early_stopping_within_noise_knows_the_direction_and_missing_intervals():
+    r = EarlyStopping(patience=2, min_delta="interval")
+    falling = [Measure(v, v - 0.1, v + 0.5, 50) for v in (1.0, 0.95, 0.92)]
+    assert r.ends(falling, "min") != ""
+    assert r.ends([*falling[:2], Measure(0.85, 0.7, 0.9, 50)], "min") == ""
+    assert r.ends(measures([0.5, 0.6, 0.7]), "max") == "", "without an interval every gain counts"
+
+
+def test_early_stopping_refuses_other_words():
+    with pytest.raises(RecipeError, match="min_delta is 'noise'"):
+        EarlyStopping(min_delta="noise")
 
 
 def test_averaging_is_the_recursion_done_by_hand_buffers_too():

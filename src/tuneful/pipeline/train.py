@@ -292,7 +292,7 @@ class Run:
         if self.keeps_best and not any(not objective.better(values[-1], old) for old in values[:-1]):
             self.best = {name: tensor.clone() for name, tensor in self.readout.state_dict().items()}
         for one in self.plan.regularizers:
-            if reason := one.ends(values, objective.direction):
+            if reason := one.ends([point.value for point in self.curve], objective.direction):
                 self.ended = f"stopped early: {reason}"
         if self.best and (self.ended or self.step >= self.steps):
             # The run ends with the weights of its best point, so its last point tells of them.

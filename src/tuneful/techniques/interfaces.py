@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tuneful.core.form import Form, FormKind
+    from tuneful.core.measure import Measure
     from tuneful.core.task import Objective
     from tuneful.core.trial import Trial
 
@@ -302,7 +303,7 @@ class Regularizer(Technique):
         the best on valid is what is read out."""
         return {"the average": average}
 
-    def ends(self, values: Sequence[float], direction: Literal["max", "min"]) -> str:
+    def ends(self, values: Sequence[Measure], direction: Literal["max", "min"]) -> str:
         """Why the run should end after these values of the objective (one a validation, oldest first), or "" to go on. A
         pure function, so that a resumed run decides as it would have."""
         return ""
