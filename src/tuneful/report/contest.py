@@ -67,12 +67,12 @@ def _about(data: Mapping[str, Any], task: Mapping[str, Any]) -> str:
     tuned = (
         f"{many(runs, 'tuning run')} each by random search over its own ranges, the defaults first"
         if runs
-        else "defaults, no tuning"
+        else "The defaults, not tuned"
     )
     return (
         f"{number(task.get('n_train'))} train, {number(task.get('n_valid'))} valid, {number(task.get('n_test'))} test examples. "
         f"{tuned}; then {many(seeds, 'seed')}, each with the same initial weights and the same order of batches for every "
-        "optimizer. Tuned on valid, judged on test."
+        f"optimizer. {'Tuned on valid, judged' if runs else 'Judged'} on test."
     )
 
 
