@@ -65,10 +65,8 @@ class Early(Watch):
         """After each step: why the run ends, "" where it goes on; what is to be known of it is added to the notes."""
         if self.over:
             return ""
-        yes_or_no = (
-            self.seen.wants == "binary_logits"
-        )  # of them levels are counted, and -1 is not known: the task has seen to it
-        self.step(loss, None if yes_or_no else targets)
+        # Of levels, labels that are not all known, and values, the task has seen to it that targets are what the loss takes.
+        self.step(loss, targets if self.seen.wants == "logits" else None)
         if not self.over:
             return ""
         self.seen.sleepers.clear()  # nothing more is to be compared with them

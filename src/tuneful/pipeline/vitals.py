@@ -168,7 +168,7 @@ def see_targets(seen: Seen, output: Tensor | None, targets: Tensor) -> None:
         if seen.looks <= 1:
             seen.lowest, seen.highest = lowest, highest
         seen.lowest, seen.highest = min(seen.lowest, lowest), max(seen.highest, highest)
-        if targets.ndim > 1 and seen.wants == "logits":
+        if targets.ndim == 2 and seen.wants == "logits":
             seen.rows = max(seen.rows, float((targets.sum(-1) - 1).abs().max()))
         return
     numbers, counts = targets.flatten().unique(return_counts=True)
