@@ -46,6 +46,9 @@ def made(kind: str, folder: Path) -> object:
     elif kind == "npz":
         np.savez_compressed(folder / "odd.npz", images=X, labels=Y)
         return folder / "odd.npz"
+    elif kind == "npy":
+        np.save(folder / "x.npy", X)
+        np.save(folder / "y.npy", Y)
     elif kind == "table":
         rows = "\n".join(f"{i},{i % 5},{y}" for i, y in enumerate(Y))
         (folder / "some.csv").write_text("a,b,target\n" + rows + "\n")
