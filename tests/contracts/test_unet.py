@@ -80,8 +80,8 @@ def test_a_pixel_knows_what_is_far_away_only_by_way_of_the_coarse_maps():
 def test_small_images_are_halved_less_often_and_dropout_reaches_the_coarsest_maps():
     ups = [m for m in make(UNet(depth=4), form(1, 9, 40)).modules() if isinstance(m, nn.ConvTranspose2d)]
     assert len(ups) == 2
-    net = make(UNet(width=4, dropout=0.3), form(1, 32, 32))
-    assert [m.p for m in net.modules() if isinstance(m, nn.Dropout)] == [0.3]
+    net = make(UNet(width=4), form(1, 32, 32))
+    assert [m.p for m in net.modules() if isinstance(m, nn.Dropout)] == [0.0]
     Dropout(rate=0.5).prepare(net)
     assert [m.p for m in net.modules() if isinstance(m, nn.Dropout)] == [0.5]
 

@@ -8,8 +8,10 @@ from tuneful.core.errors import RecipeError
 from tuneful.core.recipe import Recipe
 from tuneful.pipeline import defaults
 from tuneful.pipeline.asked import asked, beside, checked
+from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.job import from_words
 from tuneful.pipeline.options import wrong
+from tuneful.techniques.optimizers.ranges import RANGES
 
 FILE = """
 epochs = 7
@@ -73,6 +75,14 @@ def test_what_optimize_leaves_as_the_user_set_it_is_named(flowers):
     found = asked(from_words("optimize", "digits", ["model=mlp", "lr=0.01", "width=32", "depth=2"]), flowers, Recipe())
     assert found.fixed == ("optimizer.lr", "model.width", "model.depth")
     assert set(found.space.as_data()) == {"optimizer.decay", "regularizers.dropout.rate"}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in RANGES if kind not in ("gd", "lbfgs", "lowbit_adamw")])
+def test_the_rate_is_searched_around_what_each_optimizer_begins_with(kind, flowers):
+    found = asked(from_words("optimize", "digits", [f"optimizer={kind}"]), flowers, Recipe())
+    dials = {dial.path: dial for dial in found.space}
+    assert dials["optimizer.lr"].holds(resolve(found.recipe, flowers).get("optimizer.lr"))
+    assert "optimizer.decay" in dials
 
 
 def test_when_nothing_is_left_to_vary_it_is_told_what_is_fixed_where_and_how_to_free_it(job, flowers):

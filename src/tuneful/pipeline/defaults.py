@@ -24,6 +24,7 @@ from tuneful.techniques.models import GRU, LSTM, MLP, Bag, Conv1d, ConvNet, TabM
 from tuneful.techniques.models.check import size
 from tuneful.techniques.models.features import apart
 from tuneful.techniques.optimizers import AdamW
+from tuneful.techniques.optimizers.ranges import RANGES
 from tuneful.techniques.regularizers import Averaging, Clipping, Dropout, EarlyStopping, Smoothing
 from tuneful.techniques.schedules import Constant, Linear
 
@@ -223,6 +224,8 @@ def patient(task: Task) -> bool:
 def dials(task: Task, recipe: Recipe) -> dict[str, str]:
     """What `tuneful optimize` varies when the user names no range: {key: range}, around the defaults."""
     found = {"optimizer.lr": "3e-4..3e-2", "optimizer.decay": "1e-3..0.3"}
+    if (chosen := getattr(recipe.optimizer, "kind", "adamw")) != "adamw" and chosen in RANGES:
+        found = {f"optimizer.{name}": RANGES[chosen][name] for name in ("lr", "decay") if name in RANGES[chosen]}
     kind = getattr(recipe.model, "kind", "")
     if kind == "convnet":
         found["model.width"] = "16..64"

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tuneful.core.config import Count, Fraction
+from tuneful.core.config import Count
 from tuneful.core.errors import ModelError
 from tuneful.core.form import Form, FormKind
 from tuneful.techniques.interfaces import Model
@@ -44,7 +44,6 @@ class UNet(Model):
     convolutions: Count = 2  # of each level, on the way down and on the way up
     norm: Norm = "batch"  # normalization before the activation
     activation: Activation = "relu"  # nonlinear function
-    dropout: Fraction = 0.0  # share of the coarsest maps' numbers that is left out in training, as published
 
     def build(self, form: Form) -> nn.Module:
         """For shape (C, H, W). Raises ModelError for images below 4x4, and where one answer an image is wanted."""
@@ -68,7 +67,7 @@ class _UNet(nn.Module):
 
         self.multiple = 2**depth
         self.down = nn.ModuleList(level(a, b) for a, b in pairwise([channels, *widths]))
-        self.drop = nn.Dropout(dials.dropout)
+        self.drop = nn.Dropout(0.0)
         back = widths[::-1]
         self.larger = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in pairwise(back))
         self.up = nn.ModuleList(level(2 * wide, wide) for wide in back[1:])
