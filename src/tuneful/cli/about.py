@@ -29,7 +29,7 @@ def techniques(
     kinds = {kind: (name, cls) for name, table in families.items() for kind, cls in table.items()}
     wanted = {"models": "model", "inits": "init", "optimizers": "optimizer", "schedules": "schedule", "regularizer": "regularizers",
               "augment": "augments", "source": "sources", "proposers": "proposer", "schedulers": "scheduler",
-              "symptom": "symptoms"}  # fmt: skip
+              "symptom": "symptoms", "cleaners": "clean", "cleaning": "clean"}  # fmt: skip
     family = wanted.get(family or "", family)
     if family is None or family in families:
         chosen = families if family is None else {family: families[family]}
@@ -69,11 +69,13 @@ def techniques(
 def _families() -> dict[str, dict[str, type[Technique]]]:
     from tuneful.core.recipe import SIDES
     from tuneful.pipeline.keys import FAMILIES
+    from tuneful.techniques.cleaners import TABLE as CLEANERS
     from tuneful.techniques.search import PROPOSERS, SCHEDULERS
     from tuneful.techniques.sources import TABLE
     from tuneful.techniques.symptoms import TABLE as SYMPTOMS
 
-    found: Any = {**FAMILIES, "proposer": PROPOSERS, "scheduler": SCHEDULERS, "sources": TABLE, "symptoms": SYMPTOMS}
+    found: Any = {**FAMILIES, "proposer": PROPOSERS, "scheduler": SCHEDULERS, "sources": TABLE, "symptoms": SYMPTOMS,
+                  "clean": CLEANERS}  # fmt: skip
     return {
         name: dict(table)
         for name, table in cast("dict[str, dict[str, type[Technique]]]", found).items()

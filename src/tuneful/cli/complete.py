@@ -22,7 +22,7 @@ SECTIONS = (
 LISTS = ("regularizers", "augments")
 FOLDERS = {
     "model": "models", "init": "inits", "loss": "losses", "optimizer": "optimizers", "schedule": "schedules", "regularizers": "regularizers",
-    "augments": "augments", **dict.fromkeys(SIDES, "schedules"),
+    "augments": "augments", "clean": "cleaners", **dict.fromkeys(SIDES, "schedules"),
 }  # fmt: skip
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -43,6 +43,7 @@ def keys() -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = dict.fromkeys(top(), ())
     found |= dict.fromkeys(_names("job.py", "Data"), ())
     found |= dict.fromkeys(aliases(), ())
+    found["clean"] = tuple(techniques("clean"))
     found |= {"proposer": ("random", "tpe"), "scheduler": ("asha", "full"), "eta": ()}
     for head in SECTIONS:
         kinds = techniques(head)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tuneful.cli import runs
-from tuneful.cli.work import AsJson, Device, Words
+from tuneful.cli.work import AsJson, Clean, Device, Words, with_steps
 from tuneful.core.errors import TunefulError
 
 if TYPE_CHECKING:
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from tuneful.core.space import Space
     from tuneful.core.task import Finding, Task
     from tuneful.pipeline.job import Job
-LOOKING = 10.0  # seconds in which label errors are looked for
+LOOKING, LONGER = 10.0, 300.0  # seconds in which label errors are looked for; where a list of them is asked for
+Labels = Annotated[
+    Path | None, typer.Option("--labels", metavar="FILE", help="write suspected label errors there, as CSV (takes longer)")
+]
 
 
 def init(
@@ -32,6 +35,7 @@ def init(
     schema: Annotated[
         Path | None, typer.Option("--schema", metavar="FILE", help="write the JSON Schema for editors too")
     ] = None,
+    clean: Clean = None,
 ) -> int:
     """Look at the data and write a commented recipe for it.
 
@@ -42,7 +46,7 @@ def init(
         raise TunefulError(f"{output} is no name for a recipe; it must end in .toml", "such as -o recipe.toml")
     if output.exists():
         raise TunefulError(f"{output} exists and is not overwritten", "give another name with -o, or move it away")
-    job = job_of("init", words)
+    job = job_of("init", with_steps(words, clean))
     from tuneful.core.recipe import Recipe
     from tuneful.pipeline import defaults, files
     from tuneful.pipeline.asked import asked, checked
@@ -68,12 +72,12 @@ def init(
     return 0
 
 
-def check(words: Words, device: Device = None, as_json: AsJson = False) -> int:
+def check(words: Words, clean: Clean = None, labels: Labels = None, device: Device = None, as_json: AsJson = False) -> int:
     """Say what is wrong with the data, what would be trained, and whether a batch goes through; train nothing.
 
     The exit code is 2 when a finding is an error.
     """
-    job = job_of("check", words)
+    job = job_of("check", with_steps(words, clean))
     from tuneful.core.recipe import Recipe
     from tuneful.pipeline import defaults, doubts
     from tuneful.pipeline.asked import asked, checked
@@ -84,7 +88,11 @@ def check(words: Words, device: Device = None, as_json: AsJson = False) -> int:
     told = asked(job, task, Recipe())
     recipe, space = defaults.resolve(told.recipe, task), told.space
     found = _one_batch(task, recipe, device)
-    suspects = doubts.doubts(task, LOOKING)
+    suspects = doubts.doubts(task, LOOKING if labels is None else LONGER)
+    lines = doubts.listed(task, suspects)
+    if labels is not None:
+        runs.write(labels, doubts.as_csv(lines))
+        print(f"{labels} lists {len(lines)} suspected labels of train", file=sys.stderr)
     findings = (*task.findings, *((told_,) if (told_ := doubts.finding(task, suspects)) else ()))
     bad = any(finding.severity == "error" for finding in findings)
     if as_json:
@@ -95,15 +103,17 @@ def check(words: Words, device: Device = None, as_json: AsJson = False) -> int:
             "id": recipe.id,
             "batch": found,
             "suspected_labels": {
-                "examples": suspects.at.tolist(),
-                "instead": [task.labels[k] for k in suspects.instead],
+                "examples": lines,
                 "looked_at": suspects.of,
+                "model": suspects.model,
                 "not_looked_because": suspects.why_not,
             },
         }
         print(json.dumps(data, indent=1))
     else:
         _print_task(task)
+        for step in task.cleaning:
+            print(f"cleaning:  {step}")
         _print_findings(findings, sys.stdout)
         if suspects.why_not:
             print(f"note: label errors were not looked for: {suspects.why_not}")

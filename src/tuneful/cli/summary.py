@@ -19,6 +19,9 @@ def result(evidence: Mapping[str, Any], folder: Path, mode: str) -> list[str]:
     lines += [f"note: {note}" for note in rows(evidence.get("notes"))]
     artifact = folder / "artifact"
     lines += places([("folder", folder), ("report", folder / "report.html"), ("artifact", artifact)])
+    if (folder / "label_errors.csv").exists() and (count := table(evidence.get("label_errors")).get("count")):
+        lines += places([("labels", folder / "label_errors.csv")])
+        lines[-1] += f" lists {count} that deserve a look"
     if (artifact / "manifest.json").exists():
         lines += ["", f"to predict:  tuneful predict {artifact} DATA"]
     if mode != "train":

@@ -35,43 +35,51 @@ Home = Annotated[
     Path | None, typer.Option("--home", "--runs", metavar="FOLDER", help="where runs lie [$TUNEFUL_HOME, or runs/]")
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="begin anew; an old run of that name is set aside, not deleted")]
+Clean = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--clean",
+        metavar="STEP",
+        help="change the data first: deduplicate, impute=mean, drop_labels=FILE ...; again for more",
+    ),
+]
 Device = Annotated[str | None, typer.Option("--device", metavar="NAME", help="cpu or cuda [a GPU where there is one]")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON, and no progress")]
 
 
 def optimize(
-    ctx: typer.Context, words: Words, budget: Spend = None, name: Name = None, home: Home = None, fresh: Fresh = False,
-    device: Device = None, as_json: AsJson = False,
+    ctx: typer.Context, words: Words, budget: Spend = None, clean: Clean = None, name: Name = None, home: Home = None,
+    fresh: Fresh = False, device: Device = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Find, prove and ship the best model that the budget can buy.
 
     Needs nothing but data; 10min is the budget when none is given. Fix what you like (model=mlp), give a range where you like
     (lr=1e-4..1e-1). The same command goes on where it was interrupted.
     """
-    return _begin(ctx.obj, "optimize", words, budget, name, home, fresh, device, as_json)
+    return _begin(ctx.obj, "optimize", with_steps(words, clean), budget, name, home, fresh, device, as_json)
 
 
 def train(
-    ctx: typer.Context, words: Words, budget: Spend = None, name: Name = None, home: Home = None, fresh: Fresh = False,
-    device: Device = None, as_json: AsJson = False,
+    ctx: typer.Context, words: Words, budget: Spend = None, clean: Clean = None, name: Name = None, home: Home = None,
+    fresh: Fresh = False, device: Device = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Train one recipe, prove it and ship it.
 
     What you do not set is chosen for the data, and the choice is told with its reason. The same command goes on where it was
     interrupted.
     """
-    return _begin(ctx.obj, "train", words, budget, name, home, fresh, device, as_json)
+    return _begin(ctx.obj, "train", with_steps(words, clean), budget, name, home, fresh, device, as_json)
 
 
 def tune(
-    ctx: typer.Context, words: Words, budget: Spend = None, name: Name = None, home: Home = None, fresh: Fresh = False,
-    device: Device = None, as_json: AsJson = False,
+    ctx: typer.Context, words: Words, budget: Spend = None, clean: Clean = None, name: Name = None, home: Home = None,
+    fresh: Fresh = False, device: Device = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Search the ranges that you give, and no others.
 
     lr=1e-4..1e-1 is a range, width=16,32,64 a choice, epochs=20 is fixed; log(1..5) and lin(1e-4..1e-1) say the scale.
     """
-    return _begin(ctx.obj, "tune", words, budget, name, home, fresh, device, as_json)
+    return _begin(ctx.obj, "tune", with_steps(words, clean), budget, name, home, fresh, device, as_json)
 
 
 def resume(
@@ -95,6 +103,11 @@ def resume(
         Budget.parse(budget)
         job = replace(job, how=job.how.replace(budget=budget))
     return _do(ctx.obj, job, device, as_json, folder=folder)
+
+
+def with_steps(words: list[str], clean: list[str] | None) -> list[str]:
+    """The words, and a setting for each step of cleaning that stands behind --clean."""
+    return [*words, *(f"clean={step}" for step in clean or ())]
 
 
 def _begin(

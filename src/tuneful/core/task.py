@@ -56,6 +56,42 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Cleaned:
+    """What one step of cleaning did to one split: `count` of `of` things (examples, or cells) were changed or taken out.
+
+    by: "asked" where the user named the step, "auto" where it is how missing things are treated when nothing is said."""
+
+    step: str
+    settings: Mapping[str, Any]
+    by: Literal["asked", "auto"]
+    split: str
+    what: str
+    count: int
+    of: int
+    examples: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        shown = f" (such as {', '.join(self.examples[:3])})" if self.examples else ""
+        return f"{self.step} ({self.by}), {self.split}: {self.what}: {self.count} of {self.of}{shown}"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the examples of train stand in the data as it was given.
+
+    rows: the number of each, from 0; of: how many there were; names: of all of them, where they are files."""
+
+    rows: np.ndarray
+    of: int
+    names: tuple[str, ...] = ()
+
+    def name(self, at: int) -> str:
+        """What an example is called: its file, or its row, counted from 1."""
+        row = int(self.rows[at])
+        return self.names[row] if self.names else str(row + 1)
+
+
+@dataclass(frozen=True)
 class Split:
     """Examples. x: [N, C, H, W] uint8 or float32 for images, [N, D] float32 for tables and vectors;
     y: [N] int64 class numbers, [N, L] int8 labels (1: has it, 0: has it not, -1: not known), or [N] or [N, M] float32 targets in
@@ -177,6 +213,8 @@ class Task:
     schema: how raw input becomes x, as plain data that `runtime.preprocess` reads; travels in the artifact.
     fingerprint: a hash over the bytes of all splits and the schema: the same data gives the same fingerprint.
     limits: what else must hold, such as {"latency_ms": 5.0}.
+    cleaning: what was done to the data before anything learns from it, in order, a step and a split each.
+    origin: where the examples of train stand in the data; None where they are none of it (windows of a series).
     """
 
     name: str
@@ -194,6 +232,8 @@ class Task:
     findings: tuple[Finding, ...] = ()
     limits: Mapping[str, float] = field(default_factory=dict[str, float])
     source: str = ""
+    cleaning: tuple[Cleaned, ...] = ()
+    origin: Origin | None = None
 
     @property
     def outputs(self) -> int:
@@ -223,5 +263,6 @@ class Task:
             "source": self.source,
             "target": dict(self.target),
             "findings": [vars(f) | {"examples": list(f.examples)} for f in self.findings],
+            "cleaning": [vars(c) | {"settings": dict(c.settings), "examples": list(c.examples)} for c in self.cleaning],
             "openings": self.test.openings,
         }

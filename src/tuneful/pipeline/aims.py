@@ -18,6 +18,7 @@ from tuneful.runtime.preprocess import MISSING
 if TYPE_CHECKING:
     import polars as pl
 
+    from tuneful.pipeline.ledger import Ledger
     from tuneful.techniques.sources import Table
 
 # Arrays
@@ -71,9 +72,10 @@ def columns(frame: Frame, where: str, given: str | tuple[str, ...] | None, findi
 
 
 def rows(
-    tables: Mapping[str, Table], names: Sequence[str], kind: str | None, missing: Sequence[str], findings: list[Finding]
-) -> dict[str, pl.DataFrame]:
-    """The rows of each part that have a value of the target; of labels one at least, of numbers all."""
+    tables: Mapping[str, Table], names: Sequence[str], kind: str | None, missing: Sequence[str], findings: list[Finding],
+    ledger: Ledger,
+) -> dict[str, pl.DataFrame]:  # fmt: skip
+    """The rows of each part that have a value of the target; of labels one at least, of numbers all. The ledger tells the others."""
     empty = {word.casefold() for word in (*MISSING, *missing)}
     column = ", ".join(names)
     frames: dict[str, pl.DataFrame] = {}
@@ -87,6 +89,8 @@ def rows(
                 f'{table.where}: target "{column}" has no value in any of {lost} rows', "give another with target=COLUMN"
             )
         if lost:
+            what = "rows without a value of the target are left out, as nothing can be learned or measured by them"
+            ledger.left(part, there.to_numpy(), "drop_missing", what, {"columns": list(names)})
             findings.append(Finding("warning", f'rows of {part} without a value of the target "{column}" are left out', lost,
                                     table.frame.height))  # fmt: skip
     return frames

@@ -63,7 +63,8 @@ def repeats(parts: Mapping[str, NDArray[np.uint64]], y: Mapping[str, NDArray[Any
         if not again:
             continue
         examples = tuple(f"{what} {int(i)}" for i in first[counts > 1][:3])
-        found.append(Finding("note", f"{split} repeats examples", again, len(here), examples))
+        hint = "clean=deduplicate keeps the first of each" if split == "train" else ""
+        found.append(Finding("note", f"{split} repeats examples", again, len(here), examples, hint))
         if y[split].dtype.kind != "f":
             clash = (y[split] != y[split][first][inverse]).reshape(len(here), -1).any(axis=1)
             if clash.any():
@@ -78,7 +79,8 @@ def repeats(parts: Mapping[str, NDArray[np.uint64]], y: Mapping[str, NDArray[Any
             if shared.any():
                 text = f"examples of {b} are in {a} too (a leak)"
                 examples = tuple(f"{what} {int(k)}" for k in np.flatnonzero(shared)[:3])
-                hint = f"results on {b} look better than they are; remove them from {a}"
+                how = "clean=deduplicate takes them out of train" if a == "train" else f"remove them from {a}"
+                hint = f"results on {b} look better than they are; {how}"
                 found.append(Finding("warning", text, int(shared.sum()), len(shared), examples, hint))
     return found
 

@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 
 from tuneful.core.errors import DataError
 from tuneful.core.task import Finding
+from tuneful.pipeline import filling
 from tuneful.pipeline.cells import PIECE, Frame, floats
 from tuneful.pipeline.leaks import without_copies, without_leaks
-from tuneful.runtime.preprocess import MISSING, cell, level, moment_of, moments, part
+from tuneful.runtime.preprocess import MISSING, cell, clipped, level, moment_of, moments, part
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from tuneful.techniques.cleaners import Filler
 
 MOST_LEVELS = 50
 KNOTS = 256  # of a number's ranks
@@ -32,17 +35,19 @@ _ORDERS = ("ymd", "dmy", "mdy")
 
 
 def fit(
-    frame: Frame, y: NDArray[Any], missing: Sequence[str], keep: Sequence[str], semicolons: bool, ranks: bool = False
-) -> tuple[dict[str, Any], list[Finding]]:
+    frame: Frame, y: NDArray[Any], missing: Sequence[str], keep: Sequence[str], semicolons: bool, ranks: bool = False,
+    steps: Sequence[Filler] = (),
+) -> tuple[dict[str, Any], list[Finding]]:  # fmt: skip
     """The schema of the columns of `frame` (the train split without its target), and what was found and chosen.
 
-    keep: columns that stay whatever is found of them. ranks: numbers are made normal by their ranks. Raises DataError when no column is left.
+    keep: columns that stay whatever is found of them. ranks: numbers are made normal by their ranks. steps: of cleaning, that fill
+    and clip. Raises DataError when no column is left.
     """
     findings: list[Finding] = []
     words = {word.casefold() for word in (*MISSING, *missing)}
     columns: list[dict[str, Any]] = []
     for name in frame.columns:
-        column = _column(frame[name], name, words, missing, semicolons, name in keep, findings)
+        column = _column(frame[name], name, words, missing, semicolons, name in keep, findings, steps)
         if column:
             columns.append(column)
     if ranks:
@@ -84,10 +89,11 @@ def _column(
     semicolons: bool,
     kept: bool,
     findings: list[Finding],
+    steps: Sequence[Filler] = (),
 ) -> dict[str, Any] | None:
     n = len(series)
     if series.dtype.is_numeric():
-        return _number(name, series, missing, {}, kept, findings)
+        return _number(name, series, missing, {}, kept, findings, steps)
     text = series.fill_null("")
     known = text.filter(~text.str.to_lowercase().is_in(list(words)))
     absent, distinct = n - len(known), known.n_unique()
@@ -95,7 +101,7 @@ def _column(
         findings.append(Finding("warning", f'column "{name}" has no values and is left out', n, n))
         return None
     told = len(findings)
-    found = _as_number(series, name, known, words, missing, semicolons, kept, findings)
+    found = _as_number(series, name, known, words, missing, semicolons, kept, findings, steps)
     if found is not None or any(
         one.what.endswith("left out") for one in findings[told:]
     ):  # as a number it was judged already
@@ -113,12 +119,12 @@ def _column(
                     tuple(known.head(3).str.slice(0, 40).to_list()), f"keep={name} makes a category of it")
         )  # fmt: skip
         return None
-    return _category(name, known, absent, distinct, findings)
+    return _category(name, known, absent, distinct, findings, steps)
 
 
 def _as_number(
     series: pl.Series, name: str, known: pl.Series, words: set[str], missing: Sequence[str], semicolons: bool, kept: bool,
-    findings: list[Finding],
+    findings: list[Finding], steps: Sequence[Filler],
 ) -> dict[str, Any] | None:  # fmt: skip
     comma = (
         semicolons
@@ -141,12 +147,13 @@ def _as_number(
     blank = len(series) - len(known)
     if blank or extra or comma:
         findings.append(Finding("note", f'column "{name}" was read as a number', len(known) - len(odd), len(series)))
-    return _number(name, series, missing, more, kept, findings)
+    return _number(name, series, missing, more, kept, findings, steps)
 
 
 def _number(
-    name: str, given: pl.Series, missing: Sequence[str], more: dict[str, Any], kept: bool, findings: list[Finding]
-) -> dict[str, Any] | None:
+    name: str, given: pl.Series, missing: Sequence[str], more: dict[str, Any], kept: bool, findings: list[Finding],
+    steps: Sequence[Filler],
+) -> dict[str, Any] | None:  # fmt: skip
     infinite = _infinite(given)
     found = floats(given, name, [*missing, *more.get("words", ())], more.get("decimal", "."))
     n, here = len(found), found[~np.isnan(found)]
@@ -163,18 +170,19 @@ def _number(
         text = f'column "{name}" numbers the rows and is left out'
         findings.append(Finding("warning", text, n, n, (), f"keep={name} keeps it"))
         return None
+    learned, found = filling.number(steps, name, found)
+    mean, std = _scale(np.where(np.isnan(found), learned["fill"], found))
+    column = {"name": name, "type": "number", "fill": learned["fill"], "mean": mean, "std": std, **learned, **more}
     if absent:
-        text = f'column "{name}" misses values; they take the median {np.median(here):.6g}, and a feature says so'
-        findings.append(Finding("note", text, absent, n))
-    fill = float(np.median(here))
-    mean, std = _scale(np.where(np.isnan(found), fill, found))
-    return {"name": name, "type": "number", "fill": fill, "mean": mean, "std": std, "indicator": absent > 0} | more
+        flag = ", and a feature says so" if column["indicator"] else ""
+        findings.append(Finding("note", f'column "{name}" misses values; they take {filling.said(column)}{flag}', absent, n))
+    return column
 
 
 def _ranked(series: pl.Series, column: dict[str, Any], missing: Sequence[str]) -> dict[str, Any]:
     """The column with knots between which a number goes to the normal quantile of its rank; equal numbers share their mean."""
     found = floats(series, column["name"], [*missing, *column.get("words", ())], column.get("decimal", "."))
-    here = np.sort(found[~np.isnan(found)])
+    here = np.sort(clipped(column, found[~np.isnan(found)]))
     shares = (np.arange(KNOTS) + 0.5) / KNOTS
     knots = np.quantile(here, shares)
     normal = np.array([NormalDist().inv_cdf(share) for share in shares])
@@ -213,7 +221,9 @@ def _scale(found: NDArray[np.float64]) -> tuple[float, float]:
     return mean, std if std > 1e-12 * max(1.0, abs(mean)) else 1.0
 
 
-def _category(name: str, known: pl.Series, absent: int, distinct: int, findings: list[Finding]) -> dict[str, Any]:
+def _category(
+    name: str, known: pl.Series, absent: int, distinct: int, findings: list[Finding], steps: Sequence[Filler]
+) -> dict[str, Any]:
     counts = known.value_counts(sort=False)
     words, sizes = counts[counts.columns[0]].to_list(), counts[counts.columns[1]].to_list()
     numeric = all(_is_number(word) for word in words[:1000]) and all(_is_number(word) for word in words)
@@ -227,18 +237,16 @@ def _category(name: str, known: pl.Series, absent: int, distinct: int, findings:
         count = len(known) - sum(total[word] for word in frequent)
         text = f'column "{name}" has {distinct} levels; the {MOST_LEVELS} most frequent are kept, the rest is "other"'
         findings.append(Finding("warning", text, count, len(known)))
+    learned = filling.category(steps, name, total, absent > 0)
+    if "fill" in learned:
+        learned["fill"] = level(learned["fill"], numeric)
+        levels = sorted({*levels, learned["fill"]})
+    column = {"name": name, "type": "category", "levels": levels, "other": bool(rest), "numeric": numeric, **learned}
     if absent:
-        findings.append(
-            Finding("note", f'column "{name}" misses values; they are a level of their own', absent, absent + len(known))
-        )
-    return {
-        "name": name,
-        "type": "category",
-        "levels": levels,
-        "other": bool(rest),
-        "indicator": absent > 0,
-        "numeric": numeric,
-    }
+        verb = "take" if "fill" in column else "are" if column["indicator"] else "have"
+        text = f'column "{name}" misses values; they {verb} {filling.said(column)}'
+        findings.append(Finding("note", text, absent, absent + len(known)))
+    return column
 
 
 def _is_number(text: str) -> bool:

@@ -1,17 +1,18 @@
 """Suspected label errors: examples whose class a model that has not seen them does not believe.
 
-    p        out-of-fold probabilities [N, L] of a simple model (gradient-boosted trees, 5 stratified folds of train)
+    p        out-of-fold probabilities [N, L] of a simple model (5 stratified folds of train; see `foldwise`)
     t_j      the mean of p_j over the examples that bear class j: what is usual for a true j
     suspect  an example of class i where, of the classes with p_j >= t_j, the most probable is not i
 
-They are listed, the least believed first, and never dropped: a rare example that is right looks the same. Some of the suspects
+They are listed, the least believed first, and never dropped by themselves: a rare example that is right looks the same. Some of the suspects
 of a clean data set are ordinary hard examples, so the count is no estimate of errors.
 Source: Northcutt, Jiang & Chuang, J. Artif. Intell. Res. 70, 2021, eqs. 1 to 3, arXiv:1911.00068.
 """
 
 from __future__ import annotations
 
-import time
+import csv
+import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,21 +20,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuneful.core.task import Finding, Task
+from tuneful.pipeline.foldwise import FOLDS, probabilities
 
-FOLDS = 5
 MOST = 20_000  # examples that are looked at
-_WIDTH = 1024  # numbers of an example that the trees bear
+SHOWN = 50  # of the suspects, in the evidence
+FILE = "label_errors.csv"
 
 
 @dataclass(frozen=True)
 class Doubts:
     """at: numbers of the suspects in train, the least believed first; instead: the class that is believed in each one's place;
-    belief: p of the class that it bears; of: how many examples were looked at; why_not: why none were, or ""."""
+    belief: p of the class that it bears; confidence: p of the other; of: how many examples were looked at; model: by which;
+    why_not: why none were, or ""."""
 
     at: NDArray[np.int64]
     instead: NDArray[np.int64]
     belief: NDArray[np.float64]
+    confidence: NDArray[np.float64]
     of: int
+    model: str = ""
     why_not: str = ""
 
 
@@ -55,35 +60,57 @@ def suspects(p: NDArray[np.float64], y: NDArray[np.int64]) -> tuple[NDArray[np.i
 
 def doubts(task: Task, seconds: float, seed: int = 0) -> Doubts:
     """The suspects of train, within about `seconds`; none for tasks without single classes, or when it would take longer."""
-    nothing = np.empty(0, dtype=np.int64)
-
-    def none(why: str) -> Doubts:
-        return Doubts(nothing, nothing, np.empty(0), 0, why)
-
-    x, y = task.train.x, task.train.y
+    nothing, empty = np.empty(0, dtype=np.int64), np.empty(0)
+    y = task.train.y
+    why = ""
     if y.ndim != 1 or y.dtype.kind == "f":
-        return none("the examples have no single class")
-    if x[:1].size > _WIDTH:
-        return none(f"an example has {x[:1].size} numbers, more than the {_WIDTH} that trees bear")
-    if np.bincount(y, minlength=len(task.labels)).min() < FOLDS:
-        return none(f"a class has fewer than {FOLDS} examples")
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.model_selection import StratifiedKFold
+        why = "the examples have no single class"
+    elif np.bincount(y, minlength=len(task.labels)).min() < FOLDS:
+        why = f"a class has fewer than {FOLDS} examples"
+    elif seconds <= 0:
+        why = "no time was left"
+    if why:
+        return Doubts(nothing, nothing, empty, empty, 0, "", why)
+    rows = np.sort(np.random.default_rng(seed).permutation(len(y))[:MOST])
+    if np.bincount(y[rows], minlength=len(task.labels)).min() < FOLDS:
+        rows = np.arange(len(y))
+    told = probabilities(task, rows, seconds, seed)
+    if told.p is None:
+        return Doubts(nothing, nothing, empty, empty, 0, "", told.why_not)
+    at, instead = suspects(told.p, y[rows])
+    return Doubts(rows[at], instead, told.p[at, y[rows][at]], told.p[at, instead], len(rows), told.model)
 
-    dice = np.random.default_rng(seed)
-    rows = np.sort(dice.permutation(len(y))[:MOST])
-    x, y = x[rows].reshape(len(rows), -1).astype(np.float32), y[rows]
-    p = np.zeros((len(y), len(task.labels)))
-    begin = time.perf_counter()
-    for fold, (inside, outside) in enumerate(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(x, y)):
-        make: Any = HistGradientBoostingClassifier  # its stubs know early_stopping as text alone
-        model = make(max_iter=50, early_stopping=False, random_state=seed).fit(x[inside], y[inside])
-        p[np.ix_(outside, model.classes_)] = model.predict_proba(x[outside])
-        spent = time.perf_counter() - begin
-        if fold + 1 < FOLDS and spent / (fold + 1) * FOLDS > seconds:
-            return none(f"it would take about {spent / (fold + 1) * FOLDS:.0f} s, more than {seconds:.0f}")
-    at, instead = suspects(p, y)
-    return Doubts(rows[at], instead, p[at, y[at]], len(rows))
+
+def listed(task: Task, found: Doubts) -> list[dict[str, Any]]:
+    """Each suspect: which example it is, what it bears, what is believed instead, how much, and how much its own class is."""
+    return [
+        {
+            "example": task.origin.name(int(at)) if task.origin else str(int(at) + 1),
+            "given": task.labels[int(task.train.y[at])],
+            "suggested": task.labels[int(instead)],
+            "confidence": round(float(confidence), 4),
+            "belief": round(float(belief), 4),
+        }
+        for at, instead, confidence, belief in zip(found.at, found.instead, found.confidence, found.belief, strict=True)
+    ]
+
+
+def as_csv(lines: list[dict[str, Any]]) -> str:
+    """The list as a CSV file, which `clean=drop_labels=FILE` and `clean=relabel=FILE` read."""
+    out = io.StringIO()
+    fields: list[str] = ["example", "given", "suggested", "confidence", "belief"]
+    writer = csv.DictWriter(out, fields, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return out.getvalue()
+
+
+def evidence(found: Doubts, lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """What evidence.json says of the suspects."""
+    if found.why_not:
+        return {"why_not": found.why_not}
+    told = {"count": len(lines), "looked_at": found.of, "model": found.model, "first": lines[:SHOWN]}
+    return told | ({"file": FILE} if lines else {})
 
 
 def finding(task: Task, found: Doubts) -> Finding | None:
@@ -91,10 +118,8 @@ def finding(task: Task, found: Doubts) -> Finding | None:
     if not len(found.at):
         return None
     named = tuple(
-        f"example {int(k)} of train is {task.labels[task.train.y[k]]}, {task.labels[j]} is believed"
-        for k, j in zip(found.at[:5], found.instead[:5], strict=True)
+        f"{line['example']} is {line['given']}, {line['suggested']} is believed" for line in listed(task, found)[:5]
     )
     text = "labels of train are suspected, by what a model says that has not seen them (none is changed or left out)"
-    return Finding(
-        "note", text, len(found.at), found.of, named, "look at these first; ordinary hard examples are among them"
-    )
+    hint = "look at these first, ordinary hard examples are among them; --labels FILE lists all, and clean=drop_labels=FILE acts on it"
+    return Finding("note", text, len(found.at), found.of, named, hint)

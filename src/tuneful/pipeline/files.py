@@ -117,7 +117,7 @@ def write(
                 recipe = recipe.replace(name, "auto").because(name, reason)
     out = [f"# {line}" for line in heading.splitlines()]
     if data:
-        out += ["", "[data]", *(_setting(name, value) for name, value in data.items() if value not in (None, (), ""))]
+        out += ["", "[data]", *(_setting(name, value) for name, value in data.items() if value not in (None, (), [], ""))]
     idle = [side.replace("_schedule", "_to") for side in SIDES if getattr(recipe, side) == "none"]
     top = [
         _setting(name, ranges.get(name, getattr(recipe, name)), _why(recipe, name) or comments(Recipe).get(name, ""))

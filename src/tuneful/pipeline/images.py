@@ -15,6 +15,7 @@ from tuneful.core.errors import DataError, Problem, RecipeError
 from tuneful.core.task import Finding
 from tuneful.pipeline.imagefiles import unread
 from tuneful.pipeline.lazy import Lazy
+from tuneful.pipeline.ledger import Ledger
 from tuneful.runtime.pixels import Header, read_header, read_image, show_path
 from tuneful.techniques.sources import Files, fits
 
@@ -28,7 +29,7 @@ Loaded = dict[str, tuple[NDArray[np.uint8] | Lazy, NDArray[Any]]]
 
 
 def load(
-    parts: Mapping[str, Files], size: int | tuple[int, int] | None, findings: list[Finding]
+    parts: Mapping[str, Files], size: int | tuple[int, int] | None, findings: list[Finding], ledger: Ledger
 ) -> tuple[Loaded, dict[str, Any]]:
     """All images of all parts at one size, with their labels, and the schema.
 
@@ -51,10 +52,12 @@ def load(
         for split, part in parts.items():
             jobs = [(path, label) for path, label, head in zip(part.paths, part.labels, heads[split]) if not head.trouble]
             troubles += [_told(p, h.trouble) for p, h in zip(part.paths, heads[split]) if h.trouble]
+            readable = np.array([at for at, head in enumerate(heads[split]) if not head.trouble], dtype=np.int64)
             if not kept_here:
                 unseen, wrong = unread([path for path, _ in jobs], channels, height, width)
                 troubles += [_told(jobs[i][0], why) for i, why in wrong.items()]
                 loaded[split] = (unseen, np.array([jobs[i][1] for i in unseen.rows], dtype=object))
+                ledger.left(split, readable[unseen.rows], "drop_unreadable", "images that cannot be read are left out")
                 continue
             x = np.empty((len(jobs), channels, height, width), dtype=np.uint8)
 
@@ -68,6 +71,7 @@ def load(
             failed = _each(pool, fill, range(len(jobs)))
             troubles += [_told(jobs[i][0], why) for i, why in enumerate(failed) if why]
             kept = [i for i, why in enumerate(failed) if not why]
+            ledger.left(split, readable[kept], "drop_unreadable", "images that cannot be read are left out")
             labels = np.array([jobs[i][1] for i in kept], dtype=object)
             loaded[split] = (x if len(kept) == len(jobs) else x[kept], labels)
     everything = sum(len(part.paths) for part in parts.values())

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tuneful.core.budget import Budget
 from tuneful.core.config import Auto, Count, Fraction, Settings, Whole, plain
 from tuneful.core.errors import Problem, RecipeError, StudyError
-from tuneful.pipeline import files
+from tuneful.pipeline import clean_words, files
 from tuneful.pipeline.codec import Entry
 from tuneful.pipeline.keys import Keys, flatten
 from tuneful.pipeline.tokenizer_file import beside
+from tuneful.techniques.cleaners import Cleaner
 from tuneful.techniques.search import PROPOSERS, SCHEDULERS
 
 Words = Annotated[tuple[str, ...], Field(strict=False)]
@@ -28,6 +29,7 @@ Kinds = Literal[
     "binary", "multiclass", "multilabel", "ordinal", "regression", "multiregression", "segmentation", "forecasting",
     "sequence_to_sequence", "translation", "seq2seq",
 ]  # fmt: skip
+Steps = Annotated[tuple[Cleaner, ...], Field(strict=False), BeforeValidator(clean_words.steps)]
 Mode = Literal["train", "tune", "optimize"]
 FORMAT = 1
 NUMBERS = (
@@ -78,6 +80,11 @@ class Data(Settings):
     test_from: str | None = None  # of a forecast: the first moment to prove on
     beam: Count = 1  # of sequence to sequence: how many beginnings are followed while the target is written
     split_seed: Whole = 0  # of the splits
+    clean: Steps = ()  # what is taken out, filled in or changed before anything learns from the data, in this order
+
+    def as_data(self) -> dict[str, Any]:
+        """See `Settings.as_data`; of the steps of cleaning, what differs from their defaults."""
+        return super().as_data() | {"clean": clean_words.plain(self.clean)}
 
     def options(self) -> dict[str, Any]:
         """The keyword arguments of `prepare`."""
@@ -228,6 +235,7 @@ def _job(
     apart: dict[str, dict[str, Any]] = {"data": {}, "search": {}}
     places: dict[str, str] = {}
     rest: list[Entry] = []
+    steps: list[tuple[Any, str]] = []
     for entry in entries:
         head, _, name_of = entry.key.rpartition(".")
         section = next(
@@ -235,6 +243,8 @@ def _job(
         )
         if entry.key in ("data.source", "source"):
             source = entry.value if isinstance(source, str) and not source else source
+        elif section == "data" and name_of == "clean":
+            steps += [(entry.value, entry.where)]
         elif section in apart:
             many = section == "data" and name_of in ("missing", "keep", "leave_out", "levels")
             value = entry.value.split(",") if many and isinstance(entry.value, str) else entry.value
@@ -248,6 +258,10 @@ def _job(
         apart["search"]["eta"] = _number(apart["search"]["eta"])
     problems: list[Problem] = []
     made: list[Any] = []
+    try:
+        apart["data"]["clean"] = _cleaned(steps)
+    except RecipeError as error:
+        problems += error.problems
     for section, cls in (("data", Data), ("search", How)):
         try:
             made.append(cls.parse(apart[section], f"{section}."))
@@ -262,6 +276,15 @@ def _job(
     if made[1].budget is not None:
         Budget.parse(made[1].budget)
     return Job(mode, source, made[0], made[1], tuple(rest), name, command, places)
+
+
+def _cleaned(given: Sequence[tuple[Any, str]]) -> tuple[Cleaner, ...]:
+    """The steps of cleaning: those of the words, in their order, or where there are none those of the file."""
+    words = [value for value, where in given if not where]
+    if not words:
+        return clean_words.steps(given[-1][0], given[-1][1]) if given else ()
+    parts = [part for value in words for part in (list(value) if isinstance(value, list | tuple) else [value])]
+    return clean_words.steps([part for part in parts if part != "none"])
 
 
 def _number(value: Any) -> Any:

@@ -41,9 +41,14 @@ def kept(folder: Path, candidate: Candidate, seconds: float) -> dict[str, Any] |
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Plain data into a file that is there whole, or as it was before."""
+    write_text(path, json.dumps(data, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Text into a file that is there whole, or as it was before."""
     aside = path.with_suffix(".part")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(data, indent=1) + "\n")
+    with aside.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(aside, path)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tuneful.core.config import nearest
 from tuneful.core.errors import DataError, Problem, RecipeError
 from tuneful.core.task import Finding
-from tuneful.pipeline import aims, columns, order, texts
+from tuneful.pipeline import aims, columns, filled, order, texts
 from tuneful.pipeline.cells import values
 from tuneful.pipeline.lazy import Lazy, Rows
 from tuneful.pipeline.packed import Mapped, TableReader, packing
@@ -100,6 +100,10 @@ def build(raw: Raw, options: Options, findings: list[Finding]) -> Built:
     seen = View(tables[part], narrow, indices if kept is None else kept[indices])
     schema, found = columns.fit(seen, y["train"], options.missing, options.keep, train.semicolons, ranks)
     findings += found
+    views = {
+        name: View(tables[p], narrow, i if rows[p] is None else cast("Any", rows[p])[i]) for name, (p, i) in chosen.items()
+    }
+    findings += filled.count(options.ledger, schema, views, ranks)
     x = {part: _encoded(schema, table, rows[part], twins[part], part) for part, table in tables.items()}
     size = sum(len(one) for one in x.values()) * packing(schema).size
     why = fits(stored.needed(_sample(train), height))[1]
@@ -108,6 +112,7 @@ def build(raw: Raw, options: Options, findings: list[Finding]) -> Built:
     return Built(
         x={name: cast("Any", x[part].take(i)) for name, (part, i) in chosen.items()}, target=target, y=y, schema=schema,
         column=", ".join(named), what="row", twins={name: twins[p][i] for name, (p, i) in chosen.items()}, about=about,
+        origin=options.ledger.origin(indices),
     )  # fmt: skip
 
 
@@ -130,7 +135,7 @@ def _targets(
     """The target columns of the rows that have a value of them, and which rows these are (None: all)."""
     number = next(name for name in ("row", "row number", "number of the row") if name not in named)
     small = {part: Table(stored.columns(table, named).with_row_index(number), table.where) for part, table in tables.items()}
-    frames = aims.rows(small, named, options.kind, options.missing, findings)
+    frames = aims.rows(small, named, options.kind, options.missing, findings, options.ledger)
     rows: dict[str, Rows | None] = {
         part: None if frame.height == tables[part].height else frame[number].to_numpy().astype(np.int64)
         for part, frame in frames.items()

@@ -31,13 +31,13 @@ from tuneful.core.space import Space
 from tuneful.core.study import Study
 from tuneful.core.task import Task
 from tuneful.core.trial import Trial
-from tuneful.pipeline import defaults, files
+from tuneful.pipeline import defaults, doubts, files
 from tuneful.pipeline.asked import asked, beside, checked
 from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.job import Job, from_settings
-from tuneful.pipeline.kept import keep, kept, write_json
+from tuneful.pipeline.kept import keep, kept, write_json, write_text
 from tuneful.pipeline.keys import Keys
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.pace import WIDTH, fitted, narrowed
@@ -48,6 +48,8 @@ from tuneful.pipeline.ship import ship
 from tuneful.pipeline.step import arithmetic
 from tuneful.pipeline.tune import Beat, Search
 from tuneful.report import Story, write
+
+LOOKING = 30.0  # seconds in which label errors are looked for, at most, after proving
 
 
 @dataclass(frozen=True)
@@ -209,6 +211,7 @@ class Work:
             "best": trial.number,
             "because": trial.because,
         }
+        evidence["label_errors"] = self._doubted(task, folder, min(LOOKING, clock.left - SHIPPING))
         yield Stage("ship", "exporting to ONNX and checking it against torch")
         artifact = None
         with self._timed("ship"):
@@ -226,6 +229,15 @@ class Work:
         study.remember("finished", str(clock.budget))
         self.ended = search.ended
         self.result = Result(folder, task, trial, candidate, evidence, artifact, report, evidence["seconds"])
+
+    def _doubted(self, task: Task, folder: Path, seconds: float) -> dict[str, Any]:
+        """What is said of suspected labels; all of them are listed in a file beside the report, where there are any."""
+        with self._timed("label errors"):
+            found = doubts.doubts(task, seconds)
+            lines = doubts.listed(task, found)
+            if lines:
+                write_text(folder / doubts.FILE, doubts.as_csv(lines))
+            return doubts.evidence(found, lines)
 
     def _report(self, study: Study, task: Task, folder: Path, evidence: Mapping[str, Any], condition: Any) -> Path:
         story = Story(

@@ -9,7 +9,9 @@ from typing import Any
 
 from tuneful.core.config import nearest
 from tuneful.core.errors import DataError, Problem, RecipeError
+from tuneful.core.task import Finding, Kind, Objective
 from tuneful.pipeline import split, targets
+from tuneful.pipeline.goals import GOALS
 from tuneful.pipeline.metrics import METRICS
 from tuneful.pipeline.tokenizer_file import KINDS, NAME
 from tuneful.runtime.writing import MOST_BEAMS
@@ -134,3 +136,13 @@ def _of_source(source: object, told: Mapping[str, Any]) -> list[Problem]:
     if kind not in ("", "table", "text_json") and said:
         return [Problem("target", "target, missing, keep and leave_out are for tables; this data has no columns")]
     return []
+
+
+def chosen_objective(kind: Kind, metric: str | None, findings: list[Finding]) -> Objective:
+    """What is optimized: what was asked for, if it serves this kind of task, else what is usual for it."""
+    chosen = metric or GOALS[kind].metric
+    if kind not in METRICS[chosen].kinds:
+        raise RecipeError([unfit(chosen, kind, [name for name, m in METRICS.items() if kind in m.kinds])])
+    if metric is None:
+        findings.append(Finding("note", f"the objective is {chosen}", 1, 1, (), "metric=NAME takes another"))
+    return Objective(chosen, METRICS[chosen].direction)

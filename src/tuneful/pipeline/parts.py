@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tuneful.core.task import Finding
+from tuneful.core.task import Finding, Origin
 from tuneful.pipeline import order, split, targets
 from tuneful.pipeline.lazy import Lazy
+from tuneful.pipeline.ledger import Ledger
 
 Parts = dict[str, NDArray[Any]]
 Scale = Literal["auto", "deviation", "ranks"]
@@ -41,6 +44,7 @@ class Options:
     beam: int = 1
     masks: str = "auto"
     standardize: bool | Literal["auto"] = "auto"
+    ledger: Ledger = field(default_factory=Ledger)
 
 
 @dataclass
@@ -56,6 +60,7 @@ class Built:
     twins: Parts
     normalize: Mapping[str, Any] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)  # what else is to be known of the target
+    origin: Origin | None = None  # where the examples of train stand in the data
 
 
 def divide(
@@ -85,3 +90,14 @@ def take(x: NDArray[Any], indices: NDArray[np.int64]) -> NDArray[Any]:
     if isinstance(x, Lazy):
         return cast("Any", x.take(indices))
     return x if len(indices) == len(x) else x[indices]
+
+
+def fingerprint(x: Parts, y: Parts, schema: Mapping[str, Any], labels: Sequence[str]) -> str:
+    """sha256 over the bytes, types and shapes of all splits, the schema and the labels."""
+    found = hashlib.sha256(json.dumps([schema, list(labels)], sort_keys=True).encode())
+    for part in ("train", "valid", "test"):
+        for array in (x[part], y[part]):
+            found.update(f"{part} {array.dtype.str} {array.shape}".encode())
+            for start in range(0, len(array), 4096):  # by pieces: an array may lie in files
+                found.update(np.ascontiguousarray(array[start : start + 4096]).data)
+    return found.hexdigest()

@@ -8,8 +8,6 @@ raises DataError. The same data, options and seed give the same task, down to it
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -19,12 +17,15 @@ from numpy.typing import NDArray
 
 from tuneful.core.config import nearest
 from tuneful.core.errors import DataError, Problem, RecipeError
-from tuneful.core.task import Finding, Kind, Objective, Sealed, Split, Task
+from tuneful.core.task import Finding, Sealed, Split, Task
 from tuneful.pipeline import (
     aims,
     arrayfiles,
     checks,
+    clean_words,
+    cleaning,
     columns,
+    filled,
     images,
     ondisk,
     order,
@@ -38,18 +39,19 @@ from tuneful.pipeline import (
 from tuneful.pipeline import masks as masked
 from tuneful.pipeline.cells import values
 from tuneful.pipeline.columns import features
-from tuneful.pipeline.goals import GOALS
 from tuneful.pipeline.lazy import Lazy
-from tuneful.pipeline.metrics import METRICS
-from tuneful.pipeline.options import unfit, wrong
+from tuneful.pipeline.ledger import Ledger
+from tuneful.pipeline.likeness import of_images
+from tuneful.pipeline.options import chosen_objective, wrong
 from tuneful.pipeline.parts import Built as _Built
 from tuneful.pipeline.parts import Options as _Options
-from tuneful.pipeline.parts import Parts, Scale
+from tuneful.pipeline.parts import Parts, Scale, fingerprint
 from tuneful.pipeline.parts import divide as _divide
 from tuneful.pipeline.parts import take as _take
-from tuneful.runtime.preprocess import apply
+from tuneful.runtime.preprocess import MISSING, apply
 from tuneful.techniques import sources
-from tuneful.techniques.sources import Arrays, Files, Masked, Pairs, Prose, Raw, Sentences, Stored, Table, Texts, note
+from tuneful.techniques.cleaners import Filler
+from tuneful.techniques.sources import Arrays, Files, Prose, Raw, Sentences, Stored, Table, Texts, note
 
 if TYPE_CHECKING:
     import polars as pl
@@ -88,6 +90,7 @@ def prepare(
     beam: int = 1,
     masks: Literal["auto", "classes", "instances"] = "auto",
     standardize: bool | Literal["auto"] = "auto",
+    clean: Any = (),
 ) -> Task:
     """Everything that training needs to know of the data.
 
@@ -123,6 +126,8 @@ def prepare(
             moments to validate and to prove on (shares of the time when not given). See `windows`.
         beam: of sequence to sequence: how many beginnings are followed while the target is written; 1 is greedy.
         limits: what else must hold, such as {"latency_ms": 5.0}.
+        clean: steps of cleaning, as text ("deduplicate,impute=mean"), as settings (Impute(how="mean")) or as a list of these; nothing is
+            taken out or changed that is not named there, but for what `task.cleaning` tells as "auto".
 
     Returns: a Task. `task.findings` tells what was chosen and what may be wrong.
     Raises:  DataError when the data cannot serve, RecipeError for a wrong option.
@@ -134,11 +139,13 @@ def prepare(
             "time": time, "valid_from": valid_from, "test_from": test_from, "beam": beam, "tokens": tokens}  # fmt: skip
     if problems := wrong(source, told):
         raise RecipeError(problems)
+    ledger = Ledger(clean_words.steps(clean))
     named = target if target is None or isinstance(target, str) else tuple(target)
     options = _Options(named, kind, _words(missing), _words(keep), _words(leave_out), size, valid, test, seed, limit,
-                       form or "", tokens, length, vocabulary, scale, order, _words(levels), beam, masks, standardize)  # fmt: skip
+                       form or "", tokens, length, vocabulary, scale, order, _words(levels), beam, masks, standardize, ledger)  # fmt: skip
     raw = sources.read(source)
     if kind == "forecasting" or horizon is not None:
+        ledger.serve("forecast", "rows of a forecast, which follow one another")
         wanted = windows.Wanted(
             named,
             horizon,
@@ -157,10 +164,14 @@ def prepare(
         return windows.task(raw, wanted, name or raw.name, limits or {}, where)
     findings = [note(f"the data is {raw.what}"), *raw.findings]
     for part, content in raw.parts.items():
-        if _count(content) == 0:
+        if cleaning.count(content) == 0:
             raise DataError(f"{part} holds no examples; at least a few of each class are wanted")
+    ledger.begin({part: cleaning.count(content) for part, content in raw.parts.items()})
+    ledger.serve(*cleaning.data_of(raw.parts["train"]))
+    raw = cleaning.mend(ledger, raw, findings)
     first = raw.parts["train"]
     if (both := pairs.found(raw, options, findings)) is not None:
+        ledger.serve("pair", "pairs of texts")
         built = pairs.build(both, options, findings)
     elif isinstance(first, Table | Stored):
         if size is not None:
@@ -174,17 +185,19 @@ def prepare(
         if isinstance(first, Texts):
             built = texts.build(raw, options, findings)
         elif isinstance(first, Sentences | Prose):
+            cleaning.count_mended(ledger, {part: (part, slice(None)) for part in raw.parts}, "pieces")
             built = sequences.build(raw, options, findings)
         elif masked.there(raw, kind):
             built = masked.build(raw, options, findings)
         else:
             built = _from_examples(raw, options, findings)
+    schema = built.schema | cleaning.flags(ledger)
     findings += built.target.findings
     if built.target.labels and not {"places", "pixels"} & set(built.about):
         look = checks.labels if built.target.kind == "multilabel" else checks.classes
         findings += look(built.y, built.target.labels)
     findings += checks.repeats(cast("dict[str, NDArray[np.uint64]]", built.twins), _told_apart(built), built.what)
-    objective = _objective(built.target.kind, metric, findings)
+    objective = chosen_objective(built.target.kind, metric, findings)
     x, y = built.x, built.y
     about: dict[str, Any] = {"name": built.column} | dict(built.about)
     if y["train"].dtype.kind == "f":
@@ -202,13 +215,15 @@ def prepare(
         valid=Split(x["valid"], y["valid"]),
         test=Sealed(Split(x["test"], y["test"])),
         objective=objective,
-        fingerprint=_fingerprint(x, y, built.schema, built.target.labels),
-        schema=built.schema,
+        fingerprint=fingerprint(x, y, schema, built.target.labels),
+        schema=schema,
         normalize=built.normalize,
         target=about,
         findings=tuple(sorted(findings, key=lambda f: ("error", "warning", "note").index(f.severity))),
         limits=dict(limits or {}),
         source=str(source) if isinstance(source, str | os.PathLike) else type(source).__name__,
+        cleaning=tuple(ledger.told),
+        origin=built.origin,
     )
 
 
@@ -223,36 +238,6 @@ def _words(given: Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(str(word) for word in given)
 
 
-def _count(part: Arrays | Files | Masked | Table | Stored | Texts | Sentences | Prose | Pairs) -> int:
-    if isinstance(part, Table | Stored):
-        return part.frame.height if isinstance(part, Table) else part.height
-    if isinstance(part, Texts | Sentences):
-        return len(part.texts if isinstance(part, Texts) else part.words)
-    if isinstance(part, Prose | Pairs):
-        return len(part.text if isinstance(part, Prose) else part.sources)
-    return len(part.paths) if isinstance(part, Files | Masked) else len(part.y)
-
-
-def _objective(kind: Kind, metric: str | None, findings: list[Finding]) -> Objective:
-    chosen = metric or GOALS[kind].metric
-    if kind not in METRICS[chosen].kinds:
-        raise RecipeError([unfit(chosen, kind, [name for name, m in METRICS.items() if kind in m.kinds])])
-    if metric is None:
-        findings.append(note(f"the objective is {chosen}", "metric=NAME takes another"))
-    return Objective(chosen, METRICS[chosen].direction)
-
-
-def _fingerprint(x: Parts, y: Parts, schema: Mapping[str, Any], labels: Sequence[str]) -> str:
-    """sha256 over the bytes, types and shapes of all splits, the schema and the labels."""
-    found = hashlib.sha256(json.dumps([schema, list(labels)], sort_keys=True).encode())
-    for part in ("train", "valid", "test"):
-        for array in (x[part], y[part]):
-            found.update(f"{part} {array.dtype.str} {array.shape}".encode())
-            for start in range(0, len(array), 4096):  # by pieces: an array may lie in files
-                found.update(np.ascontiguousarray(array[start : start + 4096]).data)
-    return found.hexdigest()
-
-
 # Arrays and images
 
 
@@ -264,15 +249,17 @@ def _from_examples(raw: Raw, options: _Options, findings: list[Finding]) -> _Bui
     x: Parts = {}
     labels: dict[str, Any] = {}
     schema: dict[str, Any]
+    ledger = options.ledger
     if isinstance(raw.parts["train"], Files):
         parts = cast("Mapping[str, Files]", raw.parts)
+        ledger.names = cleaning.names(parts["train"].paths)
         loaded: Any  # {part: (x, labels)}; x an array, or Lazy
         if raw.parts["train"].media == "sound":
             if options.size is not None:
                 raise RecipeError([Problem("size", "size is for images; these are sounds")])
-            loaded, schema = sounds.load(parts, findings)
+            loaded, schema = sounds.load(parts, findings, ledger)
         else:
-            loaded, schema = images.load(parts, options.size, findings)
+            loaded, schema = images.load(parts, options.size, findings, ledger)
         x, labels = {p: found for p, (found, _) in loaded.items()}, {p: found for p, (_, found) in loaded.items()}
         kind = options.kind or "classes"
     else:
@@ -289,9 +276,9 @@ def _from_examples(raw: Raw, options: _Options, findings: list[Finding]) -> _Bui
         checks.finite(found, "x" if part == "train" and len(x) == 1 else f"x of {part}")
     target = aims.of_arrays(labels, kind, options.levels)
     twins: Parts = {part: checks.prints(found) for part, found in x.items()}
-    chosen = _divide(target.y, twins, options, findings)
+    look = cleaning.Look(lambda part, _: twins[part], sketch=lambda part: of_images(x[part]) if x[part].ndim == 4 else None)
+    chosen, y = cleaning.sift(ledger, _divide(target.y, twins, options, findings), target, look)
     out = {name: _take(x[part], indices) for name, (part, indices) in chosen.items()}
-    y = {name: target.y[part][indices] for name, (part, indices) in chosen.items()}
     if isinstance(out["valid"], Lazy) and sources.fits(4.0 * out["valid"].nbytes)[0]:
         out["valid"] = out["valid"][:]  # it is looked at again and again
         findings.append(note("the examples of valid are kept in memory, since they fit"))
@@ -309,6 +296,7 @@ def _from_examples(raw: Raw, options: _Options, findings: list[Finding]) -> _Bui
         x=out, target=target, y=y, schema=schema, column="y", what=_EXAMPLES[schema["kind"]],
         twins={name: twins[part][indices] for name, (part, indices) in chosen.items()},
         normalize={} if schema["kind"] == "audio" or alone else images.statistics(out["train"]),
+        origin=ledger.origin(chosen["train"][1]),
     )  # fmt: skip
 
 
@@ -342,7 +330,8 @@ def _from_table(raw: Raw, options: _Options, findings: list[Finding]) -> _Built:
             if name not in train.frame.columns:
                 problem = f"{word} names column {name!r}, which {train.where} has not"
                 raise RecipeError([Problem(word, problem, nearest=nearest(name, train.frame.columns))])
-    frames = aims.rows(tables, named, options.kind, options.missing, findings)
+    ledger = options.ledger
+    frames = aims.rows(tables, named, options.kind, options.missing, findings, ledger)
     column = ", ".join(named)
     target, about = aims.of_table(frames, named, options.kind, options.levels)
     when = None
@@ -358,6 +347,7 @@ def _from_table(raw: Raw, options: _Options, findings: list[Finding]) -> _Built:
         )
     if not inputs:
         raise DataError(f'{train.where} has no column beside the target "{column}"; at least one input is wanted')
+    cleaning.known_columns(ledger, inputs, train.where)
     frames = {part: frame.select(inputs) for part, frame in frames.items()}
     free = (
         texts.column(frames["train"], target.y["train"], options, findings)
@@ -368,18 +358,23 @@ def _from_table(raw: Raw, options: _Options, findings: list[Finding]) -> _Built:
         return texts.built({part: frame[free].fill_null("").to_list() for part, frame in frames.items()}, target, options,
                            findings, column=free, name=column)  # fmt: skip
     twins: Parts = {part: frame.hash_rows(seed=0).to_numpy() for part, frame in frames.items()}
-    chosen = _divide(target.y, twins, options, findings, when)
-    y = {name: target.y[part][indices] for name, (part, indices) in chosen.items()}
+    words = [word.casefold() for word in (*MISSING, *options.missing)]
+    divided = _divide(target.y, twins, options, findings, when)
+    cleaning.count_mended(ledger, divided, "rows")
+    chosen, y = cleaning.sift(ledger, divided, target, cleaning.of_table(frames, words))
     part, indices = chosen["train"]
-    schema, found = columns.fit(frames[part][indices], y["train"], options.missing, options.keep, train.semicolons,
-                                options.scale == "ranks" or (options.scale == "auto" and y["train"].dtype.kind != "f"))  # fmt: skip
+    ranks = options.scale == "ranks" or (options.scale == "auto" and y["train"].dtype.kind != "f")
+    schema, found = columns.fit(frames[part][indices], y["train"], options.missing, options.keep, train.semicolons, ranks,
+                                ledger.of(Filler))  # fmt: skip
     findings += found
+    findings += filled.count(ledger, schema, {name: frames[p][i] for name, (p, i) in chosen.items()}, ranks)
     x = {part: _encoded(schema, frame, part) for part, frame in frames.items()}
     size = sum(one.nbytes for one in x.values())
     findings.append(note(f"the table is kept in memory ({sources.fits(size)[1]})"))
     return _Built(
         x={name: _take(x[p], i) for name, (p, i) in chosen.items()}, target=target, y=y, schema=schema, column=column,
         what="row", twins={name: twins[p][i] for name, (p, i) in chosen.items()}, about=about,
+        origin=ledger.origin(chosen["train"][1]),
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from tuneful.core.errors import DataError
 from tuneful.core.task import Finding
 from tuneful.pipeline.fronts import LogMel, frames
 from tuneful.pipeline.lazy import Lazy
+from tuneful.pipeline.ledger import Ledger
 from tuneful.pipeline.soundfiles import unread
 from tuneful.runtime.pixels import show_path
 from tuneful.runtime.sounds import Sound, read_heading, read_sound
@@ -34,7 +35,7 @@ _THREADS = 4
 Loaded = dict[str, tuple[NDArray[np.int16] | Lazy, NDArray[Any]]]
 
 
-def load(parts: Mapping[str, Files], findings: list[Finding]) -> tuple[Loaded, dict[str, Any]]:
+def load(parts: Mapping[str, Files], findings: list[Finding], ledger: Ledger) -> tuple[Loaded, dict[str, Any]]:
     """All sounds of all parts, with their labels, and the schema without the bands' statistics (see `fit`).
 
     Unreadable files are left out and told. Raises DataError when a part, or a class of train, has no readable sound.
@@ -55,9 +56,11 @@ def load(parts: Mapping[str, Files], findings: list[Finding]) -> tuple[Loaded, d
         for split, part in parts.items():
             jobs = [(path, label) for path, label, head in zip(part.paths, part.labels, heads[split]) if not head.trouble]
             troubles += [_told(path, head) for path, head in zip(part.paths, heads[split]) if head.trouble]
+            readable = np.array([at for at, head in enumerate(heads[split]) if not head.trouble], dtype=np.int64)
             if not kept_here:
                 unseen, wrong = unread([path for path, _ in jobs], rate, length)
                 troubles += [_told(jobs[i][0], Sound(0, 0, 0, trouble)) for i, trouble in wrong.items()]
+                ledger.left(split, readable[unseen.rows], "drop_unreadable", "sounds that cannot be read are left out")
                 loaded[split] = (unseen, np.array([jobs[i][1] for i in unseen.rows], dtype=object))
                 continue
             x = np.zeros((len(jobs), 1, length), dtype=np.int16)
@@ -72,6 +75,7 @@ def load(parts: Mapping[str, Files], findings: list[Finding]) -> tuple[Loaded, d
             failed = list(pool.map(fill, range(len(jobs))))
             troubles += [_told(jobs[i][0], Sound(0, 0, 0, why)) for i, why in enumerate(failed) if why]
             kept = [i for i, why in enumerate(failed) if not why]
+            ledger.left(split, readable[kept], "drop_unreadable", "sounds that cannot be read are left out")
             loaded[split] = (x if len(kept) == len(jobs) else x[kept], np.array([jobs[i][1] for i in kept], dtype=object))
     if troubles:
         everything = sum(len(part.paths) for part in parts.values())

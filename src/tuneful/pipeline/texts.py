@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from tuneful.core.errors import DataError, MissingError
 from tuneful.core.task import Finding
-from tuneful.pipeline import columns, targets
+from tuneful.pipeline import cleaning, columns, targets
 from tuneful.pipeline.cells import Frame
+from tuneful.pipeline.likeness import of_texts
 from tuneful.pipeline.parts import Built, Options, Parts, divide, take
 from tuneful.pipeline.tokenizer_file import KINDS, read
 from tuneful.runtime.text import FIRST, Tokenizer, encode, marked, shaped
@@ -35,12 +36,12 @@ _CHUNK = 20  # letters between two spaces, on average, from which text is taken 
 
 def build(raw: Raw, options: Options, findings: list[Finding]) -> Built:
     """Texts with a class each, as a source gives them."""
-    parts = _within(cast("Mapping[str, Texts]", raw.parts), findings)
+    parts = _within(cast("Mapping[str, Texts]", raw.parts), options, findings)
     target = targets.decode({part: list(found.labels) for part, found in parts.items()}, options.kind or "classes", "label")
     return built({part: list(found.texts) for part, found in parts.items()}, target, options, findings)
 
 
-def _within(parts: Mapping[str, Texts], findings: list[Finding]) -> dict[str, Texts]:
+def _within(parts: Mapping[str, Texts], options: Options, findings: list[Finding]) -> dict[str, Texts]:
     """The texts that are of a class; those out of scope are left out, as no task of ours says yet that a text is of no class."""
     found: dict[str, Texts] = {}
     for part, given in parts.items():
@@ -50,6 +51,8 @@ def _within(parts: Mapping[str, Texts], findings: list[Finding]) -> dict[str, Te
                 f"texts of {part} that are out of scope (of no class) are left out: open-set classification is not there yet"
             )
             findings.append(Finding("warning", what, len(given.texts) - len(pairs), len(given.texts)))
+            within = np.array([label is not None for label in given.labels])
+            options.ledger.left(part, within, "drop_missing", "texts of no class are left out")
         found[part] = Texts(tuple(text for text, _ in pairs), tuple(label for _, label in pairs))
     return found
 
@@ -60,7 +63,14 @@ def built(
 ) -> Built:  # fmt: skip
     """Divided and encoded. column: of the table, that holds the text; name: of the target."""
     twins: Parts = {part: prints(found) for part, found in texts.items()}
-    chosen = divide(target.y, twins, options, findings)
+    look = cleaning.Look(
+        lambda part, _: twins[part],
+        lambda part, _: np.array([not text.strip() for text in texts[part]], dtype=bool)[:, None],
+        lambda part: of_texts(texts[part]),
+    )
+    divided = divide(target.y, twins, options, findings)
+    cleaning.count_mended(options.ledger, divided, "texts")
+    chosen, y = cleaning.sift(options.ledger, divided, target, look)
     given, indices = chosen["train"]
     schema = {
         "format": 1,
@@ -72,7 +82,7 @@ def built(
     encoded = {part: encode(tokenizer, found, length) for part, found in texts.items()}
     return Built(
         x={split: take(encoded[part], at) for split, (part, at) in chosen.items()}, target=target,
-        y={split: target.y[part][at] for split, (part, at) in chosen.items()}, schema=schema, column=name, what="text",
+        y=y, schema=schema, column=name, what="text", origin=options.ledger.origin(indices),
         twins={split: twins[part][at] for split, (part, at) in chosen.items()},
     )  # fmt: skip
 

@@ -33,7 +33,7 @@ def tfidf(kind: Kind, train: Split, x: Array, seconds: float, seed: int) -> tupl
 
     begin = time.perf_counter()
     order = np.random.default_rng(seed).permutation(len(train.y))
-    analyzer: Any = _grams
+    analyzer: Any = grams
     vectorizer: Any = TfidfVectorizer(analyzer=analyzer, sublinear_tf=True)
 
     def fit(rows: Any, steps: int) -> Any:
@@ -61,7 +61,7 @@ def tfidf(kind: Kind, train: Split, x: Array, seconds: float, seed: int) -> tupl
     return model.predict_proba(vectorizer.transform(x)), model.classes_, "; ".join(notes)
 
 
-def _grams(row: Array) -> Iterator[Any]:
+def grams(row: Array) -> Iterator[Any]:
     """The tokens of a row, each as a tuple of one, and its pairs of neighbours; 0 fills up."""
     ids: list[int] = row[row != 0].tolist()
     yield from zip(ids)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuneful.report import words
+from tuneful.report.cleaning import called
 
 _UNKNOWN = "Not known to tuneful"
 
@@ -30,7 +31,7 @@ def card(evidence: Mapping[str, Any], recipe: Mapping[str, Any], version: str) -
         _use(task),
         _factors(task),
         _metrics(task),
-        _data(task),
+        _data(task, evidence),
         _analyses(evidence),
         _caveats(evidence, task),
     ]
@@ -100,7 +101,7 @@ def _metrics(task: Mapping[str, Any]) -> str:
     return _section("Metrics", lines)
 
 
-def _data(task: Mapping[str, Any]) -> str:
+def _data(task: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
     n = {part: words.number(task.get(f"n_{part}")) for part in ("train", "valid", "test")}
     openings = words.rows(task.get("openings"))
     opened = f"it was opened {words.many(len(openings), 'time')}" if openings else "no opening of it is recorded"
@@ -115,6 +116,16 @@ def _data(task: Mapping[str, Any]) -> str:
         f"fingerprint {_code(str(task.get('fingerprint', 'unknown')))}.",
         f"How it was collected, and whom it leaves out: {_UNKNOWN[0].lower()}{_UNKNOWN[1:]}.",
     ]
+    steps = [words.table(step) for step in words.rows(task.get("cleaning"))]
+    training += [
+        f"Cleaning ({step.get('by')}), {step.get('split')}: {_code(called(step))}: {_plain(str(step.get('what')))}, "
+        f"{words.number(step.get('count'))} of {words.number(step.get('of'))}."
+        for step in steps[:30]
+    ]
+    if suspected := words.table(evidence.get("label_errors")).get("count"):
+        training.append(
+            f"Suspected label errors: {words.number(suspected)}, listed by out-of-fold confidence; none was changed."
+        )
     findings = [words.table(finding) for finding in words.rows(task.get("findings"))]
     training += [
         f"Finding ({finding.get('severity')}): {_plain(str(finding.get('what')))}, {finding.get('count')} of {finding.get('of')}."

@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 from tuneful.core.errors import StorageError
-from tuneful.report import forecasts, mistakes, pictures, proof, record, search, writings
+from tuneful.report import cleaning, forecasts, mistakes, pictures, proof, record, search, writings
 from tuneful.report.markup import Html, join, tag
 from tuneful.report.story import Story
 from tuneful.report.words import many, number, rows
@@ -52,7 +52,7 @@ def render(story: Story) -> str:
         ),
         section("search", "How it was found" if len(story.trials) > 1 else "How it learned", search.search(story)),
         section("recipe", "What it is made of", [record.recipe(story), record.export(story)]),
-        section("data", "What it learned from", record.data(story)),
+        section("data", "What it learned from", [*record.data(story), cleaning.steps(story), cleaning.labels(story)]),
         section("time", "What it cost and how to repeat it", [record.time(story), *record.reproduce(story)]),
     ]
     shown = [(name, title, body) for name, title, body in sections if body]

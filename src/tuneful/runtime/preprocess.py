@@ -17,6 +17,9 @@ A table's column is one of
 and gives these features, in this order: its numbers as (value - mean) / std, or one 0/1 a level and one for all others; then
 one 0/1 that says "missing" where train had missing values. A level never seen in train counts as "other"; where train had no
 others it is all zeros. Images: see `pixels`.
+
+Steps of cleaning travel along: "low" and "high" of a number are the edges to which it is clipped before anything else; "fill" of
+a category is the level that a missing value takes; "mend" of a table or of texts says how text is put right (`core.mojibake`).
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuneful.core.errors import DataError
+from tuneful.core.mojibake import mended
 from tuneful.runtime import arrays
 from tuneful.runtime import text as words
 
@@ -198,6 +202,8 @@ def part(moment: NDArray[np.datetime64], which: str) -> NDArray[np.float64]:
 def _table(schema: Mapping[str, Any], data: Any) -> Floats:
     columns = by_column(data)
     wanted: list[dict[str, Any]] = schema["columns"]
+    if "mend" in schema:
+        columns = cast("Mapping[str, Any]", {name: mended_cells(columns[name], schema["mend"]) for name in columns})
     absent = [str(column["name"]) for column in wanted if column["name"] not in columns]
     if absent:
         raise DataError(
@@ -223,6 +229,18 @@ def _table(schema: Mapping[str, Any], data: Any) -> Floats:
     return out
 
 
+def mended_cells(values: Sequence[Any] | NDArray[Any], how: Mapping[str, bool]) -> Sequence[Any] | NDArray[Any]:
+    """The cells of a column with their text put right; what is no text stays as it is."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iufb":
+        return values
+    return [mended(value, **how).strip() if isinstance(value, str) else value for value in values]
+
+
+def clipped(column: Mapping[str, Any], found: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Numbers brought between the edges of their column, where it has any; NaN stays."""
+    return np.clip(found, column["low"], column["high"]) if "low" in column else found
+
+
 def by_column(data: Any) -> Mapping[str, Any]:
     """{column: values}, also from a list of rows or a data frame."""
     if type(data).__module__.partition(".")[0] in ("pandas", "polars"):
@@ -241,7 +259,7 @@ def by_column(data: Any) -> Mapping[str, Any]:
 
 def _number(column: Mapping[str, Any], values: Sequence[Any], missing: list[str]) -> Floats:
     found = numbers(values, column["name"], [*missing, *column.get("words", ())], column.get("decimal", "."))
-    return _standardized(column, found[:, None])
+    return _standardized(column, clipped(column, found)[:, None])
 
 
 def _date(column: Mapping[str, Any], values: Sequence[Any], missing: list[str]) -> Floats:
@@ -284,7 +302,10 @@ def _category(column: Mapping[str, Any], values: Sequence[Any], missing: list[st
             index[text] = code
         codes[row] = code
     kept = [*range(len(levels)), *([other] if column["other"] else []), *([absent] if column["indicator"] else [])]
-    return (codes[:, None] == np.array(kept, dtype=np.int64)[None, :]).astype(np.float32)
+    out = (codes[:, None] == np.array(kept, dtype=np.int64)[None, :]).astype(np.float32)
+    if "fill" in column:
+        out[codes == absent, levels.index(column["fill"])] = 1.0
+    return out
 
 
 _ENCODERS = {"number": _number, "category": _category, "date": _date}

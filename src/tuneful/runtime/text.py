@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuneful.core.errors import DataError
+from tuneful.core.mojibake import mended
 from tuneful.runtime.library import Library
 
 PAD, UNKNOWN, EDGE, FIRST = 0, 1, 2, 3
@@ -203,7 +204,8 @@ def texts_of(schema: Mapping[str, Any], data: Any) -> list[str]:
             raise DataError(
                 f"example {at + 1} is {type(cast('object', text)).__name__}; it must be text", "give a list of strings"
             )
-    return ["" if text is None else str(text) for text in rows]
+    found = ["" if text is None else str(text) for text in rows]
+    return [mended(text, **schema["mend"]) for text in found] if "mend" in schema else found
 
 
 __all__ = [
