@@ -95,6 +95,8 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
         case "optimizer":
             if getattr(recipe.model, "kind", "") == "bag":
                 return AdamW(lr=1e-2, decay=0.05), "a word's vector is met in few steps, so these are long"
+            if seen.causal:
+                return AdamW(lr=4e-3, decay=0.05), "recurrent networks bear long steps, and there are few of them"
             if getattr(recipe.model, "kind", "") == "unet":
                 return AdamW(
                     lr=5e-3, decay=0.05
@@ -217,8 +219,8 @@ def _threads(recipe: Recipe, task: Task) -> tuple[int, str]:
 
 
 def patient(task: Task) -> bool:
-    """Is a long training worth more than a choice among short ones? Of few series or masks it is, and of texts that are written (LOG.md)."""
-    return goal(task).writes or ((form(task).kind == "series" or task.kind == "segmentation") and len(task.train) < FEW)
+    """Is a long training worth more than a choice among short ones? Of few series or masks it is, and of texts (LOG.md)."""
+    return form(task).causal or ((form(task).kind == "series" or task.kind == "segmentation") and len(task.train) < FEW)
 
 
 def dials(task: Task, recipe: Recipe) -> dict[str, str]:

@@ -11,7 +11,7 @@ from tuneful.core.recipe import Recipe
 from tuneful.core.space import Range, Space
 from tuneful.core.task import Task
 from tuneful.pipeline import defaults, judge
-from tuneful.pipeline.goals import goal
+from tuneful.pipeline.goals import form
 from tuneful.pipeline.pair_defaults import NARROWEST as NARROWEST_WRITER
 from tuneful.pipeline.pair_defaults import RUNS
 from tuneful.pipeline.step import arithmetic
@@ -63,7 +63,7 @@ def fitted(task: Task, recipe: Recipe, clock: Clock, *, free_width: bool, device
 
     free_width: nobody said how wide the network is. `clock.reserve` grows by the time for which the network will have to predict when it is proven.
     """
-    before, narrowest = clock.reserve, NARROWEST_WRITER if goal(task).writes else NARROWEST
+    before, narrowest = clock.reserve, NARROWEST_WRITER if form(task).causal else NARROWEST
     while True:
         resolved, pace = _with_threads(task, recipe, 0.01 * clock.left, device)
         # Proving looks at every example of valid and test, shipping at some; a last validation may begin at the end.
@@ -81,7 +81,7 @@ def fitted(task: Task, recipe: Recipe, clock: Clock, *, free_width: bool, device
         recipe = recipe.replace(model=resolved.model).replace(WIDTH, width // 2).because(WIDTH, why)
         if "model" in resolved.reasons:
             recipe = recipe.because("model", resolved.reasons["model"])
-    epochs = _length(affordable, defaults.patient(task), RUNS if goal(task).writes else FEW_RUNS)
+    epochs = _length(affordable, defaults.patient(task), RUNS if form(task).causal else FEW_RUNS)
     if epochs >= float(resolved.epochs):
         return resolved
     why = f"of the time for searching an epoch takes {span(pace.epoch)}; several trainings have to fit"
