@@ -31,7 +31,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def techniques(family: str) -> dict[str, tuple[str, ...]]:
     """{kind: its settings} of a family; what a class inherits from another of its family, or from the interface, counts."""
     classes: dict[str, ast.ClassDef] = {}
-    for path in (ROOT / "techniques" / "interfaces.py", *sorted((ROOT / "techniques" / FOLDERS[family]).glob("*.py"))):
+    rooms = [ROOT / "techniques" / room for room in ("interfaces", FOLDERS[family])]
+    for path in (path for room in rooms for path in sorted(room.glob("*.py"))):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         classes |= {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     return {kind: _inherited(node, classes) for node in classes.values() if (kind := _kind(node))}

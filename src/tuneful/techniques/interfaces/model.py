@@ -1,0 +1,37 @@
+"""The shape of a model: form in, network out."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from tuneful.techniques.interfaces.technique import Technique
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tuneful.core.form import Form, FormKind
+    from tuneful.techniques.interfaces.optimizer import Rate
+
+
+class Model(Technique):
+    """Makes a network."""
+
+    family: ClassVar[str] = "model"
+    serves: ClassVar[tuple[FormKind, ...]] = ()  # kinds of input; () is any
+    places: ClassVar[bool] = False  # can it answer for each place of a sequence?
+    causal: ClassVar[bool] = False  # can each of these answers look back only, where the form asks for it?
+    stackable: ClassVar[str] = ""  # why K of its networks cannot train as one tensor program (torch.func.vmap); "": they can
+    filled: ClassVar[bool] = False  # do its networks come with weights that no init may overwrite?
+
+    @abstractmethod
+    def build(self, form: Form) -> nn.Module:
+        """A network from [B, *form.shape] to [B, *form.answer] (logits, or standardized targets); while it trains perhaps
+        K times for each example, [B * K, L], one answer after the other: members, each judged by itself.
+        Weights may hold anything: an Init fills them. Whoever builds for data of unknown kind asks `techniques.models.make`
+        instead, which refuses what `serves` and `places` leave out. Raises ModelError when the shape cannot be served.
+        """
+
+    def rates(self, net: nn.Module) -> dict[str, Rate]:
+        """Factors of the optimizer's rates by parameter, as an Init's; both are multiplied. net: what `build` made."""
+        return {}

@@ -1,0 +1,26 @@
+"""The shape of a proposer: which recipe a search tries next."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from tuneful.techniques.interfaces.technique import Technique
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+
+class Proposer(Technique):
+    """Says which recipe to try next, as a sampler of Optuna."""
+
+    family: ClassVar[str] = "proposer"
+
+    @abstractmethod
+    def sampler(self, seed: int) -> BaseSampler:
+        """An Optuna sampler all of whose chance comes from `seed`. A new one is made for every proposal, with a seed keyed by
+        the trial's number, so that an interrupted search goes on as if it had not been."""
+
+    @abstractmethod
+    def because(self, finished: int) -> str:
+        """Why the next proposal is what it is, when `finished` trials have values."""
