@@ -28,9 +28,7 @@ class EarlyStopping(Regularizer):
 
     kind: Literal["early_stopping"] = "early_stopping"
     patience: Count = 5  # validations without improvement that end the run
-    min_delta: NonNegative | Literal["interval"] = (
-        0.0  # smallest improvement that counts; interval: beyond the best one's noise
-    )
+    min_delta: NonNegative | Literal["interval"] = 0.0  # least improvement that counts; interval: beyond the best's noise
 
     def ends(self, values: Sequence[Measure], direction: Literal["max", "min"]) -> str:
         """The reason to stop, or "" to go on. A value that is not a number improves nothing; any number improves on it."""
