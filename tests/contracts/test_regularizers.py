@@ -15,7 +15,18 @@ from tuneful.core.config import comments
 from tuneful.core.errors import ModelError, RecipeError
 from tuneful.core.measure import Measure, wilson
 from tuneful.techniques.interfaces import Residual
-from tuneful.techniques.regularizers import L1, L2, TABLE, Averaging, Clipping, Dropout, EarlyStopping, ElasticNet, Smoothing
+from tuneful.techniques.regularizers import (
+    L1,
+    L2,
+    TABLE,
+    Averaging,
+    Clipping,
+    Dropout,
+    EarlyStopping,
+    ElasticNet,
+    Exposure,
+    Smoothing,
+)
 
 
 def network(seed: int = 0) -> Any:
@@ -101,6 +112,14 @@ def test_every_hook_may_be_called_and_those_of_others_do_nothing(kind: str):
     assert (average is not None) == (kind in AVERAGES)
     assert all(torch.equal(a, b) for a, b in zip(weights, params))
     assert bool(r.ends(measures([1.0] * 99), "max")) == (kind == "early_stopping")
+
+
+def test_exposure_fills_rows_of_zeros_alone_and_changes_nothing_that_it_is_given():
+    p = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.5, 0.0, 0.5]])
+    before = p.clone()
+    filled = Exposure(weight=3.0).outsiders(p)
+    assert filled.tolist() == [[0.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.5, 0.0, 0.5]]
+    assert torch.equal(p, before)
 
 
 @pytest.mark.parametrize("kind", sorted(LIMITS))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tuneful
+from tuneful.cli import main
 from tuneful.core.errors import DataError, ModelError
 from tuneful.core.task import Split
 from tuneful.pipeline import judge
@@ -147,7 +149,9 @@ def test_baselines_are_smoothed_counts_by_hand():
     np.testing.assert_allclose(p.sum(-1), 1)
 
 
-def test_a_model_of_the_next_letter_is_shipped_and_writes_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_model_of_the_next_letter_is_shipped_and_writes_without_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     monkeypatch.setenv("TUNEFUL_HOME", str(tmp_path / "runs"))
     (tmp_path / "t.txt").write_text("abcdefgh\n" * 400)
     result = tuneful.train(
@@ -158,9 +162,20 @@ def test_a_model_of_the_next_letter_is_shipped_and_writes_without_torch(tmp_path
     assert model.predict(["abcd", "gh\nab"]).tolist() == ["e", "c"]
     assert model.write("abc", 6) == "abcdefgh\n"
     assert model.write("abc", 4, temperature=0.1, seed=1) == "abcdefg"
+    (tmp_path / "new.txt").write_text("abcdefgh\n" * 30)
+    assert main(["evaluate", str(result.artifact.folder), str(tmp_path / "new.txt"), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)["measures"]
+    assert again["bits_per_token"]["value"] < 0.3
+    assert again["bits_per_token"]["n"] == 29
+    assert main(["evaluate", str(result.artifact.folder), str(conll(tmp_path))]) == 2
+    assert "holds sentences; a model of kind language is measured on running text" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
-def test_a_tagger_is_shipped_and_tags_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_tagger_is_shipped_and_tags_without_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     monkeypatch.setenv("TUNEFUL_HOME", str(tmp_path / "runs"))
     result = tuneful.train(
         str(conll(tmp_path, 200)), model="conv1d", epochs=15, lr=2e-2, **{"model.width": 16, "regularizers": "none"}
@@ -171,3 +186,15 @@ def test_a_tagger_is_shipped_and_tags_without_torch(tmp_path: Path, monkeypatch:
     assert said.tolist() == [["O", "B-per", "I-per", "O", "B-loc"], ["O", "O", "O"]]
     with pytest.raises(ModelError, match="writes no text"):
         model.write("see", 3)
+    told = result.evidence
+    assert {name: its["n"] for name, its in told["per_class"].items()} == {"loc": 19, "per": 19}
+    assert told["confusion_of"] == ["O", "loc", "per"]
+    assert "Type by type" in (result.folder / "report.html").read_text()
+    new = [str(result.artifact.folder), str(conll(tmp_path, 40, "new.conll"))]
+    for words, there in (([str(result.folder)], 19), (new, 20)):
+        assert main(["evaluate", *words, "--json"]) == 0
+        again = json.loads(capsys.readouterr().out)
+        assert again["measures"]["entity_f1"]["value"] > 0.9
+        assert again["per_type"]["per"]["n"] == there
+    assert main(["evaluate", str(result.artifact.folder), str(tmp_path / "new.conll")]) == 0
+    assert re.search(r"type\s+there\s+called\s+precision.*\nloc\s+20", capsys.readouterr().out)

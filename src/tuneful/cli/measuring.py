@@ -20,7 +20,7 @@ def on_test_split(folder: Path) -> Found:
     """(measures, {"what", "openings", "notes"}) of a run's best trial. The opening is counted before anything is measured."""
     from tuneful.core import storage
     from tuneful.core.study import Study
-    from tuneful.pipeline import judge
+    from tuneful.pipeline import judge, openset, types
     from tuneful.pipeline.goals import goal
     from tuneful.pipeline.job import Job
     from tuneful.pipeline.prepare import prepare
@@ -45,10 +45,18 @@ def on_test_split(folder: Path) -> Found:
     names = [name for name, metric in judge.METRICS.items() if task.kind in metric.kinds]
     block = goal(task).block(task)
     found = judge.measures(names, judge.predict(candidate.network, split.x, kind=task.kind), split.y, block=block)
+    if task.kind == "openset":
+        how = openset.rule(*openset.told(candidate.network, task.valid), float(task.target["coverage"]))
+        known, beside = openset.told(candidate.network, split)
+        found |= openset.measured(how, known, split.y, beside)
+    more = {}
+    if task.kind in ("tagging", "entities"):
+        p = judge.predict(candidate.network, split.x, kind=task.kind)
+        more = detailed(types.per_type(task.kind, p, split.y, task.labels))
     count = len(task.test.openings)
     notes = [f"the test split has now been opened {count} times; each opening is in {folder / 'openings.jsonl'}"]
     return found, {"what": f"trial {best.number} of {folder.name} on its test split of {len(split)} examples",
-                   "openings": count, "notes": notes}  # fmt: skip
+                   "openings": count, "notes": notes, **more}  # fmt: skip
 
 
 def on_new_data(artifact: Path, data: str) -> Found:
@@ -57,13 +65,17 @@ def on_new_data(artifact: Path, data: str) -> Found:
 
     from tuneful.cli.inputs import of_part, test_part
     from tuneful.pipeline import judge
-    from tuneful.runtime.answers import PIXELS, TEXTS, VALUES
+    from tuneful.runtime.answers import PIXELS, PLACES, TEXTS, VALUES
     from tuneful.runtime.load import load
     from tuneful.techniques import sources
 
     model = load(artifact)
     raw = sources.read(data)
     name, part = test_part(raw.parts)
+    if model.kind == "openset":
+        return _open(model, part, data, f"{artifact} on")
+    if model.kind in PLACES:
+        return _places(model, part, data, f"{artifact} on")
     if model.kind == "forecasting":
         return _forecasts(model, of_part(part, "forecast", data), f"{artifact} on", data)
     if model.kind in TEXTS:
@@ -79,6 +91,64 @@ def on_new_data(artifact: Path, data: str) -> Found:
     found = judge.measures(names, p, targets)
     which = f" (its {name} split)" if len(raw.parts) > 1 else ""
     return found, {"what": f"{artifact} on {len(targets)} examples of {data}{which}", "notes": []}
+
+
+def _open(model: Model, part: Any, data: str, what: str) -> Found:
+    """A model of an open set: its classes measured on the examples that are of one, and both together with those that are not."""
+    import numpy as np
+
+    from tuneful.cli.inputs import of_part
+    from tuneful.pipeline import judge, openset
+    from tuneful.pipeline.outside import LABEL, plain
+    from tuneful.runtime.preprocess import cell
+
+    words = [LABEL if label is None else cell(label) for label in _labels(part, str(model.target.get("name", "y")), data)]
+    named = {str(name) for name in model.target.get("outside", ())}
+    outside = np.array([word in named or (plain(word) and word not in model.labels) for word in words], dtype=bool)
+    told = np.asarray(model.raw(of_part(part, str(model.schema["kind"]), data)), dtype=np.float64)
+    if outside.all():
+        raise DataError(f"{data} holds {len(words)} examples from outside and none of a class; both are wanted, or classes alone",
+                        "`tuneful predict` says of each whether the model abstains")  # fmt: skip
+    y = _classes([word for word, out in zip(words, outside, strict=True) if not out], model.labels, data)
+    names = [metric for metric, its in judge.METRICS.items() if model.kind in its.kinds]
+    found = judge.measures(names, told[~outside, :-1], y)
+    found |= openset.measured(model.rule, told[~outside], y, told[outside])
+    return found, {"what": f"{what} {len(y)} examples of {data}, and {int(outside.sum())} of no class", "notes": []}
+
+
+def _places(model: Model, part: Any, data: str, what: str) -> Found:
+    """A model that answers at each place, on sentences with tags or on running text."""
+    import numpy as np
+
+    from tuneful.pipeline import judge, sequences, types
+    from tuneful.runtime.preprocess import apply
+    from tuneful.runtime.text import Tokenizer
+    from tuneful.techniques.sources import Prose, Sentences
+
+    length = int(model.shape[0])
+    if model.kind == "language" and isinstance(part, Prose):
+        x, y = sequences.windows(Tokenizer(model.schema["tokenizer"]), part.text, length, data)
+        of = f"{len(y)} windows"
+    elif model.kind != "language" and isinstance(part, Sentences):
+        pieces = sequences.cut(part, length)
+        x = apply(model.schema, [list(row) for row in pieces.words])
+        y = sequences.numbered(pieces.tags, {tag: at for at, tag in enumerate(model.labels)}, length, data)
+        of = f"{len(part.words)} sentences"
+    else:
+        wanted = "running text" if model.kind == "language" else "sentences with a tag at each word"
+        raise DataError(f"{data} holds {type(part).__name__.lower()}; a model of kind {model.kind} is measured on {wanted}",
+                        "such as a .txt file" if model.kind == "language" else "such as a file in the format of CoNLL")  # fmt: skip
+    p = model.told(x).astype(np.float64)
+    names = [metric for metric, its in judge.METRICS.items() if model.kind in its.kinds]
+    each = types.per_type(model.kind, p, y, model.labels) if model.kind != "language" else {}
+    return judge.measures(names, p, y), {"what": f"{what} {of} of {data}", "notes": [], **detailed(each)}
+
+
+def detailed(each: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Type by type, as plain data: {"per_type": {type: {"precision": measure, ..., "n"}}}."""
+    plain = {name: {key: value if isinstance(value, int) else value.as_data() for key, value in its.items()}
+             for name, its in each.items()}  # fmt: skip
+    return {"per_type": plain} if plain else {}
 
 
 def _forecasts(model: Model, columns: Any, what: str, data: str) -> Found:

@@ -96,6 +96,14 @@ def grid(lines: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in lines]
 
 
+def by_type(each: Mapping[str, Any]) -> list[str]:
+    """Precision, recall and F1 of each type, with how many there are and how many were called so."""
+    head = ("type", "there", "called", "precision", "recall", "f1")
+    found = [(name, str(table(its).get("n", "")), str(table(its).get("called", "")),
+              *(_cell(table(its).get(key)) for key in head[3:])) for name, its in each.items()]  # fmt: skip
+    return grid([head, *found])
+
+
 def _cell(value: Any) -> str:
     found = measured(value)
     return shown(found) if found is not None else ""

@@ -157,8 +157,9 @@ def predict(
 ) -> int:  # fmt: skip
     """Predict with an artifact: one line an example, as CSV. The labels of the data, if it has any, are not looked at.
 
-    Needs no torch. Probabilities of the classes stand in columns of their own. Of a segmentation the masks are written into the folder
-    that -o names (masks, when it names none), as PNG files of each image's own size, and the CSV tells what is in them.
+    Needs no torch. Probabilities of the classes stand in columns of their own. A model of an open set says "abstain" where its
+    margin is below 0. Of a segmentation the masks are written into the folder that -o names (masks, when it names none), as PNG
+    files of each image's own size, and the CSV tells what is in them.
     """
     folder = runs.artifact(artifact, runs.home(home))
     if output is not None and Path(data).exists() and output.exists() and output.samefile(data):
@@ -188,7 +189,9 @@ def predict(
         head = [first, "prediction"]
     else:
         head = (
-            [first, *model.targets] if model.targets else [first, "prediction", *(f"p({label})" for label in model.labels)]
+            [first, *model.targets]
+            if model.targets
+            else [first, "prediction", *(["margin"] if model.rule else []), *(f"p({label})" for label in model.labels)]
         )
     return _written(head, _predicted(model, itertools.chain([(x, names)], found)), output, as_json)
 
@@ -197,7 +200,7 @@ def _predicted(model: Any, found: Iterable[tuple[Any, list[str]]]) -> Iterator[l
     """The lines of the answer, those of each piece of the data together."""
     from tuneful.cli.inputs import example_names
     from tuneful.core.errors import DataError
-    from tuneful.runtime import answers
+    from tuneful.runtime import answers, openset
 
     before = 0
     for x, given in found:
@@ -207,14 +210,17 @@ def _predicted(model: Any, found: Iterable[tuple[Any, list[str]]]) -> Iterator[l
                 yield [[name, one] for name, one in zip(given or example_names(len(told), before), told, strict=True)]
                 before += len(told)
                 continue
-            p = model.predict(x) if model.kind in answers.VALUES else model.probabilities(x)
+            p = model.raw(x)
         except DataError as error:
             raise (
                 error if not before else DataError(f"in the rows from {before + 1} on: {error.message}", error.hint)
             ) from None
         names = given or example_names(len(p), before)
         before += len(p)
-        said = answers.decided(model.kind, model.labels, p)
+        said = answers.decided(model.kind, model.labels, p, model.rule)
+        if model.rule:  # how far above the threshold, instead of the energy behind the probabilities
+            margins = openset.margins(model.rule, p)
+            p = [[margin, *line[:-1]] for margin, line in zip(margins, p, strict=True)]
         if model.targets:
             yield [[name, *(float(value) for value in line)] for name, line in zip(names, said, strict=True)]
         else:
@@ -281,13 +287,15 @@ def evaluate(
 
         found, told = on_new_data(runs.artifact(what, root), data)
     from tuneful.cli.progress import shown
-    from tuneful.cli.summary import grid
+    from tuneful.cli.summary import by_type, grid
 
     if as_json:
         print(json.dumps({**told, "measures": {name: measure.as_data() for name, measure in found.items()}}, indent=1))
         return 0
     print(told["what"])
     print("\n".join(grid([(name, shown(measure)) for name, measure in found.items()])))
+    if each := told.get("per_type"):
+        print("\n".join(["", *by_type(each)]))
     for note in told.get("notes", ()):
         print(note, file=sys.stderr)
     return 0

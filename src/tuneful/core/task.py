@@ -32,6 +32,7 @@ Kind = Literal[
     "forecasting",
     "sequence_to_sequence",
     "segmentation",
+    "openset",
 ]
 Severity = Literal["error", "warning", "note"]
 
@@ -96,12 +97,14 @@ class Split:
     """Examples. x: [N, C, H, W] uint8 or float32 for images, [N, D] float32 for tables and vectors;
     y: [N] int64 class numbers, [N, L] int8 labels (1: has it, 0: has it not, -1: not known), or [N] or [N, M] float32 targets in
     their own unit; [N, H, W] int16 classes of pixels (-1: none); [N, U] uint32 letters of the texts that are to be written.
+    outside: [M, ...] examples that are of none of the classes, in a task that asks for that; they count as no example anywhere else.
 
     Of data that does not fit into memory, x is `pipeline.lazy.Lazy`: it has the length, shape, dtype and indexing of an array,
     and reads what is asked for."""
 
     x: np.ndarray
     y: np.ndarray
+    outside: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y):
@@ -124,6 +127,11 @@ class Sealed:
 
     def __len__(self) -> int:
         return len(self._split)
+
+    @property
+    def outsiders(self) -> int:
+        """How many examples of no class there are beside."""
+        return 0 if self._split.outside is None else len(self._split.outside)
 
     def open(self, reason: str, of: str = "") -> Split:
         """The split itself. The opening is recorded with its reason before anything is returned.
@@ -209,7 +217,8 @@ class Task:
     shape: of one example, (C, H, W) or (D,).
     normalize: {"mean": [...], "std": [...]} per channel (images) or per feature, fitted on train; empty when done already.
     target: {"mean": m, "std": s, "name": column} of a regression target, fitted on train; {"name": ...} otherwise. Where
-        several columns are the target, "columns" names them, and mean and std are lists.
+        several columns are the target, "columns" names them, and mean and std are lists. Of an open set, "outside" holds the
+        labels that are no classes, and "coverage" the share of the known that shall be answered.
     schema: how raw input becomes x, as plain data that `runtime.preprocess` reads; travels in the artifact.
     fingerprint: a hash over the bytes of all splits and the schema: the same data gives the same fingerprint.
     limits: what else must hold, such as {"latency_ms": 5.0}.
@@ -240,6 +249,11 @@ class Task:
         """How many numbers are told of one example: one a class or label, one a target."""
         return len(self.labels) or len(self.target.get("columns", ())) or 1
 
+    def outsiders(self) -> dict[str, int]:
+        """How many examples of no class each split has."""
+        beside = {"train": self.train.outside, "valid": self.valid.outside}
+        return {name: 0 if x is None else len(x) for name, x in beside.items()} | {"test": self.test.outsiders}
+
     def logged_in(self, folder: Path) -> Task:
         """The same task whose openings of the test split are kept in `folder`."""
         return replace(self, test=self.test.logged_in(folder / "openings.jsonl"))
@@ -254,6 +268,7 @@ class Task:
             "n_train": len(self.train),
             "n_valid": len(self.valid),
             "n_test": len(self.test),
+            **({"n_outside": self.outsiders()} if self.kind == "openset" else {}),
             "objective": {
                 "metric": self.objective.metric,
                 "direction": self.objective.direction,

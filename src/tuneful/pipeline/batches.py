@@ -4,6 +4,8 @@ The order of epoch e is a permutation keyed by (seed, "order", e): nothing has t
 epoch. Where examples differ in length, those of a batch are made alike (see `alike`). Every batch is full; what is left of an
 epoch's permutation is not used in that epoch (another permutation follows).
 
+Under outlier exposure the examples of no class stand among them, with the class number -1.
+
 Where the batch size has a schedule, the place of each step is worked out before the first, from the recipe and the number of
 examples alone, so a run that is resumed finds the same. The number of steps is such that the epochs come out as wanted.
 """
@@ -13,16 +15,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from tuneful.core.chance import key
 from tuneful.core.errors import RecipeError
-from tuneful.core.task import Task
+from tuneful.core.task import Split, Task
 from tuneful.pipeline.candidate import as_input
 from tuneful.pipeline.goals import goal
-from tuneful.pipeline.lazy import Lazy, Rows
+from tuneful.pipeline.lazy import Lazy, Rows, joined
 from tuneful.pipeline.stream import Ahead
+from tuneful.techniques.losses.balance import NOTHING
 from tuneful.techniques.schedules.follow import between
 
 TOGETHER = 50  # batches whose examples are sorted by length together, where that is done
@@ -92,14 +96,18 @@ class Batches:
     """
 
     def __init__(self, task: Task, plan: Any, device: torch.device) -> None:
-        self.y: Tensor = goal(task).targets(task, task.train).to(device)
+        split, beside = task.train, task.train.outside
+        if beside is not None and len(beside) and any(one.kind == "exposure" for one in plan.regularizers):
+            known = np.concatenate([split.y, np.full(len(beside), NOTHING, split.y.dtype)])
+            split = Split(joined(split.x, beside), known)
+        x = split.x
+        self.y: Tensor = goal(task).targets(task, split).to(device)
         self.lengths = goal(task).lengths(task)
         self.size, self.seed, n = int(plan.batch_size), plan.seed, len(self.y)
         self.per_epoch = max(1, n // self.size)
         self.places = places(plan, n) if plan.batch_schedule != "none" else []
         self.steps = len(self.places) or max(1, round(float(plan.epochs) * self.per_epoch))
         self._orders: dict[int, Tensor] = {}  # of an epoch, and of the next where batches are read ahead
-        x = task.train.x
         if isinstance(x, Lazy):
             self._ahead = Ahead(x, self._rows, device, self.steps)
         else:

@@ -176,9 +176,10 @@ def sift(
     out = cast("Chosen", dict(chosen))
     y = {split: target.y[part][indices] for split, (part, indices) in chosen.items()}
     dropped: set[int] = set()
+    beside = (target.outside or ("oos",))[:1] if target.kind == "openset" else ()  # the number behind the last class
     for step in ledger.of(Sifter):
         part, indices = out["train"]
-        seen = _seen(ledger, out, y["train"], target.labels, look, frozenset(dropped))
+        seen = _seen(ledger, out, y["train"], target.labels + beside, look, frozenset(dropped))
         found = step.sift(seen)
         kind = str(step.as_data()["kind"])
         keep = np.asarray(found.keep, dtype=bool)
@@ -217,6 +218,7 @@ def _whole(kind: str, before: NDArray[Any], after: NDArray[Any], labels: Sequenc
     if before.ndim != 1 or not labels:
         return
     lost = np.setdiff1d(before, after)
+    lost = lost[lost < len(labels)]  # what is outside of the classes may be lost
     if len(lost):
         name, count = labels[int(lost[0])], int((before == lost[0]).sum())
         raise DataError(

@@ -25,7 +25,7 @@ from tuneful.techniques.models.check import size
 from tuneful.techniques.models.features import apart
 from tuneful.techniques.optimizers import AdamW
 from tuneful.techniques.optimizers.ranges import RANGES
-from tuneful.techniques.regularizers import Averaging, Clipping, Dropout, EarlyStopping, Smoothing
+from tuneful.techniques.regularizers import Averaging, Clipping, Dropout, EarlyStopping, Exposure, Smoothing
 from tuneful.techniques.schedules import Constant, Linear
 
 ONE_THREAD = 1e8  # multiply-adds a step below which a second thread costs more than it brings (LOG.md)
@@ -44,7 +44,6 @@ SOFT_FROM = 10_000  # images from which labels are smoothed: with few it costs l
 def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
     """(value, reason) for one section or field of a recipe, beside what the recipe settles already."""
     seen = form(task)
-    model = getattr(recipe.model, "kind", "")
     n, images = len(task.train), seen.kind in ("image", "spectrogram")
     series = seen.kind == "series" and task.kind != "forecasting"
     if goal(task).writes:
@@ -106,26 +105,11 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
             if getattr(recipe.optimizer, "averages", False):
                 return Constant(warmup=0.05), "the optimizer's own average does what a falling rate does"
             return Linear(warmup=0.05), "a linear fall to zero is hard to beat at a fixed length"
-        case "regularizers" if getattr(recipe.optimizer, "averages", False):
-            return (), "the optimizer's own average is read out"
         case "regularizers":
-            average = Averaging(decay=_memory(task, recipe))
-            said = "the average over the last twentieth of the steps is read out"
-            if images and (not goal(task).blends or n < SOFT_FROM):
-                return (average,), said
-            if images:
-                return (average, Smoothing()), f"{said}; soft labels help on images"
-            # Your own network keeps its own dropout, if it has any: there may be no place for ours; a linear one has none.
-            own = getattr(recipe.model, "kind", "") in ("own", "pretrained", "linear")
-            if series:
-                return (average,), f"{said}; few series say little on when to stop"
-            if seen.causal:
-                return (average, Clipping()), f"{said}; recurrent networks meet steep places"
-            if seen.kind == "tokens" and not own:
-                return (average, Dropout(rate=0.3), EarlyStopping(patience=6)), f"{said}; networks overfit few texts early"
-            rate = {"regression": 0.0, "forecasting": 0.3 if model == "mlp" else 0.0}.get(task.kind, 0.1)
-            drops = (Dropout(rate=rate),) if rate and not own else ()
-            return (average, *drops, EarlyStopping(patience=8)), f"{said}; networks overfit tables early"
+            value, reason = _regularizers(task, recipe)
+            if not task.outsiders()["train"]:
+                return value, reason
+            return (Exposure(), *value), f"{reason}; examples of no class in train are to look like all classes alike"
         case "augments":
             return _augments(task, recipe)
         case "batch_size":
@@ -151,6 +135,31 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
         case "precision":
             return "fp32", "it is exact everywhere"
     raise KeyError(section)
+
+
+def _regularizers(task: Task, recipe: Recipe) -> tuple[tuple[Any, ...], str]:
+    seen, model = form(task), getattr(recipe.model, "kind", "")
+    n, images = len(task.train), seen.kind in ("image", "spectrogram")
+    series = seen.kind == "series" and task.kind != "forecasting"
+    if getattr(recipe.optimizer, "averages", False):
+        return (), "the optimizer's own average is read out"
+    average = Averaging(decay=_memory(task, recipe))
+    said = "the average over the last twentieth of the steps is read out"
+    if images and (not goal(task).blends or n < SOFT_FROM):
+        return (average,), said
+    if images:
+        return (average, Smoothing()), f"{said}; soft labels help on images"
+    # Your own network keeps its own dropout, if it has any: there may be no place for ours; a linear one has none.
+    own = getattr(recipe.model, "kind", "") in ("own", "pretrained", "linear")
+    if series:
+        return (average,), f"{said}; few series say little on when to stop"
+    if seen.causal:
+        return (average, Clipping()), f"{said}; recurrent networks meet steep places"
+    if seen.kind == "tokens" and not own:
+        return (average, Dropout(rate=0.3), EarlyStopping(patience=6)), f"{said}; networks overfit few texts early"
+    rate = {"regression": 0.0, "forecasting": 0.3 if model == "mlp" else 0.0}.get(task.kind, 0.1)
+    drops = (Dropout(rate=rate),) if rate and not own else ()
+    return (average, *drops, EarlyStopping(patience=8)), f"{said}; networks overfit tables early"
 
 
 def _memory(task: Task, recipe: Recipe) -> float:

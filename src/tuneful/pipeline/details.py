@@ -8,6 +8,7 @@ import numpy as np
 
 from tuneful.core.measure import Measure, percentiles, resampled_means, wilson
 from tuneful.core.task import Task
+from tuneful.pipeline import types
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.judge import measures
 from tuneful.pipeline.metrics import Array, bins, labels, pixels, shape, texts
@@ -30,10 +31,18 @@ def details(task: Task, p: Array, y: Array, seed: int = 0) -> dict[str, Any]:
             names = [str(name) for name in task.target["columns"]]
             each = zip(names, per_target(p, y, seed, goal(task).block(task)), strict=True)
             found["per_target"] = {name: _data(its) for name, its in each}
-        case "places" | "texts":
+        case "texts":
             pass
         case "pixels":
             found |= _of_pixels(task, p, y, seed)
+        case "places":
+            if task.kind != "language":
+                each = types.per_type(task.kind, p, y, task.labels, seed)
+                found["per_class"] = {label: {k: v.as_data() if isinstance(v, Measure) else v for k, v in its.items()}
+                                      for label, its in each.items()}  # fmt: skip
+                found["confusion_of"], matrix = types.confusion(task.kind, p, y, task.labels)
+                found["confusion"] = matrix.tolist()
+            found["calibration"] = calibration(p[y >= 0], y[y >= 0])
         case lie:
             there = np.bincount(y, minlength=task.outputs) if lie == "classes" else (y == 1).sum(axis=0)
             each = zip(task.labels, per_class(p, y), there, strict=True)

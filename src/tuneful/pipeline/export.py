@@ -41,7 +41,7 @@ class Served(nn.Module):
     def __init__(self, network: nn.Module, kind: str) -> None:
         super().__init__()
         self.network = network
-        self.link = GOALS[kind].link()
+        self.link = GOALS[kind].told()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.link(self.network(x).float())

@@ -26,7 +26,7 @@ from tuneful.techniques.search import PROPOSERS, SCHEDULERS
 
 Words = Annotated[tuple[str, ...], Field(strict=False)]
 Kinds = Literal[
-    "binary", "multiclass", "multilabel", "ordinal", "regression", "multiregression", "segmentation", "forecasting",
+    "binary", "multiclass", "openset", "multilabel", "ordinal", "regression", "multiregression", "segmentation", "forecasting",
     "sequence_to_sequence", "translation", "seq2seq",
 ]  # fmt: skip
 Steps = Annotated[tuple[Cleaner, ...], Field(strict=False), BeforeValidator(clean_words.steps)]
@@ -39,6 +39,7 @@ NUMBERS = (
     "vocabulary",
     "valid",
     "test",
+    "coverage",
     "split_seed",
     "horizon",
     "window",
@@ -54,6 +55,8 @@ class Data(Settings):
 
     target: str | Words | None = None  # the column to predict, or several with commas between them
     kind: Kinds | None = None  # what kind of task it is; translation and seq2seq are other words for sequence_to_sequence
+    outside: Words = ()  # labels that are of no class, a file of such examples, or none; found by names such as oos
+    coverage: Fraction | Auto = "auto"  # of an open set: the share of known examples that is answered
     metric: str | None = None  # what is optimized
     missing: Words = ()  # words that mean "no value"
     keep: Words = ()  # columns that stay, whatever the checks say
@@ -246,7 +249,7 @@ def _job(
         elif section == "data" and name_of == "clean":
             steps += [(entry.value, entry.where)]
         elif section in apart:
-            many = section == "data" and name_of in ("missing", "keep", "leave_out", "levels")
+            many = section == "data" and name_of in ("missing", "keep", "leave_out", "levels", "outside")
             value = entry.value.split(",") if many and isinstance(entry.value, str) else entry.value
             apart[section][name_of] = _number(value) if section == "data" and name_of in NUMBERS else value
             places[f"{section}.{name_of}"] = entry.where

@@ -70,12 +70,15 @@ _PIXELS = 1_000_000  # that go through a network at once where each has an answe
 _DRAWS = 20_000_000  # random numbers that one interval may cost, about 0.2 s
 
 
-def predict(network: nn.Module, x: Array | Tensor, batch: int = 1024, kind: str = "") -> Floats:
+def predict(
+    network: nn.Module, x: Array | Tensor, batch: int = 1024, kind: str = "", link: nn.Module | None = None
+) -> Floats:
     """What the network says of each example, without gradients, in evaluation mode; the mode of each part is restored.
 
     Args:
         x: [N, *shape], numpy or torch, on any device; converted batch by batch to float32, tokens to int64.
         kind: of the task; "" for what the outputs look like: one is a value, several are classes.
+        link: from outputs to answers; that of the kind when None.
 
     Returns: float64 answers as the goal of the kind makes them: [N, L], probabilities, or [N], values; see `goals.pairs` for texts; of
         pixels float32.
@@ -103,8 +106,8 @@ def predict(network: nn.Module, x: Array | Tensor, batch: int = 1024, kind: str 
                     raise ModelError(f"the network gives outputs of shape {tuple(out.shape)}; they must be [batch, outputs]")
                 out = out.cpu()  # before double(): not every device has float64
                 out = out.double() if out.ndim < 4 else out.float()  # answers of pixels are many
-                link = GOALS[kind or ("regression" if out.shape[1] == 1 else "multiclass")].link()
-                found.append(link(out).numpy())
+                answer = link or GOALS[kind or ("regression" if out.shape[1] == 1 else "multiclass")].link()
+                found.append(answer(out).numpy())
     finally:
         for part, mode in modes.items():
             part.training = mode

@@ -98,6 +98,14 @@ class Lazy:
         return replace(self, rows=self.rows[indices], stamps=self.stamps[indices], sums=self.sums[indices])
 
 
+def joined(a: Any, b: Any) -> Any:
+    """The rows of two arrays, one after the other; of one reader's rows, unread still."""
+    if isinstance(a, Lazy) and isinstance(b, Lazy) and a.reader is b.reader:
+        both = {name: np.concatenate([getattr(a, name), getattr(b, name)]) for name in ("rows", "stamps", "sums")}
+        return replace(a, **both)
+    return np.concatenate([a[:], b[:]])
+
+
 def stamp(row: NDArray[Any]) -> bytes:
     """8 bytes that equal rows share, and others, but for one chance in 2^64, do not."""
     return hashlib.blake2b(row.tobytes(), digest_size=8).digest()

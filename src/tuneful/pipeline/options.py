@@ -31,6 +31,7 @@ def wrong(source: object, told: Mapping[str, Any], places: Mapping[str, str] | N
         *_columns(told),
         *_tokens(told.get("tokens", "auto")),
         *_ahead(told),
+        *_open(told),
         *_of_source(source, told),
     ]
     where = places or {}
@@ -79,7 +80,7 @@ def _goal(kind: str | None, metric: str | None) -> list[Problem]:
     elif metric is not None and known:
         several = {"labels": {"multilabel"}, "ordered": {"ordinal"}, "numbers": {"regression", "multiregression"}}
         several |= {"series": {"forecasting"}, "texts": {"sequence_to_sequence"}, "pixels": {"segmentation"}}
-        kinds = {str(kind)} if kind in ("binary", "multiclass") else several.get(known, {"binary", "multiclass"})
+        kinds = {str(kind)} if kind in ("binary", "multiclass", "openset") else several.get(known, {"binary", "multiclass"})
         if not kinds & {*METRICS[metric].kinds}:
             found.append(unfit(metric, str(kind), [name for name, one in METRICS.items() if kinds & {*one.kinds}]))
     return found
@@ -119,6 +120,27 @@ def _ahead(told: Mapping[str, Any]) -> list[Problem]:
         found.append(Problem("keep", "keep does not serve a forecast, which keeps every column of numbers that varies"))
     twice = [n for n in ("valid", "test") if told.get(f"{n}_from") is not None and told.get(n, "auto") != "auto"]
     return [*found, *(Problem(n, f"{n} and {n}_from both say where {n} begins; give one of them") for n in twice)]
+
+
+def _open(told: Mapping[str, Any]) -> list[Problem]:
+    """Options of an open set, which serve nothing else."""
+    kind, outside, coverage = told.get("kind"), _words(told.get("outside")), told.get("coverage", "auto")
+    found: list[Problem] = []
+    if coverage != "auto" and (isinstance(coverage, bool | str) or not 0 < coverage < 1):
+        found.append(
+            Problem("coverage", f"coverage is {coverage!r}; it must be in (0, 1), the share of the known that is answered")
+        )
+    if outside and kind not in (None, "openset", "multiclass", "binary", "classes", "classification"):
+        found.append(Problem("outside", f"outside is for tasks of classes; kind is {kind}"))
+    if "none" in outside and len(outside) > 1:
+        found.append(Problem("outside", "outside says none, and names something beside it; give one of them"))
+    if "none" in outside and kind == "openset":
+        found.append(
+            Problem(
+                "outside", "outside is none, and kind is openset; leave outside out where no example is known to be outside"
+            )
+        )
+    return found
 
 
 def _words(given: Any) -> list[str]:

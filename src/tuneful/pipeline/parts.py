@@ -45,6 +45,7 @@ class Options:
     masks: str = "auto"
     standardize: bool | Literal["auto"] = "auto"
     ledger: Ledger = field(default_factory=Ledger)
+    outside: tuple[str, ...] = ()
 
 
 @dataclass
@@ -61,6 +62,11 @@ class Built:
     normalize: Mapping[str, Any] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)  # what else is to be known of the target
     origin: Origin | None = None  # where the examples of train stand in the data
+
+
+def words(given: Sequence[str]) -> tuple[str, ...]:
+    """One word, or several, as several."""
+    return (given,) if isinstance(given, str) else tuple(str(word) for word in given)
 
 
 def divide(
@@ -92,11 +98,11 @@ def take(x: NDArray[Any], indices: NDArray[np.int64]) -> NDArray[Any]:
     return x if len(indices) == len(x) else x[indices]
 
 
-def fingerprint(x: Parts, y: Parts, schema: Mapping[str, Any], labels: Sequence[str]) -> str:
-    """sha256 over the bytes, types and shapes of all splits, the schema and the labels."""
+def fingerprint(x: Parts, y: Parts, schema: Mapping[str, Any], labels: Sequence[str], beside: Parts) -> str:
+    """sha256 over the bytes, types and shapes of all splits and of what stands beside them, the schema and the labels."""
     found = hashlib.sha256(json.dumps([schema, list(labels)], sort_keys=True).encode())
     for part in ("train", "valid", "test"):
-        for array in (x[part], y[part]):
+        for array in (x[part], y[part], *([beside[part]] if part in beside else [])):
             found.update(f"{part} {array.dtype.str} {array.shape}".encode())
             for start in range(0, len(array), 4096):  # by pieces: an array may lie in files
                 found.update(np.ascontiguousarray(array[start : start + 4096]).data)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -37,6 +38,7 @@ from tuneful.pipeline import (
     windows,
 )
 from tuneful.pipeline import masks as masked
+from tuneful.pipeline import outside as apart
 from tuneful.pipeline.cells import values
 from tuneful.pipeline.columns import features
 from tuneful.pipeline.lazy import Lazy
@@ -45,7 +47,7 @@ from tuneful.pipeline.likeness import of_images
 from tuneful.pipeline.options import chosen_objective, wrong
 from tuneful.pipeline.parts import Built as _Built
 from tuneful.pipeline.parts import Options as _Options
-from tuneful.pipeline.parts import Parts, Scale, fingerprint
+from tuneful.pipeline.parts import Parts, Scale, fingerprint, words
 from tuneful.pipeline.parts import divide as _divide
 from tuneful.pipeline.parts import take as _take
 from tuneful.runtime.preprocess import MISSING, apply
@@ -56,6 +58,7 @@ from tuneful.techniques.sources import Arrays, Files, Prose, Raw, Sentences, Sto
 if TYPE_CHECKING:
     import polars as pl
 
+COVERAGE = 0.95  # share of the known that is answered, when nothing is said
 _EXAMPLES = {"image": "image", "audio": "sound", "series": "series", "vector": "row"}
 
 
@@ -91,6 +94,8 @@ def prepare(
     masks: Literal["auto", "classes", "instances"] = "auto",
     standardize: bool | Literal["auto"] = "auto",
     clean: Any = (),
+    outside: Sequence[str] = (),
+    coverage: float | Literal["auto"] = "auto",
 ) -> Task:
     """Everything that training needs to know of the data.
 
@@ -98,8 +103,8 @@ def prepare(
         source: "digits"; a path to a folder of images, a table, an .npz archive or idx files; (x, y); {"train": (x, y), ...};
             a data frame; a torch Dataset; or (train, test) or (train, valid, test) of any of these.
         target: the column to predict, or several ("a,b,c" or a list); found by its name, or the last one, when not given.
-        kind: "binary", "multiclass", "multilabel", "ordinal", "regression", "segmentation", "forecasting" or "sequence_to_sequence"
-            ("translation"); told by the target when not given.
+        kind: "binary", "multiclass", "openset" (classes, or none of them), "multilabel", "ordinal", "regression", "segmentation",
+            "forecasting" or "sequence_to_sequence" ("translation"); told by the target when not given.
         metric: what is optimized; AUROC for two classes and for labels, accuracy for more classes, RMSE for numbers, mean R2
             for several, when not given.
         missing: words that mean "no value", beside the usual ones ("", NA, ?, null ...).
@@ -115,6 +120,9 @@ def prepare(
         vocabulary: at most so many different tokens.
         scale: of a table's numbers: "deviation" (mean 0, deviation 1), "ranks" (normal by their ranks, so that outliers and
             skew do not matter); "auto" is ranks for classes and deviation for targets that are numbers, which a long tail may tell.
+        outside: labels that mean "of no class", or a path to a file of such examples; labels such as "oos" are found, and "none"
+            makes classes of them.
+        coverage: of an open set, the share of known examples of valid that shall get an answer; "auto" is 0.95.
         levels: of an ordinal target that is written in words, the lowest first.
         masks: what the values of masks are: a class each, or numbers of single things that are all the foreground.
         standardize: of time series: is each brought to mean 0 and deviation 1 by itself? "auto": where its level and size do not
@@ -136,30 +144,20 @@ def prepare(
     """
     told = {"target": target, "kind": kind, "metric": metric, "missing": missing, "keep": keep, "leave_out": leave_out,
             "size": size, "valid": valid, "test": test, "limit": limit, "horizon": horizon, "window": window,
-            "time": time, "valid_from": valid_from, "test_from": test_from, "beam": beam, "tokens": tokens}  # fmt: skip
+            "time": time, "valid_from": valid_from, "test_from": test_from, "beam": beam, "tokens": tokens, "outside": outside,
+            "coverage": coverage}  # fmt: skip
     if problems := wrong(source, told):
         raise RecipeError(problems)
     ledger = Ledger(clean_words.steps(clean))
     named = target if target is None or isinstance(target, str) else tuple(target)
-    options = _Options(named, kind, _words(missing), _words(keep), _words(leave_out), size, valid, test, seed, limit,
-                       form or "", tokens, length, vocabulary, scale, order, _words(levels), beam, masks, standardize, ledger)  # fmt: skip
+    options = _Options(named, kind, words(missing), words(keep), words(leave_out), size, valid, test, seed, limit,
+                       form or "", tokens, length, vocabulary, scale, order, words(levels), beam, masks, standardize, ledger,
+                       words(outside))  # fmt: skip
     raw = sources.read(source)
     if kind == "forecasting" or horizon is not None:
         ledger.serve("forecast", "rows of a forecast, which follow one another")
-        wanted = windows.Wanted(
-            named,
-            horizon,
-            window,
-            time,
-            valid_from,
-            test_from,
-            valid,
-            test,
-            _words(missing),
-            _words(leave_out),
-            metric,
-            limit,
-        )
+        wanted = windows.Wanted(named, horizon, window, time, valid_from, test_from, valid, test, words(missing),
+                                words(leave_out), metric, limit)  # fmt: skip
         where = str(source) if isinstance(source, str | os.PathLike) else type(source).__name__
         return windows.task(raw, wanted, name or raw.name, limits or {}, where)
     findings = [note(f"the data is {raw.what}"), *raw.findings]
@@ -176,6 +174,7 @@ def prepare(
     elif isinstance(first, Table | Stored):
         if size is not None:
             raise RecipeError([Problem("size", "size is for images; this data is a table")])
+        apart.in_memory(options, not isinstance(first, Stored))
         built = _from_table(raw, options, findings) if isinstance(first, Table) else ondisk.build(raw, options, findings)
     else:
         if target is not None or missing or keep or leave_out:
@@ -191,8 +190,9 @@ def prepare(
             built = masked.build(raw, options, findings)
         else:
             built = _from_examples(raw, options, findings)
-    schema = built.schema | cleaning.flags(ledger)
     findings += built.target.findings
+    built = replace(built, schema=built.schema | cleaning.flags(ledger))
+    built, beside = apart.apart(built, options, findings)
     if built.target.labels and not {"places", "pixels"} & set(built.about):
         look = checks.labels if built.target.kind == "multilabel" else checks.classes
         findings += look(built.y, built.target.labels)
@@ -200,6 +200,8 @@ def prepare(
     objective = chosen_objective(built.target.kind, metric, findings)
     x, y = built.x, built.y
     about: dict[str, Any] = {"name": built.column} | dict(built.about)
+    if built.target.kind == apart.KIND:
+        about |= {"outside": list(built.target.outside), "coverage": COVERAGE if coverage == "auto" else coverage}
     if y["train"].dtype.kind == "f":
         wide = y["train"].astype(np.float64)
         mean, std = wide.mean(axis=0), wide.std(axis=0)
@@ -211,12 +213,12 @@ def prepare(
         kind=built.target.kind,
         shape=tuple(int(side) for side in x["train"].shape[1:]),
         labels=built.target.labels,
-        train=Split(x["train"], y["train"]),
-        valid=Split(x["valid"], y["valid"]),
-        test=Sealed(Split(x["test"], y["test"])),
+        train=Split(x["train"], y["train"], beside.get("train")),
+        valid=Split(x["valid"], y["valid"], beside.get("valid")),
+        test=Sealed(Split(x["test"], y["test"], beside.get("test"))),
         objective=objective,
-        fingerprint=fingerprint(x, y, schema, built.target.labels),
-        schema=schema,
+        fingerprint=fingerprint(x, y, built.schema, built.target.labels, beside),
+        schema=built.schema,
         normalize=built.normalize,
         target=about,
         findings=tuple(sorted(findings, key=lambda f: ("error", "warning", "note").index(f.severity))),
@@ -232,10 +234,6 @@ def _told_apart(built: _Built) -> dict[str, NDArray[Any]]:
     if built.target.kind == pairs.KIND:
         return {part: np.zeros(len(y), np.int64) for part, y in built.y.items()}
     return {part: y[:, 0] if "places" in built.about else y for part, y in built.y.items()}
-
-
-def _words(given: Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(str(word) for word in given)
 
 
 # Arrays and images
@@ -274,7 +272,9 @@ def _from_examples(raw: Raw, options: _Options, findings: list[Finding]) -> _Bui
         schema = {"format": 1, "kind": form, "shape": shape, "dtype": str(x["train"].dtype)}
     for part, found in x.items():
         checks.finite(found, "x" if part == "train" and len(x) == 1 else f"x of {part}")
-    target = aims.of_arrays(labels, kind, options.levels)
+    single = isinstance(raw.parts["train"], Files) or np.ndim(labels["train"]) == 1
+    found_ = apart.search({p: list(values) for p, values in labels.items()}, options, findings) if single else None
+    target = apart.decode(labels, found_, lambda known: aims.of_arrays(known, kind, options.levels))
     twins: Parts = {part: checks.prints(found) for part, found in x.items()}
     look = cleaning.Look(lambda part, _: twins[part], sketch=lambda part: of_images(x[part]) if x[part].ndim == 4 else None)
     chosen, y = cleaning.sift(ledger, _divide(target.y, twins, options, findings), target, look)
@@ -333,7 +333,8 @@ def _from_table(raw: Raw, options: _Options, findings: list[Finding]) -> _Built:
     ledger = options.ledger
     frames = aims.rows(tables, named, options.kind, options.missing, findings, ledger)
     column = ", ".join(named)
-    target, about = aims.of_table(frames, named, options.kind, options.levels)
+    known = apart.of_table(frames, named, options, findings)
+    target, about = (known, {}) if known else aims.of_table(frames, named, options.kind, options.levels)
     when = None
     hidden = {*named, *options.leave_out}
     if options.order not in (None, order.ROWS):
@@ -349,19 +350,16 @@ def _from_table(raw: Raw, options: _Options, findings: list[Finding]) -> _Built:
         raise DataError(f'{train.where} has no column beside the target "{column}"; at least one input is wanted')
     cleaning.known_columns(ledger, inputs, train.where)
     frames = {part: frame.select(inputs) for part, frame in frames.items()}
-    free = (
-        texts.column(frames["train"], target.y["train"], options, findings)
-        if target.kind in ("binary", "multiclass")
-        else ""
-    )
+    classed = target.kind in ("binary", "multiclass", "openset")
+    free = texts.column(frames["train"], target.y["train"], options, findings) if classed else ""
     if free:
         return texts.built({part: frame[free].fill_null("").to_list() for part, frame in frames.items()}, target, options,
                            findings, column=free, name=column)  # fmt: skip
     twins: Parts = {part: frame.hash_rows(seed=0).to_numpy() for part, frame in frames.items()}
-    words = [word.casefold() for word in (*MISSING, *options.missing)]
+    blank = [word.casefold() for word in (*MISSING, *options.missing)]
     divided = _divide(target.y, twins, options, findings, when)
     cleaning.count_mended(ledger, divided, "rows")
-    chosen, y = cleaning.sift(ledger, divided, target, cleaning.of_table(frames, words))
+    chosen, y = cleaning.sift(ledger, divided, target, cleaning.of_table(frames, blank))
     part, indices = chosen["train"]
     ranks = options.scale == "ranks" or (options.scale == "auto" and y["train"].dtype.kind != "f")
     schema, found = columns.fit(frames[part][indices], y["train"], options.missing, options.keep, train.semicolons, ranks,

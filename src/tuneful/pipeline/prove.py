@@ -10,6 +10,7 @@ import hashlib
 import json
 import platform
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 from tuneful.core.errors import ModelError
 from tuneful.core.measure import Measure
 from tuneful.core.task import Split, Task
-from tuneful.pipeline import copies, pixelwise
+from tuneful.pipeline import copies, openset, pixelwise
 from tuneful.pipeline.baselines import Baseline, baselines
 from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.details import details, forecasts, writings
@@ -26,6 +27,7 @@ from tuneful.pipeline.drawn import pictures
 from tuneful.pipeline.fronts import for_baselines
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.judge import METRICS, Floats, compare, measures, predict
+from tuneful.pipeline.lazy import joined
 from tuneful.pipeline.naive import opponents
 
 FORMAT = 1
@@ -46,23 +48,37 @@ def prove(task: Task, candidate: Candidate, *, seconds: float, reason: str, seed
     begin = time.perf_counter()
     on_valid = _predicted(task, candidate, task.valid.x, "validation")
     valid = measured_of(task, on_valid, task.valid.y, seed)
+    how: dict[str, Any] = {}
+    if task.kind == "openset":
+        known, beside = openset.told(candidate.network, task.valid)
+        how = openset.rule(known, beside, float(task.target["coverage"]))
+        valid |= openset.measured(how, known, task.valid.y, beside, seed)
 
     of = digest(candidate)
     split = task.test.open(reason, of)
     ours = _predicted(task, candidate, split.x, "test")
     test = measured_of(task, ours, split.y, seed)
+    if how:
+        known, beside = openset.told(candidate.network, split)
+        test |= openset.measured(how, known, split.y, beside, seed)
+        how |= {"curve": openset.curve(how, known, split.y, beside)}
     spent = time.perf_counter() - begin
     # Each baseline is measured and one compared, at about the cost of measuring ourselves.
     left = seconds - spent - 1.5 * spent - 0.1
     # Half of the threads: those of boosting spin while they wait, and on a busy machine all of them are slower than one.
     threads = max(1, torch.get_num_threads() // 2)
-    against = _opponents(task, candidate, split.x, left, seed, threads)
+    asked = split.x if split.outside is None else joined(split.x, split.outside)
+    against, outsiders = _apart(_opponents(task, candidate, asked, left, seed, threads), len(split))
     measured = {b.name: measured_of(task, b.predictions, split.y, seed) for b in against if b.predictions is not None}
+    for name, theirs in outsiders.items():
+        p = next(b.predictions for b in against if b.name == name)
+        measured[name] |= {"auroc_outside": openset.auroc(p.max(axis=1), theirs.max(axis=1))} if p is not None else {}
     comparison = _against(task, ours, split.y, against, measured, seed)
 
     evidence: dict[str, Any] = {
         "format": FORMAT,
-        "headline": headline(task, test[task.objective.metric], comparison, against, measured),
+        "headline": headline(task, test[task.objective.metric], comparison, against, measured)
+        + (_outside(test["auroc_outside"], task.test.outsiders) if "auroc_outside" in test else ""),
         "task": task.summary(),
         "of": of,
         "recipe": candidate.recipe.as_data(),
@@ -73,6 +89,7 @@ def prove(task: Task, candidate: Candidate, *, seconds: float, reason: str, seed
         **({"forecasts": forecasts(task, split.x, ours, split.y)} if task.kind == "forecasting" else {}),
         **({"writings": writings(task, split.x, ours, split.y)} if goal(task).writes else {}),
         **({"pictures": pictures(task, split.x, ours, split.y)} if task.kind == "segmentation" else {}),
+        **({"openset": how} if how else {}),
         "baselines": [_entry(b, measured.get(b.name, {})) for b in against],
         "against_baseline": comparison,
         "environment": _environment(),
@@ -106,6 +123,22 @@ def _opponents(task: Task, candidate: Candidate, x: np.ndarray, seconds: float, 
     front = candidate.network.front
     train = Split(for_baselines(front, task.train.x), task.train.y)
     return baselines(task.kind, task.outputs, train, for_baselines(front, x), seconds, seed, threads)
+
+
+def _apart(against: list[Baseline], n: int) -> tuple[list[Baseline], dict[str, Floats]]:
+    """Baselines with what they say of the first n examples, and what they say of those behind, by name."""
+    found: list[Baseline] = []
+    behind: dict[str, Floats] = {}
+    for b in against:
+        found.append(b if b.predictions is None else replace(b, predictions=b.predictions[:n]))
+        if b.predictions is not None and len(b.predictions) > n:
+            behind[b.name] = b.predictions[n:]
+    return found, behind
+
+
+def _outside(area: Measure, n: int) -> str:
+    """What the headline says beside, of an open set."""
+    return f" It tells these from {n} examples of no class with an AUROC of {_interval(area)}."
 
 
 def digest(candidate: Candidate) -> str:

@@ -41,11 +41,11 @@ def _sentences(parts: Mapping[str, Sentences], options: Options, findings: list[
     kind, labels = named(sorted({tag for row in parts["train"].tags for tag in row}))
     lengths = np.array([len(row) for row in parts["train"].words])
     length = options.length or int(min(LONGEST, lengths.max()))
-    cut = {part: _cut(found, length) for part, found in parts.items()}
+    pieces = {part: cut(found, length) for part, found in parts.items()}
     longer = sum(len(row) > length for found in parts.values() for row in found.words)
     number = {label: at for at, label in enumerate(labels)}
-    texts = {part: [" ".join(row) for row in found.words] for part, found in cut.items()}
-    y: Parts = {part: _numbered(found.tags, number, length, part) for part, found in cut.items()}
+    texts = {part: [" ".join(row) for row in found.words] for part, found in pieces.items()}
+    y: Parts = {part: numbered(found.tags, number, length, part) for part, found in pieces.items()}
     twins: Parts = {part: prints(found) for part, found in texts.items()}
     chosen = divide({part: found[:, 0] for part, found in y.items()}, twins, options, findings)
     given, indices = chosen["train"]
@@ -81,14 +81,14 @@ def named(tags: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     return "entities", ("O", *(f"{way}-{kind}" for kind in types for way in "BI"))
 
 
-def _cut(part: Sentences, length: int) -> Sentences:
+def cut(part: Sentences, length: int) -> Sentences:
     pieces = [
         (w[at : at + length], t[at : at + length]) for w, t in zip(part.words, part.tags) for at in range(0, len(w), length)
     ]
     return Sentences(tuple(w for w, _ in pieces), tuple(t for _, t in pieces))
 
 
-def _numbered(tags: Sequence[Sequence[str]], number: Mapping[str, int], length: int, part: str) -> NDArray[np.int64]:
+def numbered(tags: Sequence[Sequence[str]], number: Mapping[str, int], length: int, part: str) -> NDArray[np.int64]:
     y = np.full((len(tags), length), -1, dtype=np.int64)
     for row, found in enumerate(tags):
         for at, tag in enumerate(found):
@@ -120,16 +120,7 @@ def _prose(parts: Mapping[str, Prose], options: Options, findings: list[Finding]
     x: Parts = {}
     y: Parts = {}
     for name, piece in pieces.items():
-        ids = np.array(tokenizer.ids(piece, len(piece.encode("utf-8", "replace")) + 1), dtype=np.int32)
-        count = (len(ids) - 1) // length
-        if count < 2:
-            raise DataError(
-                f"{name} is {len(ids)} tokens of text; at least {2 * length + 1} (two windows of {length}) are wanted",
-                "give more text, or length=NUMBER for shorter windows",
-            )
-        kept = None if options.limit is None or count <= options.limit else options.limit
-        x[name] = ids[: count * length].reshape(count, length)[:kept]
-        y[name] = ids[1 : count * length + 1].reshape(count, length).astype(np.int64)[:kept]
+        x[name], y[name] = (found[: options.limit] for found in windows(tokenizer, piece, length, name))
     unknown = int((y["test"] == 1).sum()) + int((y["valid"] == 1).sum())
     findings += [
         note(f"text is cut into {kind}s, {tokenizer.vocabulary} different ones", "tokens=byte, char, word or bpe takes others"),
@@ -149,6 +140,18 @@ def _prose(parts: Mapping[str, Prose], options: Options, findings: list[Finding]
     return _built("language", tuple(names), schema, x, y, twins, chosen, "next token", "window")
 
 
+def windows(tokenizer: Tokenizer, text: str, length: int, name: str) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """(tokens [N, length], for each the one that follows) of running text, in its order; what fills no window is left out."""
+    ids = np.array(tokenizer.ids(text, len(text.encode("utf-8", "replace")) + 1), dtype=np.int32)
+    count = (len(ids) - 1) // length
+    if count < 2:
+        raise DataError(
+            f"{name} is {len(ids)} tokens of text; at least {2 * length + 1} (two windows of {length}) are wanted",
+            "give more text, or length=NUMBER for shorter windows",
+        )
+    return ids[: count * length].reshape(count, length), ids[1 : count * length + 1].reshape(count, length).astype(np.int64)
+
+
 def _built(
     kind: Any, labels: tuple[str, ...], schema: dict[str, Any], x: Parts, y: Parts, twins: Parts, chosen: Mapping[str, Any],
     column: str, what: str,
@@ -161,4 +164,4 @@ def _built(
     )  # fmt: skip
 
 
-__all__ = ["build", "named"]
+__all__ = ["build", "cut", "named", "numbered", "windows"]

@@ -63,7 +63,7 @@ def ship(task: Task, candidate: Candidate, evidence: Mapping[str, Any], folder: 
             **files,
             "weights.safetensors": weights(candidate.network),
             "recipe.json": recipe,
-            "preprocessing.json": preprocessing(task),
+            "preprocessing.json": preprocessing(task, evidence.get("openset", {})),
             "labels.json": list(task.labels),
             "evidence.json": told,
             "card.md": card(told, recipe, version()),
@@ -89,7 +89,12 @@ def parity(network: Served, session: Session, task: Task) -> dict[str, Any]:
             f"the network gives {bad} of {ours.size} answers that are not finite on the validation split",
             "a model that diverged cannot be shipped; train with a lower learning rate",
         )
-    if goal(task).answer == "value":
+    if task.kind == "openset":  # energy as a share of its size
+        size = np.maximum(1.0, np.abs(ours[:, -1:]).max())
+        ours, theirs = (np.hstack([told[:, :-1], told[:, -1:] / size]) for told in (ours, theirs))
+        tolerance = TOLERANCE
+        same = int(np.sum(ours[:, :-1].argmax(axis=1) == theirs[:, :-1].argmax(axis=1)))
+    elif goal(task).answer == "value":
         std = np.asarray(task.target.get("std", 0.0))  # of each target, where there are several
         scale = np.maximum(np.std(ours, axis=0), std)
         bound = TOLERANCE * scale + 16 * float(np.finfo(np.float32).eps) * np.max(np.abs(ours), axis=0)
@@ -140,8 +145,10 @@ def latency(session: Session, task: Task, batch: int) -> Measure:
     return Measure(found.value, found.low, found.high, found.n, found.unit, how)
 
 
-def preprocessing(task: Task) -> dict[str, Any]:
-    """What preprocessing.json holds: how raw input becomes x, and what happens to x inside the network."""
+def preprocessing(task: Task, rule: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What preprocessing.json holds: how raw input becomes x, and what happens to x inside the network.
+
+    rule: of an open set, when the model abstains."""
     return {
         "format": 1,
         "kind": task.kind,
@@ -149,6 +156,7 @@ def preprocessing(task: Task) -> dict[str, Any]:
         "schema": dict(task.schema),
         "normalize": dict(task.normalize),  # inside model.onnx already; told, not to be done again
         "target": dict(task.target),  # likewise
+        **({"openset": {key: rule[key] for key in ("score", "threshold", "coverage")}} if rule else {}),
     }
 
 

@@ -20,6 +20,7 @@ from tuneful.core.task import Task
 from tuneful.pipeline.goals import form, goal
 from tuneful.pipeline.limits import out_of_memory
 from tuneful.techniques.augments import apply
+from tuneful.techniques.regularizers import Exposure
 
 TINY = 1e-40  # below the smallest normal float32
 LARGE = 16  # pixels of the shorter side from which images are laid out channel by channel (LOG.md)
@@ -48,8 +49,11 @@ def augmented(x: Tensor, y: Tensor, task: Task, plan: Any, step: int, front: nn.
     """
     soft = y
     blends = goal(task).blends
-    if blends and (plan.augments or any(one.kind == "smoothing" for one in plan.regularizers)):
-        soft = F.one_hot(y, task.outputs).to(x.dtype if x.is_floating_point() else torch.float32)
+    exposed = [one for one in plan.regularizers if isinstance(one, Exposure)]
+    if blends and (plan.augments or exposed or any(one.kind == "smoothing" for one in plan.regularizers)):
+        soft = F.one_hot(y.clamp(min=0), task.outputs).to(x.dtype if x.is_floating_point() else torch.float32)
+        for one in exposed:
+            soft = one.outsiders(soft * (y >= 0).unsqueeze(-1))
     unknown = task.kind == "multilabel"  # where a label is not known (-1), neither is a blend with it
     soft = soft.masked_fill(soft < 0, torch.nan) if unknown and plan.augments else soft
     sounds = x.ndim == 3 and form(task).kind == "spectrogram"

@@ -27,7 +27,7 @@ KINDS = {
     "binary": "classes", "multiclass": "classes", "classification": "classes", "classes": "classes",
     "regression": "numbers", "numbers": "numbers", "multiregression": "numbers", "multilabel": "labels", "ordinal": "ordered",
     "forecasting": "series", "sequence_to_sequence": "texts", "translation": "texts", "seq2seq": "texts",
-    "segmentation": "pixels",
+    "segmentation": "pixels", "openset": "classes",
 }  # fmt: skip
 _SURE = ("target", "label", "y", "labels", "targets")
 _USUAL = (
@@ -47,6 +47,7 @@ class Target:
     y: Mapping[str, NDArray[Any]]
     findings: tuple[Finding, ...] = ()
     columns: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()  # labels that are of no class
 
 
 def check_kind(kind: str | None) -> str:
@@ -54,7 +55,7 @@ def check_kind(kind: str | None) -> str:
     if kind is None:
         return ""
     if kind not in KINDS:
-        sentence = f"kind is {kind!r}; it must be binary, multiclass, multilabel, ordinal, regression, segmentation, forecasting or sequence_to_sequence"
+        sentence = f"kind is {kind!r}; it must be binary, multiclass, openset, multilabel, ordinal, regression, segmentation, forecasting or sequence_to_sequence"
         raise RecipeError([Problem("kind", sentence, nearest=nearest(str(kind), KINDS))])
     return KINDS[kind]
 

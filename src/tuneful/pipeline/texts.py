@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tuneful.core.errors import DataError, MissingError
 from tuneful.core.task import Finding
-from tuneful.pipeline import cleaning, columns, targets
+from tuneful.pipeline import cleaning, columns, outside, targets
 from tuneful.pipeline.cells import Frame
 from tuneful.pipeline.likeness import of_texts
 from tuneful.pipeline.parts import Built, Options, Parts, divide, take
@@ -36,25 +36,14 @@ _CHUNK = 20  # letters between two spaces, on average, from which text is taken 
 
 def build(raw: Raw, options: Options, findings: list[Finding]) -> Built:
     """Texts with a class each, as a source gives them."""
-    parts = _within(cast("Mapping[str, Texts]", raw.parts), options, findings)
-    target = targets.decode({part: list(found.labels) for part, found in parts.items()}, options.kind or "classes", "label")
+    parts = cast("Mapping[str, Texts]", raw.parts)
+    labels = {part: list(found.labels) for part, found in parts.items()}
+    target = outside.decode(
+        {part: [outside.LABEL if label is None else label for label in found] for part, found in labels.items()},
+        outside.search(labels, options, findings),
+        lambda known: targets.decode(known, options.kind or "classes", "label"),
+    )
     return built({part: list(found.texts) for part, found in parts.items()}, target, options, findings)
-
-
-def _within(parts: Mapping[str, Texts], options: Options, findings: list[Finding]) -> dict[str, Texts]:
-    """The texts that are of a class; those out of scope are left out, as no task of ours says yet that a text is of no class."""
-    found: dict[str, Texts] = {}
-    for part, given in parts.items():
-        pairs = [(text, label) for text, label in zip(given.texts, given.labels) if label is not None]
-        if len(pairs) < len(given.texts):
-            what = (
-                f"texts of {part} that are out of scope (of no class) are left out: open-set classification is not there yet"
-            )
-            findings.append(Finding("warning", what, len(given.texts) - len(pairs), len(given.texts)))
-            within = np.array([label is not None for label in given.labels])
-            options.ledger.left(part, within, "drop_missing", "texts of no class are left out")
-        found[part] = Texts(tuple(text for text, _ in pairs), tuple(label for _, label in pairs))
-    return found
 
 
 def built(

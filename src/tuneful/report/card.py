@@ -30,7 +30,7 @@ def card(evidence: Mapping[str, Any], recipe: Mapping[str, Any], version: str) -
         _details(evidence, recipe, version),
         _use(task),
         _factors(task),
-        _metrics(task),
+        _metrics(task, evidence),
         _data(task, evidence),
         _analyses(evidence),
         _caveats(evidence, task),
@@ -89,12 +89,19 @@ def _factors(task: Mapping[str, Any]) -> str:
     )
 
 
-def _metrics(task: Mapping[str, Any]) -> str:
+def _metrics(task: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
     goal = words.table(task.get("objective"))
     better = "larger is better" if goal.get("direction") == "max" else "smaller is better"
     lines = [f"Chosen by: {words.metric(str(goal.get('metric', 'an unnamed metric')))} on the validation split; {better}."]
     if task.get("kind") == "multilabel":
         lines.append("Decision: each label whose probability is at least 0.5; no other threshold was tried.")
+    elif task.get("kind") == "openset":
+        told = words.table(evidence.get("openset"))
+        lines.append(
+            f"Decision: the most probable class, or none: the model abstains where its score ({_plain(str(told.get('score')))}) is below "
+            f"{words.number(told.get('threshold'))}, chosen so that {words.share(float(told.get('coverage') or 0), 1)} of the known "
+            f"validation examples are answered. The score: {_plain(str(told.get('chosen') or 'the default'))}."
+        )
     elif task.get("kind") not in words.VALUES:
         lines.append("Decision: the most probable class; no other threshold was tried.")
     lines.append("Uncertainty: every figure stands with its 95 % interval and its count; the method is in evidence.json.")

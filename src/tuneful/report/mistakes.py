@@ -14,6 +14,8 @@ from tuneful.report.words import alike, fixed, many, measured, number, rows, sha
 
 NUMBERED = 20  # classes up to which the cells carry their counts
 DRAWN = 50  # classes up to which the matrix is drawn at all
+COUNTED = {"entities": "words", "tagging": "words", "openset": "test examples of a class",
+           "segmentation": "pixels of the test images"}  # fmt: skip
 
 
 def confusion(story: Story) -> Html | None:
@@ -22,11 +24,13 @@ def confusion(story: Story) -> Html | None:
     size = len(counts)
     if not size or any(len(line) != size for line in counts):
         return None
-    labels = [str(label) for label in rows(story.facts.get("labels"))]
+    named = rows(story.evidence.get("confusion_of")) or rows(story.facts.get("labels"))
+    labels = [str(label) for label in named]
     labels = labels if len(labels) == size else [str(k) for k in range(size)]
     total, right = sum(map(sum, counts)), sum(counts[k][k] for k in range(size))
     pairs = sorted(((counts[i][j], i, j) for i in range(size) for j in range(size) if i != j and counts[i][j]), reverse=True)
-    counted = "pixels of the test images" if story.facts.get("kind") == "segmentation" else "test examples"
+    kind = str(story.facts.get("kind"))
+    counted = COUNTED.get(kind, "test examples")
     sentence = f"{total - right:,} of {total:,} {counted} ({share(total - right, total)}) are mistaken"
     if pairs:
         n, i, j = pairs[0]
@@ -55,6 +59,8 @@ def confusion(story: Story) -> Html | None:
         return figure(title, sentence, listed, note=note)
     folded = tag("details", tag("summary", "The most confused pairs"), listed) if listed else None
     note = "Rows are the true classes, columns the predicted ones; shade is the share of the row."
+    note += " A word counts for the type of its entity; O is none." if kind == "entities" else ""
+    note += " Nothing abstains here: each example stands with its most probable class." if kind == "openset" else ""
     return figure(title, sentence, _matrix(counts, labels, sentence), folded, note=note)
 
 
@@ -80,19 +86,20 @@ def per_class(story: Story) -> Html | None:
         cells.append(Cell(whisker(f1, axis), f1.value, "value") if f1 else Cell(""))
         lines.append(cells)
     weakest = known[0]
-    labels = story.facts.get("kind") == "multilabel"
-    sentence = (
-        f"The weakest of {many(len(known), 'label') if labels else many(len(known), 'class', 'classes')} is {_name(weakest[0])}"
-        + (f", F1 {whole(weakest[2])}." if weakest[2] else ".")
+    one = {"multilabel": "label", "entities": "type", "tagging": "tag"}.get(str(story.facts.get("kind")), "class")
+    more = "classes" if one == "class" else f"{one}s"
+    sentence = f"The weakest of {many(len(known), one, more)} is {_name(weakest[0])}" + (
+        f", F1 {whole(weakest[2])}." if weakest[2] else "."
     )
     table_ = grid(
-        ("label" if labels else "class", "n", "precision", "recall", "F1", "F1 with its interval"),
+        (one, "n", "precision", "recall", "F1", "F1 with its interval"),
         lines,
         sentence,
         "classes",
         (1, 2, 3, 4),
     )
-    return figure("Label by label" if labels else "Class by class", sentence, table_, class_="long")
+    note = "Spans that are right in type, beginning and end; intervals take whole sentences." if one == "type" else ""
+    return figure(f"{one.capitalize()} by {one}", sentence, table_, class_="long", note=note)
 
 
 def per_target(story: Story) -> Html | None:

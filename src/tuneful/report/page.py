@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 from tuneful.core.errors import StorageError
-from tuneful.report import cleaning, forecasts, mistakes, pictures, proof, record, search, writings
+from tuneful.report import abstention, cleaning, forecasts, mistakes, pictures, proof, record, search, writings
 from tuneful.report.markup import Html, join, tag
 from tuneful.report.story import Story
 from tuneful.report.words import many, number, rows
@@ -41,6 +41,7 @@ def render(story: Story) -> str:
             [
                 writings.written(story),
                 pictures.masks(story),
+                abstention.curve(story),
                 mistakes.confusion(story),
                 *mistakes.residuals(story),
                 proof.calibration(story),

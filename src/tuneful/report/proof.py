@@ -69,7 +69,7 @@ def cards(story: Story) -> Html | None:
             )
         )
     extras = {"regression": "r2", "multilabel": "f1_macro", "multiregression": "rmse_scaled", "forecasting": "mse_scaled"}
-    extras |= {"sequence_to_sequence": "chrf", "segmentation": "dice"}
+    extras |= {"sequence_to_sequence": "chrf", "segmentation": "dice", "openset": "auroc_outside"}
     extra = extras.get(str(story.facts.get("kind")), "calibration_error")
     other = measured(table(evidence.get("test")).get(extra))
     if other is not None and extra != story.metric:

@@ -14,8 +14,9 @@ from tuneful.report.words import duration, many, measured, number, rows, setting
 
 ORDER = {"error": 0, "warning": 1, "note": 2}
 WHAT = {"binary": "two classes", "multiclass": "{} classes", "multilabel": "{} labels, any number at once",
-        "ordinal": "{} ordered levels", "regression": "a number", "multiregression": "several numbers",
-        "forecasting": "what comes next", "sequence_to_sequence": "the text that a text becomes",
+        "openset": "{} classes, or none of them", "ordinal": "{} ordered levels", "regression": "a number",
+        "multiregression": "several numbers", "forecasting": "what comes next",
+        "sequence_to_sequence": "the text that a text becomes",
         "segmentation": "one of {} classes at each pixel"}  # fmt: skip
 
 

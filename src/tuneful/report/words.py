@@ -41,6 +41,14 @@ METRICS: dict[str, str] = {
     "dice": "Dice",
     "pixel_accuracy": "pixel accuracy",
     "pixel_log_loss": "pixel log loss",
+    "auroc_outside": "AUROC of known against outside",
+    "coverage": "coverage (known that are answered)",
+    "accuracy_answered": "accuracy of the answered",
+    "outside_rejected": "outside that are rejected",
+    "fpr_at_95": "outside answered at 95 % coverage",
+    "accuracy_open": "accuracy with abstention",
+    "aurc": "AURC (risk over coverage)",
+    "entity_f1": "entity F1",
 }
 AT_MOST_ONE = frozenset(
     f"{name}{kind}"
@@ -48,6 +56,8 @@ AT_MOST_ONE = frozenset(
         "accuracy",
         "balanced_accuracy",
         "subset_accuracy",
+        "token_accuracy",
+        "entity_f1",
         "auroc",
         "f1",
         "precision",

@@ -8,16 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tuneful.runtime.openset import ABSTAIN, margins
+
 PLACES = ("tagging", "entities", "language")  # an answer for each place of a sequence
 TEXTS = ("sequence_to_sequence",)  # a text that is written token by token
 PIXELS = ("segmentation",)  # an answer for each pixel of an image
+OPEN = "openset"  # a class, or none of them
 VALUES = ("regression", "multiregression", "forecasting")
 THRESHOLD = 0.5  # from this probability on a label is predicted
 
 
 def output(kind: str) -> str:
     """The name of the network's output."""
-    return "value" if kind in VALUES else "probabilities"
+    return "value" if kind in VALUES else "probabilities_and_energy" if kind == OPEN else "probabilities"
 
 
 def width(kind: str, labels: Sequence[str], target: Mapping[str, Any]) -> tuple[int, ...]:
@@ -28,7 +31,7 @@ def width(kind: str, labels: Sequence[str], target: Mapping[str, Any]) -> tuple[
         return (int(target.get("places", 0)), len(labels))
     if kind in PIXELS:
         return (*(int(side) for side in target.get("pixels", ())), len(labels))
-    return (len(labels) or len(target.get("columns", ())),)
+    return ((len(labels) or len(target.get("columns", ()))) + (kind == OPEN),)
 
 
 def ahead(answers: NDArray[Any], schema: Mapping[str, Any]) -> NDArray[Any]:
@@ -48,13 +51,16 @@ def enlarged(p_HWL: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     return p_HWL.argmax(axis=-1).astype(np.uint8 if p_HWL.shape[2] <= 256 else np.uint16)
 
 
-def decided(kind: str, labels: Sequence[str], answers: NDArray[Any]) -> NDArray[Any]:
+def decided(kind: str, labels: Sequence[str], answers: NDArray[Any], rule: Mapping[str, Any] | None = None) -> NDArray[Any]:
     """What is predicted: class names [N], which labels there are [N, L] bool, of pixels class numbers [N, H, W], or the values as
-    they are."""
+    they are. rule: of an open set, when the answer is "abstain"."""
     if kind in VALUES:
         return answers
     if kind in PLACES:
         return np.array(labels)[answers.argmax(axis=-1)]
     if kind in PIXELS:
         return answers.argmax(axis=-1).astype(np.uint8 if len(labels) <= 256 else np.uint16)
+    if kind == OPEN:
+        best = np.array(labels, dtype=object)[answers[:, : len(labels)].argmax(axis=1)]
+        return np.where(margins(rule or {}, answers) >= 0, best, ABSTAIN).astype(str)
     return answers >= THRESHOLD if kind == "multilabel" else np.array(labels)[answers.argmax(axis=1)]

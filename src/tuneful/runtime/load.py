@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tuneful.core.artifact import Artifact, unseal
 from tuneful.core.errors import ArtifactError, MissingError, ModelError, TunefulError
-from tuneful.runtime import answers, writing
+from tuneful.runtime import answers, openset, writing
 from tuneful.runtime.onnxfile import external_tensors
 from tuneful.runtime.pixels import read_header
 from tuneful.runtime.text import FIRST, Tokenizer, texts_of
@@ -52,6 +52,7 @@ class Model:
             self.shape = tuple(int(side) for side in facts["shape"])
             self.schema: Mapping[str, Any] = facts["schema"]
             self.target: Mapping[str, Any] = facts.get("target", {})
+            self.rule: Mapping[str, Any] = {**facts["openset"]} if self.kind == answers.OPEN else {}
             self.labels = tuple(str(label) for label in artifact.read("labels.json"))
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(
@@ -61,7 +62,7 @@ class Model:
         self._session, self._writer = session, writer
 
     def predict(self, x: Any) -> NDArray[Any]:
-        """The most probable class name of each example, or the value: [N]; which labels it bears [N, L], or several values
+        """The most probable class name of each example ("abstain" where a model of an open set knows none), or the value: [N]; which labels it bears [N, L], or several values
         [N, M]; the tags of each sentence, a list for each [N]; the token that comes after each text [N]; of a forecast the steps
         that come next, [horizon], or [horizon, M] of several targets (see `forecast`); the text that each text becomes [N];
         class numbers of pixels [N, H, W] (see `masks`).
@@ -73,13 +74,13 @@ class Model:
         Raises: DataError that names the column, shape or value which does not fit.
         """
         if self.kind == "forecasting":
-            return answers.ahead(self._run(x), self.schema)
+            return answers.ahead(self.raw(x), self.schema)
         if self._writer is not None:
             return np.array(self.translate(x), dtype=object)
         if self.kind not in answers.PLACES:
-            return answers.decided(self.kind, self.labels, self._run(x))
+            return answers.decided(self.kind, self.labels, self.raw(x), self.rule)
         lengths = (self._encoded(x) != 0).sum(axis=1)
-        said = answers.decided(self.kind, self.labels, self._run(x))
+        said = answers.decided(self.kind, self.labels, self.raw(x))
         if self.kind == "language":
             return said[np.arange(len(said)), np.maximum(lengths - 1, 0)]
         found = np.empty(len(said), dtype=object)
@@ -144,7 +145,7 @@ class Model:
             raise ModelError(f"this model is one of {self.kind}, which gives no masks", "call predict")
         for path in files:
             height, width = read_header(path)[:2]
-            yield answers.enlarged(self._run([path])[0], height, width)
+            yield answers.enlarged(self.raw([path])[0], height, width)
 
     def forecast(self, past: Any) -> dict[str, list[Any]]:
         """What comes after the past, as columns: the times (or how many rows ahead), then each target.
@@ -172,7 +173,15 @@ class Model:
             raise ModelError(f"a model of kind {self.kind} has no probabilities", "call predict")
         if self.kind in answers.VALUES:
             raise ModelError("a regression has no probabilities", "call predict")
-        return self._run(x)
+        told = self.raw(x)
+        return told[:, : len(self.labels)] if self.kind == answers.OPEN else told
+
+    def margins(self, x: Any) -> NDArray[np.float64]:
+        """How well each example is known, [N]: how far its score lies above the threshold of an open set; below 0 `predict`
+        abstains. Raises ModelError for any other model."""
+        if self.kind != answers.OPEN:
+            raise ModelError(f"a model of kind {self.kind} never abstains", "call probabilities")
+        return openset.margins(self.rule, self.raw(x))
 
     def _encoded(self, x: Any) -> NDArray[Any]:
         from tuneful.runtime.preprocess import apply, by_column
@@ -183,7 +192,8 @@ class Model:
             return windows.newest(self.schema, by_column(x))[0]
         return writing.sources(self.schema, x) if self._writer is not None else apply(self.schema, x)
 
-    def _run(self, x: Any) -> NDArray[np.float32]:
+    def raw(self, x: Any) -> NDArray[np.float32]:
+        """What the network says of raw input: [N, L] probabilities, values; of an open set with the energy behind them."""
         return self.told(self._encoded(x))
 
     def told(self, encoded: NDArray[Any]) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from tuneful.pipeline.goals.goal import Goal
 from tuneful.pipeline.goals.labels import Labels
 from tuneful.pipeline.goals.levels import Levels
 from tuneful.pipeline.goals.numbers import Numbers, SeveralNumbers
+from tuneful.pipeline.goals.openset import OpenSet
 from tuneful.pipeline.goals.pairs import Sequences
 from tuneful.pipeline.goals.pixels import Pixels
 from tuneful.pipeline.goals.places import Entities, Next, Tags
@@ -29,6 +30,7 @@ GOALS: Mapping[str, Goal] = {
     "forecasting": Forecast(),
     "sequence_to_sequence": Sequences(),
     "segmentation": Pixels(),
+    "openset": OpenSet(),
 }
 """By the kind of the task."""
 

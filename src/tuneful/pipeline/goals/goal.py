@@ -18,7 +18,7 @@ from tuneful.core.task import Split, Task
 class Goal(ABC):
     """What a kind of task asks for. Goals hold nothing: all that differs between two tasks stands in the task."""
 
-    answer: ClassVar[str]  # the name of the exported output: "probabilities" or "value"
+    answer: ClassVar[str]  # the name of the exported output: "probabilities", "value", "probabilities_and_energy"
     metric: ClassVar[str]  # what is optimized when the user names nothing
     watch: ClassVar[str]  # the metric that stands as the loss on valid
     loss: ClassVar[str]  # the loss when the user names nothing
@@ -58,6 +58,10 @@ class Goal(ABC):
     @abstractmethod
     def link(self) -> nn.Module:
         """From what the network gives to answers: probabilities, or values. It is part of the exported graph."""
+
+    def told(self) -> nn.Module:
+        """From what the network gives to what is exported: the answers, and what else the runtime needs to know."""
+        return self.link()
 
     def around(self, task: Task, body: nn.Module) -> nn.Module:
         """The body as it is trained and exported: itself, or with a part around it that the kind of task asks for. Layers are

@@ -46,12 +46,12 @@ def finish(name: str, means: Floats) -> Floats:
 
 def spans(guess: Array, true: Array) -> Floats:
     """[N, 3]: spans that are right, that are called, that are there. Tags [N, T]: 0 outside, 2k + 1 begins, 2k + 2 continues."""
-    (begin, end), (begins, ends) = _bounds(guess), _bounds(true)
+    (begin, end), (begins, ends) = bounds(guess), bounds(true)
     right = begin & begins & (end == ends) & ((guess + 1) // 2 == (true + 1) // 2)
     return np.stack([right.sum(axis=1), begin.sum(axis=1), begins.sum(axis=1)], axis=1).astype(np.float64)
 
 
-def _bounds(tags: Array) -> tuple[Array, Array]:
+def bounds(tags: Array) -> tuple[Array, Array]:
     """Where spans begin [N, T], and for each place where a span that runs through it ends."""
     kind = (tags + 1) // 2
     before = np.concatenate([np.zeros_like(kind[:, :1]), kind[:, :-1]], axis=1)

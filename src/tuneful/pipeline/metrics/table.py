@@ -38,7 +38,12 @@ class Metric:
     high: float = 1.0
 
 
-_ONE, _MANY, _REAL, _REALS = ("binary", "multiclass", "ordinal"), ("multilabel",), ("regression",), ("multiregression",)
+_ONE, _MANY, _REAL, _REALS = (
+    ("binary", "multiclass", "ordinal", "openset"),
+    ("multilabel",),
+    ("regression",),
+    ("multiregression",),
+)
 _AHEAD, _WRITES = ("forecasting",), ("sequence_to_sequence",)
 _DENSE = ("segmentation",)
 _BOTH, _INF = (*_ONE, *_MANY), float("inf")

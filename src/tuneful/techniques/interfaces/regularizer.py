@@ -24,7 +24,7 @@ class Regularizer(Technique):
         memories = [r.start_memory(params) for r in regularizers]    # once; what limits and penalties remember
         averages = [r.start_average(net) for r in regularizers]      # once; None where none is kept
         every step, t = 1, 2, ...:
-            p = r.targets(p)                                         # after the augments, before the loss
+            p = r.targets(p)                                         # after the augments (Exposure: before), before the loss
             with r.during(params, dice):                             # of those that shake
                 loss.backward()
             r.penalize_(params)                                      # all penalties first

@@ -10,6 +10,7 @@ from tuneful.techniques.regularizers.drop_connect import DropConnect
 from tuneful.techniques.regularizers.dropout import Dropout
 from tuneful.techniques.regularizers.early_stopping import EarlyStopping
 from tuneful.techniques.regularizers.elastic_net import ElasticNet
+from tuneful.techniques.regularizers.exposure import Exposure
 from tuneful.techniques.regularizers.gradient_noise import GradientNoise
 from tuneful.techniques.regularizers.horizons import Horizons
 from tuneful.techniques.regularizers.l1 import L1
@@ -37,6 +38,7 @@ TABLE: dict[str, type[Regularizer]] = {
     "adaptive_clipping": AdaptiveClipping,
     "percentile_clipping": PercentileClipping,
     "early_stopping": EarlyStopping,
+    "exposure": Exposure,
     "averaging": Averaging,
     "horizons": Horizons,
     "swa": SWA,
@@ -45,5 +47,5 @@ TABLE: dict[str, type[Regularizer]] = {
 
 __all__ = [
     "L1", "L2", "LAWA", "SWA", "TABLE", "AdaptiveClipping", "Averaging", "Clipping", "DropConnect", "Dropout", "EarlyStopping",
-    "ElasticNet", "GradientNoise", "Horizons", "PercentileClipping", "Smoothing", "StochasticDepth", "ValueClipping", "WeightNoise",
+    "ElasticNet", "Exposure", "GradientNoise", "Horizons", "PercentileClipping", "Smoothing", "StochasticDepth", "ValueClipping", "WeightNoise",
 ]  # fmt: skip
