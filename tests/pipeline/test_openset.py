@@ -20,6 +20,7 @@ from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.goals.openset import WithEnergy
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.step import augmented
+from tuneful.pipeline.train import Run
 from tuneful.runtime import openset as scoring
 from tuneful.techniques.losses import CrossEntropy
 from tuneful.techniques.regularizers import Exposure
@@ -99,6 +100,30 @@ def test_parts_of_a_source_that_are_outside(tmp_path: Path):
         prepare(tmp_path / "e.json")
 
 
+def test_a_list_of_texts_whose_label_is_none_holds_outsiders():
+    texts = [f"{word} number {k}" for k in range(30) for word in ("pay", "go", "moon")]
+    task = prepare((texts, ["pay", "go", None] * 30))
+    assert (task.kind, task.labels, sum(task.outsiders().values())) == ("openset", ("go", "pay"), 30)
+    assert prepare((texts, ["pay", "go", None] * 30), outside="none").labels == ("go", "oos", "pay")
+
+
+def test_cleaning_leaves_outsiders_beside_the_classes(tmp_path: Path):
+    x, y = arrays()
+    x[3::8] = x[7::8]  # each outsider is there twice
+    task = prepare((x, y), clean="deduplicate")
+    assert {one.split for one in task.cleaning} == {"train"}
+    assert task.outsiders()["train"] < prepare((x, y)).outsiders()["train"]
+    assert task.labels == ("a", "b", "c")
+    assert task.origin is not None
+    np.testing.assert_array_equal(x[task.origin.rows], task.train.x)
+    (tmp_path / "fix.csv").write_text(
+        f"example,given,suggested\n{int(task.origin.rows[0]) + 1},{y[task.origin.rows[0]]},OOS\n"
+    )
+    moved = prepare((x, y), clean=f"relabel={tmp_path / 'fix.csv'}")
+    assert len(moved.train) == len(prepare((x, y)).train) - 1
+    assert moved.outsiders()["train"] == prepare((x, y)).outsiders()["train"] + 1
+
+
 def test_outsiders_are_part_of_the_fingerprint():
     x, y = arrays()
     moved = x.copy()
@@ -135,6 +160,14 @@ def test_outsiders_of_train_are_seen_where_the_recipe_exposes_them():
 
 
 # Scores and the threshold
+
+
+@pytest.mark.parametrize("weight", [1.0, 3.0])
+def test_the_watch_of_a_run_takes_rows_of_heavy_outsiders_for_no_fault(weight: float):
+    run = Run(prepare(arrays()), Recipe(regularizers=(Exposure(weight=weight),), epochs=30, batch_size=16))
+    for _ in run:
+        pass
+    assert not any("rows of target probabilities" in one for one in run.notes)
 
 
 def test_scores_are_those_of_the_logits():

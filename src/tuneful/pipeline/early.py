@@ -42,6 +42,7 @@ class Early(Watch):
         if symptoms is None:
             symptoms = [make() for kind, make in TABLE.items() if kind not in ("data_path", "rate_edge")]
             steps = min(self.rule.steps, steps)
+        self.weighted = any(one.kind == "exposure" and one.weight != 1 for one in plan.regularizers)
         wants = "binary_logits" if plan.loss.kind in BINARY else "logits" if plan.loss.classes else "values"
         super().__init__(
             body, optimizer, steps=steps, every=every, loss=loss, symptoms=symptoms, wants=wants, clocked=clocked
@@ -66,7 +67,8 @@ class Early(Watch):
         if self.over:
             return ""
         # Of levels, labels that are not all known, and values, the task has seen to it that targets are what the loss takes.
-        self.step(loss, targets if self.seen.wants == "logits" else None)
+        # Rows of outsiders that weigh more than others sum to their weight.
+        self.step(loss, targets if self.seen.wants == "logits" and not self.weighted else None)
         if not self.over:
             return ""
         self.seen.sleepers.clear()  # nothing more is to be compared with them
