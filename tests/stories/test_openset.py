@@ -90,3 +90,27 @@ def test_without_any_outsider_the_model_still_abstains(tmp_path, monkeypatch):
     assert "auroc_outside" not in result.evidence["test"]
     assert result.evidence["valid"]["coverage"]["value"] == pytest.approx(0.9, abs=1 / 36 + 1e-9)
     assert set(tuneful.load(result.artifact.folder).predict(x).tolist()) == {"low", "mid", "high", "abstain"}
+
+
+def test_a_model_of_a_list_of_texts_reads_the_column_text_of_a_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TUNEFUL_HOME", str(tmp_path / "runs"))
+    texts = [text for words in (PAY, GO, ELSE) for text in sentences(words, 60, len(words[0]))]
+    labels = ["pay"] * 60 + ["go"] * 60 + [None] * 60
+    result = tuneful.train((texts, labels), epochs=20, batch_size=16, threads=1)
+    lines = "please pay bank cash now,pay\nplease drive road route now,go\nplease comet moon orbit now,oos\n"
+    (tmp_path / "new.csv").write_text("text,label\n" + lines)
+    assert main(["evaluate", str(result.artifact.folder), str(tmp_path / "new.csv"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["measures"]["accuracy"]["value"], told["measures"]["accuracy"]["n"]) == (1.0, 2)
+    assert told["measures"]["auroc_outside"]["value"] == 1.0
+    model = tuneful.load(result.artifact.folder)
+    assert model.predict([{"text": "please pay bank cash now"}]).tolist() == ["pay"]
+
+    (tmp_path / "other.csv").write_text("said,label\n" + lines)
+    assert main(["evaluate", str(result.artifact.folder), str(tmp_path / "other.csv")]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "trained on texts without a column, so theirs must be called text" in said
+    assert "the columns given are said, label" in said
+    (tmp_path / "other.csv").write_text("text,intent\n" + lines)
+    assert main(["evaluate", str(result.artifact.folder), str(tmp_path / "other.csv")]) == 2
+    assert 'has no column "label", the target of this model' in " ".join(capsys.readouterr().err.split())

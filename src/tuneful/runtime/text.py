@@ -181,21 +181,29 @@ def apply(schema: Mapping[str, Any], data: Any) -> NDArray[np.int32]:
     return encode(tokenizer, texts, int(length))
 
 
+def _column(schema: Mapping[str, Any], given: Sequence[str]) -> str:
+    """The column that holds the texts: that of training; for a model that was trained on texts alone "text", or the only one."""
+    column = str(schema.get("column", ""))
+    found = column or ("text" if "text" in given or len(given) != 1 else given[0])
+    if found not in given:
+        said = "this model was trained on texts without a column, so theirs must be called text, or be the only one"
+        raise DataError(
+            f'column "{column}" is missing' if column else said,
+            f"the columns given are {', '.join(map(str, given[:20])) or 'none'}",
+        )
+    return found
+
+
 def texts_of(schema: Mapping[str, Any], data: Any) -> list[str]:
     """The texts in whatever was given. Raises DataError."""
-    column = str(schema.get("column", ""))
     if isinstance(data, str):
         data = [data]
     if isinstance(data, Mapping):
         given = cast("Mapping[str, Any]", data)
-        if column not in given:
-            raise DataError(
-                f'column "{column}" is missing' if column else "a list of texts is wanted, and columns were given",
-                f"the columns given are {', '.join(map(str, list(given)[:20])) or 'none'}",
-            )
-        data = given[column]
+        data = given[_column(schema, list(given))]
     rows: list[Any] = list(data)
-    if column and rows and all(isinstance(row, Mapping) for row in rows):
+    if rows and all(isinstance(row, Mapping) for row in rows):
+        column = str(schema.get("column", "")) or _column(schema, list(cast("Mapping[str, Any]", rows[0])))
         rows = [row.get(column) for row in rows]
     if schema["tokenizer"].get("spaces"):
         rows = [" ".join(cast("list[str]", row)) if isinstance(row, list | tuple) else row for row in rows]
