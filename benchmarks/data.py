@@ -1,11 +1,14 @@
-"""Batches a second of our path in memory against torch's DataLoader, and the seconds from a command to its first step.
+"""Batches a second of our paths against torch's DataLoader, and the seconds from a command to its first step.
 
-    python benchmarks/data.py batches [SET ...]     mnist, cifar10, adult; paired, A B C ... A B C ..., in one process
+    python benchmarks/data.py batches [SET ...]     mnist, cifar10, adult in memory; paired, A B C ... A B C ..., in one process
+    python benchmarks/data.py streams [SET ...]     adult from disk, of which so little fits that its table stays there; paired likewise
     python benchmarks/data.py start [SOURCE ...]    a fresh process each: imports, reading, building, the first step
 
 The DataLoader has 0 or 2 workers, which persist, and a Dataset as its users write it: an image from an array, crop with
 padding, flip, to a tensor, normalized. Its images are changed once by Pillow (as torchvision does) and once by numpy; the best
-of the four counts. Ours does the same to a batch. Torch computes with one thread; workers have what cores there are.
+of the four counts. Ours does the same to a batch. Rows on disk lie for it in an .npy file, encoded already, and are read from a
+map, once row by row and once a batch at a time (__getitems__); ours keeps its own file. Both files are in the system's cache by
+then: what is measured is the path, not the disk. Torch computes with one thread; workers have what cores there are.
 The sets lie in $TUNEFUL_DATA or beside the checkout; those that are absent are left out and named.
 """
 
@@ -17,6 +20,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -32,6 +36,7 @@ SHOWN = 60  # batches of one measurement of a DataLoader
 LONGER = 20  # times as many of ours, so that both last about as long and other processes disturb them alike
 REPEATS = 9
 PADDING = 4
+LITTLE = "12MB"  # what a table from disk may take of memory: more than is kept of each of adult's rows, less than its table
 
 
 def sheets(folder: Path) -> dict[str, Any]:
@@ -110,6 +115,32 @@ class Rows:
         return self.x[i], self.y[i]
 
 
+class MappedRows:
+    """One row of a table that is encoded already and lies in an .npy file."""
+
+    def __init__(self, path: Path, y: Any) -> None:
+        import torch
+
+        self.x, self.y = np.load(path, mmap_mode="r"), torch.from_numpy(y)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, i: int) -> Any:
+        import torch
+
+        return torch.from_numpy(np.array(self.x[i])), self.y[i]
+
+
+class MappedBatches(MappedRows):
+    """The same rows, those of a batch read together."""
+
+    def __getitems__(self, rows: list[int]) -> Any:
+        import torch
+
+        return list(zip(torch.from_numpy(self.x[rows]), self.y[rows], strict=True))
+
+
 def loaded(dataset: Any, workers: int) -> Callable[[], int]:
     """One measurement of a DataLoader: its batches gone through once."""
     from torch.utils.data import DataLoader, Subset
@@ -132,7 +163,7 @@ def ours(task: Any, augments: Iterable[str]) -> Callable[[], int]:
     from tuneful.techniques.augments import TABLE, fit
 
     made = tuple(TABLE[name]() for name in augments)
-    plan: Any = resolve(Recipe(augments=made, regularizers=(), batch_size=BATCH, threads=1), task)
+    plan: Any = resolve(Recipe(augments=made, regularizers=(), batch_size=BATCH, threads=1, epochs=1000), task)
     plan = plan.replace(augments=fit(plan.augments, form(task)))
     batches, normalize = Batches(task, plan, torch.device("cpu")), front(task)
     steps = iter(range(10**9))
@@ -171,27 +202,59 @@ def batches(names: list[str]) -> None:
         else:
             sets = {"Rows": Rows(x, y)}
         paths |= {f"{kind}, {workers} workers": loaded(one, workers) for kind, one in sets.items() for workers in (0, 2)}
-        rates: dict[str, list[float]] = {path: [] for path in paths}
-        costs: dict[str, list[float]] = {path: [] for path in paths if not path.endswith("2 workers")}
-        for repeat in range(REPEATS + 1):  # the first warms up
-            for path, go in paths.items():
-                began, used = time.perf_counter(), time.process_time()
-                count = go()
-                if repeat:
-                    rates[path].append(count / (time.perf_counter() - began))
-                    if path in costs:
-                        costs[path].append(1e3 * (time.process_time() - used) / count)
-        best = max((path for path in paths if path != "ours"), key=lambda path: median(rates[path]))
-        ratios = [a / b for a, b in zip(rates["ours"], rates[best], strict=True)]
-        # Time of the processor is not disturbed by other processes: against two workers that would cost nothing beside.
-        spent = [min(peers) / 2 / own for own, *peers in zip(*costs.values(), strict=True)]
-        record("data", f"batches of {name}: in memory against DataLoader's best", {
-            "batch": BATCH, "batches": SHOWN, "batches_of_ours": LONGER * SHOWN, "n": REPEATS, "threads": 1,
-            "per_second": {path: round(median(found), 1) for path, found in rates.items()}, "best_of_dataloader": best,
-            "ratio": round(median(ratios), 2), "low": round(min(ratios), 2), "high": round(max(ratios), 2),
-            "cpu_ms_a_batch": {path: round(median(found), 3) for path, found in costs.items()},
-            "ratio_by_cpu_to_two_perfect_workers": [round(f(spent), 2) for f in (median, min, max)],
-        })  # fmt: skip
+        told(f"batches of {name}: in memory against DataLoader's best", paths)
+
+
+def streams(names: list[str]) -> None:
+    """Ratios with their spread, one line a set, of tables that stay on disk."""
+    import torch
+
+    from tuneful import prepare
+
+    torch.set_num_threads(1)
+    for name in names:
+        if not (DATA / name).is_dir():
+            print(f"{name} is not here; left out", file=sys.stderr)
+            continue
+        here = prepare(str(DATA / name))
+        os.environ["TUNEFUL_MEMORY"] = LITTLE
+        there = prepare(str(DATA / name))
+        del os.environ["TUNEFUL_MEMORY"]
+        assert there.fingerprint == here.fingerprint
+        assert not isinstance(there.train.x, np.ndarray), f"{LITTLE} are enough to hold {name}"
+        with tempfile.TemporaryDirectory() as folder:
+            at = Path(folder) / "x.npy"
+            np.save(at, here.train.x)
+            paths = {"ours": ours(there, ())}
+            for kind in (MappedRows, MappedBatches):
+                one = kind(at, here.train.y)
+                paths |= {f"{kind.__name__}, {workers} workers": loaded(one, workers) for workers in (0, 2)}
+            told(f"batches of {name}: from disk against DataLoader's best", paths)
+
+
+def told(claim: str, paths: dict[str, Callable[[], int]]) -> None:
+    """Measure paths in turn, ours among them, and record our ratio to the best of the others."""
+    rates: dict[str, list[float]] = {path: [] for path in paths}
+    costs: dict[str, list[float]] = {path: [] for path in paths if not path.endswith("2 workers")}
+    for repeat in range(REPEATS + 1):  # the first warms up
+        for path, go in paths.items():
+            began, used = time.perf_counter(), time.process_time()
+            count = go()
+            if repeat:
+                rates[path].append(count / (time.perf_counter() - began))
+                if path in costs:
+                    costs[path].append(1e3 * (time.process_time() - used) / count)
+    best = max((path for path in paths if path != "ours"), key=lambda path: median(rates[path]))
+    ratios = [a / b for a, b in zip(rates["ours"], rates[best], strict=True)]
+    # Time of the processor is not disturbed by other processes: against two workers that would cost nothing beside.
+    spent = [min(peers) / 2 / own for own, *peers in zip(*costs.values(), strict=True)]
+    record("data", claim, {
+        "batch": BATCH, "batches": SHOWN, "batches_of_ours": LONGER * SHOWN, "n": REPEATS, "threads": 1,
+        "per_second": {path: round(median(found), 1) for path, found in rates.items()}, "best_of_dataloader": best,
+        "ratio": round(median(ratios), 2), "low": round(min(ratios), 2), "high": round(max(ratios), 2),
+        "cpu_ms_a_batch": {path: round(median(found), 3) for path, found in costs.items()},
+        "ratio_by_cpu_to_two_perfect_workers": [round(f(spent), 2) for f in (median, min, max)],
+    })  # fmt: skip
 
 
 def start(sources: list[str]) -> None:
@@ -242,5 +305,7 @@ if __name__ == "__main__":
         child(rest[0], float(rest[1]))
     elif what == "start":
         start(rest or ["digits", "mnist", "adult"])
+    elif what == "streams":
+        streams(rest or ["adult"])
     else:
         batches(rest or ["mnist", "cifar10", "adult"])

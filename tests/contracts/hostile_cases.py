@@ -67,6 +67,12 @@ def npz(pack: Callable[..., None] = np.savez) -> bytes:
     return out.getvalue()
 
 
+def npy(array: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    np.save(out, array)
+    return out.getvalue()
+
+
 def ts() -> bytes:
     lines = [",".join(map(str, x.ravel()[:8])) + f":{y}" for x, y in zip(X, Y)]
     return ("# made\n@univariate true\n@classLabel true 0 1 2\n@data\n" + "\n".join(lines) + "\n").encode()
@@ -101,6 +107,8 @@ FORMS: dict[str, Callable[[], tuple[dict[str, bytes], str, str]]] = {
     ),
     "npz": lambda: ({"a.npz": npz()}, "a.npz", "a.npz"),
     "npz, packed": lambda: ({"a.npz": npz(np.savez_compressed)}, "a.npz", "a.npz"),
+    "npy": lambda: ({"x.npy": npy(X), "y.npy": npy(Y)}, "x.npy", ""),
+    "npy labels": lambda: ({"x.npy": npy(X), "y.npy": npy(Y)}, "y.npy", ""),
     "csv": lambda: ({"a.csv": table(",")}, "a.csv", "a.csv"),
     "tsv, gz": lambda: ({"a.tsv.gz": gzip.compress(table("\t"), mtime=0)}, "a.tsv.gz", "a.tsv.gz"),
     "parquet": lambda: ({"a.parquet": parquet()}, "a.parquet", "a.parquet"),
@@ -136,6 +144,8 @@ PROMISES = {
     "idx of nothing": lambda: {"train-images-idx3-ubyte": bytes([0, 0, 8, 3]) + struct.pack(">3I", 0, 2**32 - 1, 2**32 - 1),
                                "train-labels-idx1-ubyte": idx(Y[:0])},
     "npz": lambda: {"a.npz": promised({"x.npy": (10**6, 10**6), "y.npy": (10**6,)})},
+    "npy": lambda: {"x.npy": head_of((10**6, 10**6)) + bytes(64), "y.npy": npy(Y)},
+    "npy below zero": lambda: {"x.npy": head_of((-1, -8)) + bytes(64), "y.npy": npy(Y)},
     "npz below zero": lambda: {"a.npz": promised({"x.npy": (-5, 2), "y.npy": (-5,)})},
     "png": lambda: classes(lambda i: large_png(60_000), "png"),
     "png, a bomb": lambda: {**classes(lambda i: png(X[i]), "png"), "c0/00.png": large_png(20_000)},
@@ -147,10 +157,15 @@ def promised(shapes: dict[str, tuple[int, ...]]) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for name, shape in shapes.items():
-            head = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}"
-            head += " " * (64 - (10 + len(head) + 1) % 64) + "\n"
-            archive.writestr(name, b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + bytes(64))
+            archive.writestr(name, head_of(shape) + bytes(64))
     return out.getvalue()
+
+
+def head_of(shape: tuple[int, ...], dtype: str = "<f8") -> bytes:
+    """What an .npy file of this shape begins with."""
+    head = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}"
+    head += " " * (64 - (10 + len(head) + 1) % 64) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode()
 
 
 def large_png(side: int) -> bytes:
@@ -168,6 +183,29 @@ def large_png(side: int) -> bytes:
     )
 
 
+def silence(samples: int) -> bytes:
+    """A FLAC file of so many samples of nothing; a megabyte holds some hundred million."""
+    import soundfile
+
+    out = io.BytesIO()
+    with soundfile.SoundFile(out, "w", 8000, 1, "PCM_16", format="FLAC") as file:
+        for _ in range(samples // 10_000_000):
+            file.write(np.zeros(10_000_000, np.int16))
+    return out.getvalue()
+
+
+def zipped(members: dict[str, tuple[bytes, int]]) -> bytes:
+    """An .npz archive of packed members, each some bytes and then so many zeros."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, (head, zeros) in members.items():
+            with archive.open(name, "w") as file:
+                file.write(head)
+                for _ in range(zeros // 10_000_000):
+                    file.write(bytes(10_000_000))
+    return out.getvalue()
+
+
 def bombs() -> dict[str, dict[str, bytes]]:
     """Small files that unpack to half a gigabyte, which none of them honestly needs."""
     size = 500_000_000
@@ -182,4 +220,6 @@ def bombs() -> dict[str, dict[str, bytes]]:
                         "train-labels-idx1-ubyte": idx(Y)},
         "gzip of series": {"S_TRAIN.ts.gz": gzip.compress(ts()) + zeros},
         "png": {**classes(lambda i: png(X[i]), "png"), "c0/00.png": large_png(20_000)},
+        "flac": {**classes(lambda i: sound(i, "flac"), "flac"), "c0/00.flac": silence(size // 2)},
+        "npz": {"a.npz": zipped({"x.npy": (head_of((N, 6, 6), "|u1"), size), "y.npy": (npy(Y), 0)})},
     }  # fmt: skip
