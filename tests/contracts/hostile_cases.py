@@ -221,5 +221,6 @@ def bombs() -> dict[str, dict[str, bytes]]:
         "gzip of series": {"S_TRAIN.ts.gz": gzip.compress(ts()) + zeros},
         "png": {**classes(lambda i: png(X[i]), "png"), "c0/00.png": large_png(20_000)},
         "flac": {**classes(lambda i: sound(i, "flac"), "flac"), "c0/00.flac": silence(size // 2)},
+        "flac below the limit": {**classes(lambda i: sound(i, "flac"), "flac"), "c0/00.flac": silence(110_000_000)},
         "npz": {"a.npz": zipped({"x.npy": (head_of((N, 6, 6), "|u1"), size), "y.npy": (npy(Y), 0)})},
     }  # fmt: skip

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
 from tuneful.core.errors import DataError
+from tuneful.runtime import sounds
 from tuneful.runtime.sounds import fitted, read_heading, read_sound, resample
 
 
@@ -81,6 +82,26 @@ def test_flac_and_float_wav_are_read_by_soundfile(tmp_path):
         heading = read_heading(tmp_path / name)
         assert (heading.rate, heading.frames, heading.channels, heading.trouble) == (8000, len(x), 1, "")
         np.testing.assert_allclose(read_sound(tmp_path / name, 8000, len(x))[0] / 32768, x, atol=1e-4)
+
+
+@pytest.mark.parametrize("form", ["wav", "flac"])
+@pytest.mark.parametrize(("given_rate", "wanted"), [(8000, 8000), (44100, 16000), (16000, 8000), (8000, 11025)])
+def test_of_a_long_sound_only_the_middle_is_decoded_and_it_is_the_same(tmp_path, monkeypatch, form, given_rate, wanted):
+    soundfile = pytest.importorskip("soundfile")
+    both = np.random.default_rng(0).integers(-9000, 9000, (40_011, 2), dtype=np.int16)
+    path = tmp_path / f"a.{form}"
+    soundfile.write(path, both, given_rate, subtype="PCM_16")
+    at_once = read_sound(path, wanted, 1000)
+    decoded = []
+    monkeypatch.setattr(sounds, "WHOLE", 80_000)
+    monkeypatch.setattr(sounds, "resample", lambda x, *rates: (decoded.append(len(x)), resample(x, *rates))[1])
+    in_part = read_sound(path, wanted, 1000)
+    assert decoded[0] < 4000
+    assert np.abs(in_part.astype(int) - at_once).max() <= 1  # sums of other pieces round otherwise
+    assert (in_part == at_once).mean() > 0.99
+    assert np.array_equal(
+        read_sound(path, wanted, 60_000 * 2), fitted(both / np.float32(32768), given_rate, wanted, 120_000)
+    )
 
 
 def test_bad_files_are_told_in_a_sentence(tmp_path):

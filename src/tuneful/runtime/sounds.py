@@ -2,8 +2,8 @@
 
 WAV with whole-number samples is read by Python itself; FLAC, OGG and WAV with floats by soundfile, imported when such a file
 is met. Channels are averaged to one. Another rate is resampled by a windowed sinc; a shorter sound is filled up with silence
-behind it, of a longer one the middle is kept. Only headers are looked at before a file is known to be of sane length, so
-that a small file cannot fill the memory.
+behind it, of a longer one the middle is kept. Only headers are looked at before a file is known to be of sane length, and of
+long files only what is kept is decoded, so that a small file cannot fill the memory.
 
     y[n] = sum_k x[k] h(n down - k up),   h: low-pass at the lower of both rates, Kaiser window (beta 5), 10 zero crossings
 
@@ -12,7 +12,6 @@ Source of the filter: Crochiere & Rabiner, Multirate Digital Signal Processing, 
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import wave
@@ -29,8 +28,14 @@ Floats = NDArray[np.float32]
 SAMPLE_LIMIT = 192_000 * 600
 """No sound with more samples (ten minutes at the highest usual rate) is decoded."""
 
+WHOLE = 1 << 22
+"""Sounds with more samples are decoded around their middle only: the other numbers would be thrown away."""
+
 RATES = (1_000, 384_000)
 """Samples a second that a file may have."""
+
+
+_ZEROS = 10  # zero crossings of the filter to either side
 
 
 class Sound(NamedTuple):
@@ -72,23 +77,48 @@ def read_sound(path: str | bytes | Path, rate: int, length: int) -> NDArray[np.i
     heading = read_heading(path)
     if heading.trouble:
         raise DataError(f"{show_path(path)} cannot be read: {heading.trouble}", "replace or remove this file")
+    start, first, count = _middle(heading, rate, length)
     try:
         with open(path, "rb") as file:
-            content = file.read()
-        samples = _wave_samples(content)
-        if samples is None:
-            samples = _other_samples(content)
+            samples = _samples(file, first, count)
+            if len(samples) < count and first:  # the heading has promised too much
+                start, samples = None, _samples(file, 0, heading.frames)
     except (OSError, wave.Error, EOFError, ValueError, RuntimeError) as error:
         raise DataError(f"{show_path(path)} cannot be read: {_why(error)}", "replace or remove this file") from None
-    return fitted(samples, heading.rate, rate, length)
+    return fitted(samples, heading.rate, rate, length, start)
 
 
-def fitted(samples: Floats, given: int, rate: int, length: int) -> NDArray[np.int16]:
-    """Samples in [-1, 1], [n] or [n, channels], at the rate and of the length wanted: [1, length] int16."""
+def _middle(heading: Sound, rate: int, length: int) -> tuple[int | None, int, int]:
+    """Which frames the middle is made of: the first and how many; before them, where in what they give it begins (None: amid)."""
+    common = math.gcd(heading.rate, rate)
+    up, down = rate // common, heading.rate // common
+    n = -(-heading.frames * up // down)
+    if heading.frames * heading.channels <= WHOLE or n <= length:
+        return None, 0, heading.frames
+    start = (n - length) // 2
+    reach = _ZEROS * max(up, down) // up + 2  # frames to either side that a number is made of
+    blocks = max(0, (start * down // up - reach) // down)  # of `down` frames, which give `up` numbers each
+    end = min(heading.frames, (start + length) * down // up + reach)
+    return start - blocks * up, blocks * down, end - blocks * down
+
+
+def _samples(file: Any, first: int, count: int) -> Floats:
+    """So many samples [count, channels] of an open sound file, from one on; fewer where it ends before."""
+    file.seek(0)
+    samples = _wave_samples(file, first, count)
+    if samples is None:
+        file.seek(0)
+        samples = _other_samples(file, first, count)
+    return samples
+
+
+def fitted(samples: Floats, given: int, rate: int, length: int, start: int | None = None) -> NDArray[np.int16]:
+    """Samples in [-1, 1], [n] or [n, channels], at the rate and of the length wanted: [1, length] int16. start: where what is kept
+    of a longer sound begins, at the new rate; in the middle when None."""
     one = samples.mean(axis=1) if samples.ndim == 2 else samples
     one = resample(np.nan_to_num(one.astype(np.float32)), given, rate)
     if len(one) > length:
-        start = (len(one) - length) // 2
+        start = (len(one) - length) // 2 if start is None else start
         one = one[start : start + length]
     out = np.zeros((1, length), dtype=np.int16)
     out[0, : len(one)] = np.round(np.clip(one, -1, 32767 / 32768) * 32768).astype(np.int16)
@@ -102,7 +132,7 @@ def resample(x: Floats, given: int, wanted: int) -> Floats:
     common = math.gcd(given, wanted)
     up, down = wanted // common, given // common
     slower = max(up, down)
-    half = 10 * slower
+    half = _ZEROS * slower
     taps = np.arange(-half, half + 1) / slower
     kernel = np.sinc(taps) * np.kaiser(2 * half + 1, 5.0)
     kernel *= up / kernel.sum()
@@ -132,12 +162,14 @@ def _wave_heading(file: Any) -> Sound | None:
         return None  # no RIFF file, or one with floats: soundfile may know it
 
 
-def _wave_samples(content: bytes) -> Floats | None:
+def _wave_samples(file: Any, first: int, count: int) -> Floats | None:
     """Samples [n, channels] in [-1, 1) of a WAV with whole-number samples, None of anything else."""
     try:
-        with wave.open(io.BytesIO(content), "rb") as sound:
+        with wave.open(file, "rb") as sound:
             width, channels = sound.getsampwidth(), sound.getnchannels()
-            raw = sound.readframes(sound.getnframes())
+            if first:
+                sound.setpos(first)
+            raw = sound.readframes(count)
     except (wave.Error, EOFError, RuntimeError):  # the last where a part says that it is longer than the file
         return None
     whole = len(raw) // (width * channels) * width * channels
@@ -175,9 +207,11 @@ def _other_heading(path: str | bytes | Path) -> Sound:
     return Sound(int(told.samplerate), int(told.frames), int(told.channels))
 
 
-def _other_samples(content: bytes) -> Floats:
-    samples, _ = _soundfile().read(io.BytesIO(content), dtype="float32", always_2d=True)
-    return samples
+def _other_samples(file: Any, first: int, count: int) -> Floats:
+    with _soundfile().SoundFile(file) as sound:
+        if first:
+            sound.seek(first)
+        return sound.read(count, dtype="float32", always_2d=True)
 
 
 def _why(error: Exception) -> str:
