@@ -106,7 +106,7 @@ BARS: dict[str, Bar] = {
         for name in SPEAKERS
     },
     "clothing": Bar("clothing_small", "accuracy", 0.45),
-    "music_emotions": Bar("music_emotions", "auroc_macro", 0.88, make=inside("music.csv.gz"), words=(
+    "music_emotions": Bar("music_emotions", "auroc", 0.88, make=inside("music.csv.gz"), words=(
         "target=amazed-suprised,happy-pleased,relaxing-clam,quiet-still,sad-lonely,angry-aggresive",)),
     "ucr_gunpoint": Bar("ucr_dev", "accuracy", 0.913, ("metric=accuracy",), inside("GunPoint")),
     "ucr_italy": Bar("ucr_dev", "accuracy", 0.955, ("metric=accuracy",), inside("ItalyPowerDemand")),
