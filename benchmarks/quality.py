@@ -53,7 +53,7 @@ def inside(name: str) -> Callable[[Path, Path], Path]:
 def batches(data: Path, to: Path) -> Path:
     """CIFAR-10's published python batches, made of the sheets that the set is stored as."""
     subprocess.run([sys.executable, str(data / "materialise.py"), "--py", str(to)], check=True, capture_output=True)
-    return to
+    return to / "cifar-10-batches-py"
 
 
 def sounds(test: Callable[[str, int], bool]) -> Callable[[Path, Path], Path]:
