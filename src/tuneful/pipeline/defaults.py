@@ -230,8 +230,9 @@ def _threads(recipe: Recipe, task: Task) -> tuple[int, str]:
 
 
 def patient(task: Task) -> bool:
-    """Is a long training worth more than a choice among short ones? Of few series or masks it is, and of texts (LOG.md)."""
-    return form(task).causal or ((form(task).kind == "series" or task.kind == "segmentation") and len(task.train) < FEW)
+    """Is a long training worth more than a choice among short ones? Of few series, images or masks it is, and of texts (LOG.md)."""
+    seen = form(task)
+    return seen.causal or (seen.kind in ("series", "image") and len(task.train) < FEW)
 
 
 def dials(task: Task, recipe: Recipe) -> dict[str, str]:
