@@ -21,7 +21,7 @@ from tuneful.core.task import Finding
 from tuneful.pipeline import filling
 from tuneful.pipeline.cells import PIECE, Frame, floats
 from tuneful.pipeline.leaks import without_copies, without_leaks
-from tuneful.runtime.preprocess import MISSING, cell, clipped, level, moment_of, moments, part
+from tuneful.runtime.preprocess import MISSING, cell, clipped, is_number, level, moment_of, moments, part
 
 if TYPE_CHECKING:
     import polars as pl
@@ -226,7 +226,7 @@ def _category(
 ) -> dict[str, Any]:
     counts = known.value_counts(sort=False)
     words, sizes = counts[counts.columns[0]].to_list(), counts[counts.columns[1]].to_list()
-    numeric = all(_is_number(word) for word in words[:1000]) and all(_is_number(word) for word in words)
+    numeric = all(is_number(word) for word in words[:1000]) and all(is_number(word) for word in words)
     total: dict[str, int] = {}
     for word, size in zip(words, sizes):
         named = level(word, numeric)
@@ -247,14 +247,6 @@ def _category(
         text = f'column "{name}" misses values; they {verb} {filling.said(column)}'
         findings.append(Finding("note", text, absent, absent + len(known)))
     return column
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def date_order(known: pl.Series, name: str, findings: list[Finding]) -> str:

@@ -94,7 +94,7 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
         case "optimizer":
             if getattr(recipe.model, "kind", "") == "bag":
                 return AdamW(lr=1e-2, decay=0.05), "a word's vector is met in few steps, so these are long"
-            if seen.causal:
+            if seen.causal and getattr(recipe.model, "kind", "") in ("rnn", "gru", "lstm"):
                 return AdamW(lr=4e-3, decay=0.05), "recurrent networks bear long steps, and there are few of them"
             if getattr(recipe.model, "kind", "") == "unet":
                 return AdamW(

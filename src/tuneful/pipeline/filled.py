@@ -13,7 +13,7 @@ from tuneful.core.task import Finding
 from tuneful.pipeline.cells import Frame
 from tuneful.pipeline.filling import concerned, said
 from tuneful.pipeline.ledger import Ledger
-from tuneful.runtime.preprocess import MISSING
+from tuneful.runtime.preprocess import MISSING, is_number
 from tuneful.techniques.cleaners import Clip, Filler, Impute
 
 if TYPE_CHECKING:
@@ -77,17 +77,9 @@ def _numbers(series: pl.Series, column: Mapping[str, Any], schema: Mapping[str, 
     if not series.dtype.is_numeric() and column.get("decimal", ".") != ".":
         series = series.str.replace(column["decimal"], ".", literal=True)
     found = series.cast(float, strict=False).fill_null(float("nan")).to_numpy().copy()
-    codes = [float(word) for word in (*schema.get("missing", ()), *column.get("words", ())) if _is_number(word)]
+    codes = [float(word) for word in (*schema.get("missing", ()), *column.get("words", ())) if is_number(word)]
     found[~np.isfinite(found) | np.isin(found, codes)] = np.nan
     return found
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _beyond(series: pl.Series, column: Mapping[str, Any], schema: Mapping[str, Any]) -> int:

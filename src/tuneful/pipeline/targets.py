@@ -18,7 +18,7 @@ from tuneful.core.config import nearest
 from tuneful.core.errors import DataError, Problem, RecipeError
 from tuneful.core.task import Finding, Kind
 from tuneful.pipeline.cells import Frame
-from tuneful.runtime.preprocess import MISSING, cell, level
+from tuneful.runtime.preprocess import MISSING, cell, is_number, level
 
 if TYPE_CHECKING:
     import polars as pl
@@ -185,7 +185,7 @@ def _numbers(
     for split, y in values.items():
         if y is None:
             cells = [cell(v) for v in parts[split]]
-            bad = [(i, text) for i, text in enumerate(cells) if not _is_number(text)]
+            bad = [(i, text) for i, text in enumerate(cells) if not is_number(text)]
             row, text = bad[0]
             raise DataError(
                 f'target "{name}" has {len(bad)} of {len(cells)} values that are not numbers (first: row {row + 1}, "{text}"); '
@@ -205,17 +205,9 @@ def _numbers(
     return Target("regression", (), found, tuple(findings))
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _ordered(target: Target, levels: Sequence[str], name: str) -> Target:
     """Classes whose numbers are their order. Raises DataError when nothing says what the order is."""
-    if not levels and not all(_is_number(label) for label in target.labels):
+    if not levels and not all(is_number(label) for label in target.labels):
         raise DataError(
             f'kind is ordinal, and the levels of target "{name}" are words ({_listed(target.labels)}); their order is wanted',
             f"say levels={','.join(target.labels[:6])}, the lowest first",
@@ -251,7 +243,7 @@ def _classes(parts: Mapping[str, Any], name: str, findings: list[Finding], level
                 f'target "{name}" is missing in row {row + 1}; each example needs a class', "remove these examples"
             )
     every = set(words["train"])
-    if all(_is_number(word) for word in every):
+    if all(is_number(word) for word in every):
         named = {word: level(word, True) for y in words.values() for word in set(y)}
         words = {split: np.array([named[word] for word in y], dtype=object) for split, y in words.items()}
         every = set(words["train"])

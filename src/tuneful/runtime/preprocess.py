@@ -128,17 +128,18 @@ def numbers(
         try:
             out = np.array(cells, dtype=np.float64) if cells else np.empty(0)
         except ValueError:
-            row = next(i for i, text in enumerate(cells) if not _is_number(text))
+            row = next(i for i, text in enumerate(cells) if not is_number(text))
             raise DataError(
                 f'column "{name}" holds {cells[row]!r} in row {row + 1}; it must be a number',
                 f'give a number, or leave the cell empty when it is missing (column "{name}" was numeric in training)',
             ) from None
-    codes = [float(word) for word in missing if _is_number(word)]
+    codes = [float(word) for word in missing if is_number(word)]
     out[~np.isfinite(out) | np.isin(out, codes)] = np.nan
     return out
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Can it be read as a number?"""
     try:
         float(text)
     except ValueError:
