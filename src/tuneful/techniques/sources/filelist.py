@@ -32,26 +32,16 @@ class FileList(Source):
     cost: ClassVar[str] = "every file is decoded once, brought to one size or length and kept in memory as bytes"
 
     def accepts(self, given: object) -> bool:
-        if not isinstance(given, Path) or not given.is_file() or not given.name.lower().endswith((".csv", ".tsv")):
-            return False
-        try:
-            start = head(given, 4096).decode("utf-8-sig", "replace")
-        except DataError:
-            return False
-        found = rows(start.rpartition("\n")[0] or start)
+        found = beginning(given)
         at = column(found[0] if found else [], PATHS)
-        if at is None or column(found[0], _LABELS) is None:
+        if at is None or not isinstance(given, Path) or column(found[0], _LABELS) is None:
             return False
         named = [row[at] for row in found[1:_LOOK] if len(row) == len(found[0])]
         # A list of files names files that are there; a table may well have a column called image or file.
         return any(media_of(os.fsencode(given.parent / name)) and (given.parent / name).is_file() for name in named if name)
 
     def read(self, given: Path) -> Raw:
-        try:
-            text = content(given).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{given} is not UTF-8 text (byte {error.start})", "save the file as UTF-8") from None
-        found = rows(text)
+        found = listed(given)
         names = found[0]
         at, label, split = (column(names, known) for known in (PATHS, _LABELS, SPLIT_COLUMNS))
         assert at is not None
@@ -103,6 +93,26 @@ def rows(text: str) -> list[list[str]]:
         return [row for row in csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count)) if row]
     except csv.Error:
         return []
+
+
+def beginning(given: object) -> list[list[str]]:
+    """The first rows of a CSV or TSV, the header among them; none of anything else."""
+    if not isinstance(given, Path) or not given.is_file() or not given.name.lower().endswith((".csv", ".tsv")):
+        return []
+    try:
+        start = head(given, 4096).decode("utf-8-sig", "replace")
+    except DataError:
+        return []
+    return rows(start.rpartition("\n")[0] or start)
+
+
+def listed(given: Path) -> list[list[str]]:
+    """All rows of such a file. Raises DataError for text that is not UTF-8."""
+    try:
+        text = content(given).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{given} is not UTF-8 text (byte {error.start})", "save the file as UTF-8") from None
+    return rows(text)
 
 
 def column(names: list[str], known: tuple[str, ...]) -> int | None:

@@ -15,9 +15,9 @@ from typing import ClassVar, Literal
 
 from tuneful.core.errors import DataError
 from tuneful.core.task import Finding
-from tuneful.techniques.sources.filelist import PATHS, SPLIT_COLUMNS, column, rows
+from tuneful.techniques.sources.filelist import PATHS, SPLIT_COLUMNS, beginning, column, listed
 from tuneful.techniques.sources.folder import media_of, printable
-from tuneful.techniques.sources.raw import SPLITS, Masked, Raw, Source, content, head
+from tuneful.techniques.sources.raw import SPLITS, Masked, Raw, Source
 
 _MASKS = ("mask", "mask_path", "masks", "mask_file", "segmentation", "annotation", "label_path", "label_image")
 _LOOK = 20  # rows that are looked at
@@ -29,25 +29,15 @@ class MaskList(Source):
     cost: ClassVar[str] = "every image and mask is decoded, brought to one size and kept in memory"
 
     def accepts(self, given: object) -> bool:
-        if not isinstance(given, Path) or not given.is_file() or not given.name.lower().endswith((".csv", ".tsv")):
-            return False
-        try:
-            start = head(given, 4096).decode("utf-8-sig", "replace")
-        except DataError:
-            return False
-        found = rows(start.rpartition("\n")[0] or start)
+        found = beginning(given)
         at, beside = (column(found[0] if found else [], known) for known in (PATHS, _MASKS))
-        if at is None or beside is None:
+        if at is None or beside is None or not isinstance(given, Path):
             return False
         named = [row[beside] for row in found[1:_LOOK] if len(row) == len(found[0])]
         return any(name and media_of(os.fsencode(given.parent / name)) == "image" for name in named)
 
     def read(self, given: Path) -> Raw:
-        try:
-            text = content(given).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{given} is not UTF-8 text (byte {error.start})", "save the file as UTF-8") from None
-        found = rows(text)
+        found = listed(given)
         names = found[0]
         at, beside, split = (column(names, known) for known in (PATHS, _MASKS, SPLIT_COLUMNS))
         assert at is not None
