@@ -162,6 +162,34 @@ def test_a_header_that_promises_too_much_is_told(name, tmp_path):
         assert any(f.severity == "warning" and "left out" in f.what for f in found.findings) or name == "wav"
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b"{", b"z"), (b"{", b" {"), (b"'shape'", b"'shape"), (b"(24, 6, 6)", b"(" * 90), (b"(24, 6, 6)", b"(24L, 6L, 6L)"), (b"'|u1'", b"{}"),
+     (b"'|u1'", b"'\0'"), (b"'descr'", b"3"), (b", }", b", }\n  'x"), (b" \n", b" " * 20_000 + b"\n")],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["x.npy", "a.npz"])
+def test_a_header_of_numpy_that_is_no_header_is_told(name, old, new, tmp_path):
+    """numpy's reader answers some of these with an error of Python's tokenizer, and others with a warning."""
+    files = FORMS["npy"]()[0]
+    whole = files["x.npy"]
+    length = int.from_bytes(whole[8:10], "little")
+    text = whole[10 : 10 + length].replace(old, new, 1)
+    files["x.npy"] = whole[:8] + len(text).to_bytes(2, "little") + text + whole[10 + length :]
+    if name == "a.npz":
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as archive:
+            for member, content in files.items():
+                archive.writestr(member, content)
+        files = {"a.npz": out.getvalue()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = answered(laid(tmp_path, files))
+    if isinstance(found, Task):  # what Python 2 wrote, and what may stand at the head of a line
+        assert new in (b" {", b"(24L, 6L, 6L)")
+    else:
+        assert "header" in found.message
+
+
 CHILD = """
 import resource, sys, warnings
 from tuneful.core.errors import TunefulError

@@ -8,6 +8,8 @@ from __future__ import annotations
 import shutil
 import struct
 import tempfile
+import tokenize
+import warnings
 import zipfile
 from pathlib import Path
 from typing import IO, Any, cast
@@ -48,11 +50,26 @@ def members(path: Path) -> dict[str, NDArray[Any]]:
     return found
 
 
+def header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether columns come first, and type of an array in numpy's format; the file stands at its numbers then.
+
+    Raises ValueError for any damage. numpy's own reader lets the errors of Python's tokenizer and parser through, and warns
+    where a broken header can be mended to something that it understands.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            return read(file)
+    except (ValueError, SyntaxError, tokenize.TokenError, TypeError, RecursionError, MemoryError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"its header cannot be understood: {first[:80]}") from None
+
+
 def _mapped(file: IO[bytes], start: int, end: int, where: str) -> NDArray[Any]:
     """The array that begins at a place of a file. The map outlives the file's handle."""
     file.seek(start)
-    version = np.lib.format.read_magic(file)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, columns, dtype = header(file)
     if dtype.hasobject:
         raise DataError(

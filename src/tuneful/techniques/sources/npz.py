@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -58,7 +59,8 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
         headers = _headers(path)
         if not fits(2.0 * sum(headers.values()))[0]:
             return mapped.members(path)
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(path, allow_pickle=False) as archive, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # headers as Python 2 wrote them
             return {name: archive[name] for name in archive.files}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError) as error:
         raise DataError(
@@ -72,9 +74,7 @@ def _headers(path: Path) -> dict[str, int]:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             with archive.open(info) as file:
-                version = np.lib.format.read_magic(file)
-                reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                shape, _, dtype = reader(file)
+                shape, _, dtype = mapped.header(file)
                 start = file.tell()
             name = info.filename.removesuffix(".npy")
             if dtype.hasobject:
