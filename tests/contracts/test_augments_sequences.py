@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from tuneful.core.errors import RecipeError
 from tuneful.core.form import Form
-from tuneful.techniques.augments import Background, SpecAugment, Swap, TimeShift, TokenDrop, TokenMask, fit
+from tuneful.techniques.augments import Background, SpecAugment, Speed, Swap, TimeShift, TokenDrop, TokenMask, fit
 from tuneful.techniques.augments.background import coloured
 
 
@@ -65,6 +66,29 @@ def test_time_shift_is_a_roll_whose_gap_holds_the_nearest_value(amount: float, s
         assert torch.equal(changed[k], padded)
     spectrogram = x[:, :, None].expand(6, 2, 4, 10)
     assert torch.equal(TimeShift(amount=amount).apply(spectrogram, torch.ones(6, 1), dice(seed))[0][:, :, 3], changed)
+
+
+@settings(max_examples=25)
+@given(amount=st.floats(0.01, 1), seed=st.integers(0, 2**31))
+def test_speed_stretches_around_the_middle_as_numpy_interpolates(amount: float, seed: int):
+    x = torch.randn(5, 2, 31, generator=dice(1), dtype=torch.float64)
+    changed, p = Speed(amount=amount).apply(x, torch.eye(5), dice(seed))
+    rates = Speed(amount=amount).draw(x.shape, dice(seed))["rate"]
+    assert torch.equal(p, torch.eye(5))
+    assert ((rates >= 1 / (1 + amount)) & (rates <= 1 + amount)).all()
+    for k, rate in enumerate(rates.tolist()):
+        for channel in range(2):
+            wanted = np.interp(15 + rate * (np.arange(31) - 15), np.arange(31), x[k, channel].numpy())
+            np.testing.assert_allclose(changed[k, channel].numpy(), wanted, atol=1e-5)
+
+
+def test_a_tone_played_faster_is_higher():
+    t = torch.arange(8000)
+    tone = torch.sin(2 * torch.pi * 200 * t / 8000)[None, None].expand(40, 1, 8000)
+    changed, _ = Speed(amount=0.5).apply(tone, torch.ones(40, 1), dice(3))
+    rates = Speed(amount=0.5).draw(tone.shape, dice(3))["rate"]
+    heard = torch.fft.rfft(changed[:, 0, 2000:6000] * torch.hann_window(4000)).abs().argmax(-1) * 2.0
+    assert (heard - 200 * rates).abs().max() <= 2
 
 
 @pytest.mark.parametrize("of", ["white", "pink", "brown", "batch"])

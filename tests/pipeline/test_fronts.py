@@ -51,16 +51,30 @@ def test_bands_touch_and_cover_everything_between_the_ends():
 @pytest.mark.parametrize("rate", [4000, 8000, 16000])
 def test_what_is_fitted_on_train_has_mean_0_and_deviation_1_in_every_band(rate: int):
     x = noise(20, 2 * rate)
-    told = fit(x, rate)
+    told = fit(x, rate, True)
     mel = told["mel"]
-    front = LogMel(rate, mel["window"], mel["hop"], mel["bands"], mel["mean"], mel["std"])
+    front = LogMel(rate, mel["window"], mel["hop"], mel["bands"], mel["mean"], mel["std"], mel["level"])
     seen = front(torch.from_numpy(x).float())
     assert list(seen.shape[1:]) == told["seen"]["shape"]
     torch.testing.assert_close(seen.mean(dim=(0, 1, 3)), torch.zeros(mel["bands"]), atol=1e-3, rtol=0)
     torch.testing.assert_close(seen.std(dim=(0, 1, 3)), torch.ones(mel["bands"]), atol=1e-2, rtol=0)
 
 
-def test_silence_is_finite_and_constant_bands_stay():
-    told = fit(np.zeros((4, 1, 4000), np.int16), 8000)
+@pytest.mark.parametrize("level", [True, False])
+def test_silence_is_finite_and_constant_bands_stay(level: bool):
+    told = fit(np.zeros((4, 1, 4000), np.int16), 8000, level)
     assert set(told["mel"]["std"]) == {1.0}
     assert np.isfinite(told["mel"]["mean"]).all()
+
+
+def test_at_one_loudness_a_recording_is_the_same_however_loud_and_however_much_silence_fills_it_up():
+    loud = noise(2, 1200)
+    quiet, filled = loud // 8, np.pad(loud, ((0, 0), (0, 0), (0, 2000)))
+    front = LogMel(RATE, WINDOW, HOP, BANDS, level=True)
+    a, b, c = (front(torch.from_numpy(x).float()) for x in (loud, quiet, filled))
+    torch.testing.assert_close(a, b, atol=0.05, rtol=0)  # an eighth as loud, rounded to 16 bits
+    torch.testing.assert_close(a[..., :14], c[..., :14])
+    assert float((LogMel(RATE, WINDOW, HOP, BANDS)(torch.from_numpy(quiet).float()) - a).abs().mean()) > 1
+    scaled = loud.astype(np.float64) / 32768
+    scaled *= 0.1 / np.sqrt((scaled**2).mean(axis=-1, keepdims=True))
+    np.testing.assert_allclose(a[0, 0], by_numpy(scaled[0, 0] * 32768), atol=5e-3)

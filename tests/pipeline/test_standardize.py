@@ -46,7 +46,7 @@ def test_the_user_decides():
     assert "standardize" not in prepare(waves(0.0), form="series", standardize=False).schema
     assert prepare(waves(9.0), form="series", standardize=True).schema["standardize"] is True
     assert from_words("train", "digits", ["standardize=true"]).data.standardize is True
-    with pytest.raises(RecipeError, match="standardize is for time series; these data are of kind vector"):
+    with pytest.raises(RecipeError, match="standardize is for time series and sounds; these data are of kind vector"):
         prepare(waves(0.0), standardize=True)
 
 

@@ -2,7 +2,7 @@
 
 Normalize   (x - mean) / std per channel or feature
 Standardize (x - mean) / std of each channel of each series by itself
-LogMel      a sound as the logarithms of its energy in F bands over T frames
+LogMel      a sound, as loud as all others, as the logarithms of its energy in F bands over T frames
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from torch.nn import functional as F
 from tuneful.core.task import Task
 
 SILENCE = 1e-6  # energy added before the logarithm: that of a tone 60 dB below full scale
+LOUDNESS = 0.1  # root mean square that sounds are brought to, as a share of full scale: speech is often mastered so
+FAINT = 1 / 32768  # added to that of a sound, so that silence stays silent: one step of 16 bits
 
 
 class Normalize(nn.Module):
@@ -47,7 +49,10 @@ class Standardize(nn.Module):
 class LogMel(nn.Module):
     """Sound [B, 1, S] (int16 scale) to [B, 1, F, T], normalized per band.
 
+        x = loudness x / (rms(x) + faint)                     where `level`: what is told by loudness alone is taken off
         X = |DFT of windows of `window` samples every `hop`|^2,  M = mel X,  out = (log(M + silence) - mean) / std
+
+    rms is taken over the samples that are not 0, as short sounds are filled up with zeros.
 
     The transform is a convolution with cosines and sines, so that it is exported like any layer. Mel scale: Stevens, Volkmann
     & Newman 1937, in O'Shaughnessy's form, 2595 log10(1 + f / 700); triangles that touch (Davis & Mermelstein, IEEE TASSP 28,
@@ -59,9 +64,11 @@ class LogMel(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, rate: int, window: int, hop: int, bands: int, mean: Any = 0.0, std: Any = 1.0) -> None:
+    def __init__(
+        self, rate: int, window: int, hop: int, bands: int, mean: Any = 0.0, std: Any = 1.0, level: bool = False
+    ) -> None:
         super().__init__()
-        self.window, self.hop = window, hop
+        self.window, self.hop, self.level = window, hop, level
         time = torch.arange(window, dtype=torch.float64)
         hann = 0.5 - 0.5 * torch.cos(2 * math.pi * time / window)
         angle = 2 * math.pi * torch.arange(window // 2 + 1, dtype=torch.float64)[:, None] * time / window
@@ -72,7 +79,11 @@ class LogMel(nn.Module):
         self.register_buffer("scale", 1 / torch.as_tensor(std, dtype=torch.float32).reshape(-1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.pad(x / 32768, (self.window // 2, self.window // 2))
+        x = x / 32768
+        if self.level:
+            heard = (x != 0).to(x.dtype).sum(dim=-1, keepdim=True).clamp(min=1)
+            x = x * (LOUDNESS / ((x.square().sum(dim=-1, keepdim=True) / heard).sqrt() + FAINT))
+        x = F.pad(x, (self.window // 2, self.window // 2))
         real, imaginary = F.conv1d(x, self.waves, stride=self.hop).chunk(2, dim=1)
         energy = self.bands @ (real * real + imaginary * imaginary)
         return (((energy + SILENCE).log() - self.mean) * self.scale).unsqueeze(1)
@@ -100,7 +111,15 @@ def front(task: Task) -> nn.Module:
     """The front that a task's schema asks for."""
     mel: Mapping[str, Any] = task.schema.get("mel", {})
     if mel:
-        return LogMel(int(task.schema["rate"]), mel["window"], mel["hop"], mel["bands"], mel["mean"], mel["std"])
+        return LogMel(
+            int(task.schema["rate"]),
+            mel["window"],
+            mel["hop"],
+            mel["bands"],
+            mel["mean"],
+            mel["std"],
+            bool(mel.get("level")),
+        )
     if task.schema.get("standardize"):
         return Standardize()
     if not task.normalize:

@@ -74,7 +74,9 @@ class Data(Settings):
     )
     levels: Words = ()  # the names of an ordinal target's levels, the lowest first
     masks: Literal["classes", "instances"] | Auto = "auto"  # what values of masks are: classes, or numbers of single things
-    standardize: bool | Auto = "auto"  # of time series: is each brought to mean 0 and deviation 1 by itself?
+    standardize: bool | Auto = (
+        "auto"  # is each time series brought to mean 0 and deviation 1 by itself, each sound to one loudness?
+    )
     order: str | None = None  # a column of dates or numbers, or "rows": valid and test are the end of time
     horizon: Count | None = None  # of a forecast: how many steps ahead
     window: Count | Auto = "auto"  # of a forecast: how many rows of the past are seen

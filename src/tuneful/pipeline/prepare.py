@@ -126,7 +126,7 @@ def prepare(
         levels: of an ordinal target that is written in words, the lowest first.
         masks: what the values of masks are: a class each, or numbers of single things that are all the foreground.
         standardize: of time series: is each brought to mean 0 and deviation 1 by itself? "auto": where its level and size do not
-            tell the class, which is told.
+            tell the class, which is told. Of sounds: is each brought to one loudness? "auto": yes.
         order: a column of dates or numbers (which is then no input, unless keep names it), or "rows": valid and test are cut
             from the end of time, not at random.
         horizon, window, time, valid_from, test_from: of a forecast: how many steps ahead (one season when not given), how many
@@ -291,7 +291,7 @@ def _from_examples(raw: Raw, options: _Options, findings: list[Finding]) -> _Bui
     alone = schema["kind"] == "series" and series.standardized(out["train"], y["train"], options.standardize, findings)
     schema |= {"standardize": True} if alone else {}
     if schema["kind"] == "audio":
-        schema |= sounds.fit(out["train"], int(schema["rate"]))
+        schema |= sounds.fit(out["train"], int(schema["rate"]), sounds.levelled(options.standardize, findings))
     return _Built(
         x=out, target=target, y=y, schema=schema, column="y", what=_EXAMPLES[schema["kind"]],
         twins={name: twins[part][indices] for name, (part, indices) in chosen.items()},

@@ -85,6 +85,8 @@ def chance(values: NDArray[Any], y: NDArray[Any]) -> float:
 
 
 def refuse(asked: bool | str, kind: str) -> None:
-    """Raises RecipeError where series are to be standardized and there are none."""
-    if asked != "auto" and kind != "series":
-        raise RecipeError([Problem("standardize", f"standardize is for time series; these data are of kind {kind}")])
+    """Raises RecipeError where series or sounds are to be standardized and there are none."""
+    if asked != "auto" and kind not in ("series", "audio"):
+        raise RecipeError(
+            [Problem("standardize", f"standardize is for time series and sounds; these data are of kind {kind}")]
+        )

@@ -1,7 +1,8 @@
 """Sounds of any kind -> int16 [N, 1, S] of one rate and length, and the log-mel front that is fitted on train.
 
 The rate is the most common one (at most 16 000 a second: speech and most events lie below 8 kHz). The length holds the whole
-of 19 sounds in 20, up to 10 seconds. Windows last 32 ms and begin every 10 ms; there are 64 bands (40 below 12 kHz).
+of 19 sounds in 20, up to 10 seconds. Windows last 32 ms and begin every 10 ms; there are 64 bands (40 below 12 kHz). All are
+brought to one loudness, which tells more of the microphone than of what is heard, unless `standardize=false`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tuneful.pipeline.ledger import Ledger
 from tuneful.pipeline.soundfiles import unread
 from tuneful.runtime.pixels import show_path
 from tuneful.runtime.sounds import Sound, read_heading, read_sound
-from tuneful.techniques.sources import Files, fits
+from tuneful.techniques.sources import Files, fits, note
 
 HIGHEST = 16_000  # samples a second; more are resampled
 LONGEST = 10.0  # seconds; of longer sounds the middle is kept
@@ -86,13 +87,23 @@ def load(parts: Mapping[str, Files], findings: list[Finding], ledger: Ledger) ->
     return loaded, schema
 
 
-def fit(x: NDArray[np.int16] | Lazy, rate: int) -> dict[str, Any]:
-    """The log-mel front fitted on train: {"mel": ..., "seen": ...}, to be added to the schema."""
+def levelled(asked: bool | str, findings: list[Finding]) -> bool:
+    """Are all sounds brought to one loudness? What is chosen is told."""
+    level = asked is not False
+    hint = "standardize=false keeps their own" if asked == "auto" else ""
+    findings.append(
+        note("all sounds are brought to one loudness" if level else "sounds keep their loudness, as asked", hint)
+    )
+    return level
+
+
+def fit(x: NDArray[np.int16] | Lazy, rate: int, level: bool) -> dict[str, Any]:
+    """The log-mel front fitted on train: {"mel": ..., "seen": ...}, to be added to the schema. level: is loudness taken off?"""
     window = 1 << max(4, round(rate * WINDOW - 1).bit_length())  # a power of two near 32 ms
     hop = max(1, round(rate * HOP), -(-x.shape[-1] // _MOST_FRAMES))
     bands = 64 if rate >= 12_000 else 40
     bands = min(bands, window // 4)
-    front = LogMel(rate, window, hop, bands)
+    front = LogMel(rate, window, hop, bands, level=level)
     total = torch.zeros(bands, dtype=torch.float64)
     squares = torch.zeros(bands, dtype=torch.float64)
     count = 0
@@ -105,7 +116,7 @@ def fit(x: NDArray[np.int16] | Lazy, rate: int) -> dict[str, Any]:
     mean = total / count
     std = (squares / count - mean**2).clamp(min=0).sqrt()
     std = torch.where(std > 1e-4, std, 1.0)
-    mel = {"window": window, "hop": hop, "bands": bands, "mean": mean.tolist(), "std": std.tolist()}
+    mel = {"window": window, "hop": hop, "bands": bands, "mean": mean.tolist(), "std": std.tolist(), "level": level}
     return {"mel": mel, "seen": {"kind": "spectrogram", "shape": [1, bands, frames(x.shape[-1], window, hop)]}}
 
 

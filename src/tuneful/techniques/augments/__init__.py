@@ -24,6 +24,7 @@ from tuneful.techniques.augments.scaling import Scaling
 from tuneful.techniques.augments.shear import Shear
 from tuneful.techniques.augments.shift import Shift
 from tuneful.techniques.augments.specaugment import SpecAugment
+from tuneful.techniques.augments.speed import Speed
 from tuneful.techniques.augments.swap import Swap
 from tuneful.techniques.augments.time_shift import TimeShift
 from tuneful.techniques.augments.token_drop import TokenDrop
@@ -50,6 +51,7 @@ TABLE: dict[str, type[Augment]] = {
     "trivialaugment": TrivialAugment,
     "specaugment": SpecAugment,
     "time_shift": TimeShift,
+    "speed": Speed,
     "background": Background,
     "scaling": Scaling,
     "magnitude_warp": MagnitudeWarp,
@@ -76,6 +78,7 @@ __all__ = [
     "Shear",
     "Shift",
     "SpecAugment",
+    "Speed",
     "Swap",
     "TimeShift",
     "TokenDrop",
