@@ -41,7 +41,7 @@ def budget(seconds: int, names: Sequence[str]) -> None:
             if done.returncode:
                 record("house", f"optimize {name}", {"exit": done.returncode, "error": done.stderr.splitlines()[-3:]})
                 continue
-            folder = next(Path(home).iterdir())
+            folder = next(Path(home).glob("[!.]*"))
             evidence = json.loads((folder / "evidence.json").read_text(encoding="utf-8"))
             metric = evidence["task"]["objective"]["metric"]
             against = evidence["against_baseline"]

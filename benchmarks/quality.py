@@ -135,7 +135,7 @@ def measure(name: str, bar: Bar, seconds: int) -> None:
         if done.returncode:
             record("quality", name, {"exit": done.returncode, "error": done.stderr.splitlines()[-3:]})
             return
-        folder = next(Path(home).iterdir())
+        folder = next(Path(home).glob("[!.]*"))
         evidence = json.loads((folder / "evidence.json").read_text(encoding="utf-8"))
         record("quality", name, figures(bar, evidence) | {
             "command": " ".join(("tuneful optimize", bar.set, *bar.words)), "budget_s": seconds, "wall_s": round(wall, 1),

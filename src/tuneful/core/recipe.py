@@ -44,6 +44,9 @@ class Recipe(Settings):
     epochs: Positive | Auto = "auto"  # passes over the training split
     validate_every: Positive | Auto = "auto"  # epochs between two validations
     precision: Literal["fp32", "bf16"] | Auto = "auto"  # arithmetic of the forward pass
+    plan: Literal["on", "off"] | Auto = (
+        "auto"  # is the fastest way to carry out the steps measured? auto: unless precision=fp32 is asked for
+    )
     threads: Count | Auto = "auto"  # CPU threads; part of the recipe because sums depend on it
     views: Views = ()  # how images are looked at again when the network is used, and the answers averaged: flip, shift
     alarm: Literal["stop", "tell"] = "stop"  # when the first 200 steps show that a run will diverge
@@ -52,8 +55,9 @@ class Recipe(Settings):
 
     @property
     def id(self) -> str:
-        """Twelve hex digits over every choice; reasons do not count. The same on every machine and Python."""
-        data = {key: value for key, value in self.as_data().items() if key != "reasons"}
+        """Twelve hex digits over every choice; reasons do not count, nor that the plan is auto's. The same on every machine and
+        Python."""
+        data = {key: value for key, value in self.as_data().items() if key != "reasons" and (key, value) != ("plan", "auto")}
         text = json.dumps(data, sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 

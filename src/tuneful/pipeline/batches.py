@@ -4,6 +4,9 @@ The order of epoch e is a permutation keyed by (seed, "order", e): nothing has t
 epoch. Where examples differ in length, those of a batch are made alike (see `alike`). Every batch is full; what is left of an
 epoch's permutation is not used in that epoch (another permutation follows).
 
+Where the front is a normalization and the result fits into memory, it is applied once, before the first step: number by number it
+gives what it gives batch by batch.
+
 Under outlier exposure the examples of no class stand among them, with the class number -1.
 
 Where the batch size has a schedule, the place of each step is worked out before the first, from the recipe and the number of
@@ -17,12 +20,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tuneful.core.chance import key
 from tuneful.core.errors import RecipeError
 from tuneful.core.task import Split, Task
 from tuneful.pipeline.candidate import as_input
+from tuneful.pipeline.fronts import Normalize
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.lazy import Lazy, Rows, joined
 from tuneful.pipeline.stream import Ahead
@@ -30,7 +34,17 @@ from tuneful.techniques.losses.balance import NOTHING
 from tuneful.techniques.schedules.follow import between
 
 TOGETHER = 50  # batches whose examples are sorted by length together, where that is done
+AT_ONCE = 2**29  # bytes that inputs may take which are normalized before the first step
 TRIES = 8  # of finding the number of steps with which the epochs come out
+
+
+@dataclass(frozen=True)
+class Order:
+    """The order of an epoch, cut into batches: places in train and, of targets that are single numbers, the targets themselves."""
+
+    whole: Tensor
+    places: tuple[Tensor, ...]
+    targets: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -107,11 +121,30 @@ class Batches:
         self.per_epoch = max(1, n // self.size)
         self.places = places(plan, n) if plan.batch_schedule != "none" else []
         self.steps = len(self.places) or max(1, round(float(plan.epochs) * self.per_epoch))
-        self._orders: dict[int, Tensor] = {}  # of an epoch, and of the next where batches are read ahead
+        self._orders: dict[int, Order] = {}  # of an epoch, and of the next where batches are read ahead
+        self._fronted: Tensor | None = None  # all inputs as the body sees them
         if isinstance(x, Lazy):
             self._ahead = Ahead(x, self._rows, device, self.steps)
         else:
             self.x, self._ahead = torch.from_numpy(x).to(device), None
+
+    def normalize(self, front: nn.Module) -> None:
+        """Take the front ahead of the first step, where that changes no number and fits into memory."""
+        plain = isinstance(front, Normalize | nn.Identity) and self._ahead is None
+        if plain and self.x.numel() * 4 <= AT_ONCE:
+            with torch.no_grad():
+                self._fronted = front(as_input(self.x))
+
+    def ready(self, step: int, front: nn.Module) -> tuple[Tensor, Tensor]:
+        """The batch of a step behind the front, which has no draws: x as the body sees it without augments, y."""
+        if self._fronted is None:
+            x, y = self.at(step)
+            return front(x), y
+        if self.places or self.y.ndim != 1:
+            return self._fronted.index_select(0, self._chosen(step)), self._targets(step)
+        epoch, number = divmod(step, self.per_epoch)
+        order = self._orders.get(epoch) or self._order(epoch)
+        return self._fronted.index_select(0, order.places[number]), order.targets[number]
 
     def epochs(self, step: int) -> float:
         """Passes over train when so many steps are done."""
@@ -127,21 +160,35 @@ class Batches:
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """The batch of a step: x [B, ...] float32 (tokens: int64), y."""
-        chosen = self._chosen(step)
-        x = self._ahead.at(step) if self._ahead is not None else self.x.index_select(0, chosen)
-        y = self.y.index_select(0, chosen)
-        return as_input(x), y.long() if y.dtype == torch.int16 else y  # masks are kept small
+        x = self._ahead.at(step) if self._ahead is not None else self.x.index_select(0, self._chosen(step))
+        return as_input(x), self._targets(step)
 
     def _chosen(self, step: int) -> Tensor:
+        if not self.places:
+            epoch, number = divmod(step, self.per_epoch)
+            return self._order(epoch).places[number]
         place = self._place(step)
-        if place.epoch not in self._orders:
-            dice = torch.Generator().manual_seed(key(self.seed, "order", place.epoch))
-            while len(self._orders) >= 2:
-                self._orders.pop(next(iter(self._orders)))
-            order = torch.randperm(len(self.y), generator=dice)
-            order = order if self.lengths is None else alike(order, torch.from_numpy(self.lengths), self.size, dice)
-            self._orders[place.epoch] = order.to(self.y.device)
-        return self._orders[place.epoch][place.start : place.start + place.size]
+        return self._order(place.epoch).whole[place.start : place.start + place.size]
+
+    def _targets(self, step: int) -> Tensor:
+        if not self.places and self.y.ndim == 1:
+            epoch, number = divmod(step, self.per_epoch)
+            return self._order(epoch).targets[number]
+        y = self.y.index_select(0, self._chosen(step))
+        return y.long() if y.dtype == torch.int16 else y  # masks are kept small
+
+    def _order(self, epoch: int) -> Order:
+        if (known := self._orders.get(epoch)) is not None:
+            return known
+        dice = torch.Generator().manual_seed(key(self.seed, "order", epoch))
+        while len(self._orders) >= 2:
+            self._orders.pop(next(iter(self._orders)))
+        order = torch.randperm(len(self.y), generator=dice)
+        order = order if self.lengths is None else alike(order, torch.from_numpy(self.lengths), self.size, dice)
+        order = order.to(self.y.device)
+        targets = self.y.index_select(0, order).split(self.size) if self.y.ndim == 1 else ()
+        self._orders[epoch] = Order(order, order.split(self.size), targets)
+        return self._orders[epoch]
 
     def _rows(self, step: int) -> Rows:
         return self._chosen(step).cpu().numpy()

@@ -35,9 +35,10 @@ class Network(nn.Module):
         super().__init__()
         self.front, self.body, self.back = front, body, back
         self.views, self.classes = tuple(views), classes
+        self.laid = False  # are images laid out channel by channel here? A matter of speed, which no export takes along
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.front(x)
+        x = channels_last(self.front(x)) if self.laid else self.front(x)
         if self.training or not self.views:
             return self.back(self.body(x))
         return averaged([self.back(self.body(one)) for one in views(x, self.views)], self.classes)
@@ -46,6 +47,19 @@ class Network(nn.Module):
 def as_input(x: Tensor) -> Tensor:
     """Stored examples as a network takes them: tokens (int32) as int64, everything else (uint8 images too) as float32."""
     return x.long() if x.dtype in (torch.int32, torch.int64) else x.float()
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Images [B, C, H, W] with the channels of a pixel side by side in memory; numbers and shape stay. All else as it is."""
+    if x.ndim != 4:
+        return x
+    b, c, h, w = x.shape
+    # With one channel both orders are the same to torch, and strides alone tell convolutions which is meant.
+    return (
+        x.contiguous().as_strided((b, c, h, w), (c * h * w, 1, w * c, c))
+        if c == 1
+        else x.contiguous(memory_format=torch.channels_last)
+    )
 
 
 def ends(task: Task) -> tuple[nn.Module, nn.Module]:

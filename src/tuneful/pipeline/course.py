@@ -39,6 +39,7 @@ class Course:
                 if not any(own):
                     raise RecipeError(f"{name} has nothing to move: {setting} is 0", f"set {setting} to where it begins")
                 self.sides.append((setting, to, own))
+        self._schedule: Any = plan.schedule
         self._reactions: dict[str, float] = {}
 
     def react(self, values: Sequence[float], direction: Literal["max", "min"]) -> None:
@@ -48,9 +49,11 @@ class Course:
 
     def put_(self, step: int, steps: int) -> None:
         """Write what step 0 <= step < steps takes."""
-        factor = self._factor("schedule", step, steps)
+        factor = self._schedule.factor(step, steps) * self._reactions.get("schedule", 1.0)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
+        if not self.sides:
+            return
         for setting, to, own in self.sides:
             factor = self._factor(f"{setting}_schedule", step, steps)
             for group, value in zip(self.optimizer.param_groups, own, strict=True):

@@ -31,7 +31,7 @@ from tuneful.core.space import Space
 from tuneful.core.study import Study
 from tuneful.core.task import Task
 from tuneful.core.trial import Trial
-from tuneful.pipeline import defaults, doubts, files
+from tuneful.pipeline import defaults, doubts, files, plans
 from tuneful.pipeline.asked import asked, beside, checked
 from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.codec import from_data
@@ -41,6 +41,7 @@ from tuneful.pipeline.kept import keep, kept, write_json, write_text
 from tuneful.pipeline.keys import Keys
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.pace import WIDTH, fitted, narrowed
+from tuneful.pipeline.plans import Plans
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.prove import prove
 from tuneful.pipeline.reserve import SHIPPING, proving, reserve, worth_going_on
@@ -99,6 +100,7 @@ class Work:
         self.folder, self.root, self.fresh = folder, root, fresh
         self.clock: Clock | None = None
         self.task: Task | None = None
+        self.plans: Plans | None = None
         self.began = time.monotonic() if began is None else began
         self.seconds: dict[str, float] = {}
         self.result: Result | None = None
@@ -131,7 +133,7 @@ class Work:
         clock.reserve = reserve(clock.budget, before)
         self.clock = clock
         with self._timed("plan"):
-            recipe, space, plan = self._planned(task, clock, old)
+            recipe, space, said = self._planned(task, clock, old)
         if old is not None and before is not None and not _done_with(old, clock.budget):
             worth_going_on(str(folder), clock, old.trials())
         with self._timed("study"):
@@ -148,9 +150,9 @@ class Work:
             self.result = self._reopened(study, task, folder, before)
             return
         what = "training one recipe" if not len(space) else f"searching {', '.join(space.as_data())}"
-        yield Stage("search", f"{what}, {plan}")
+        yield Stage("search", f"{what}, {said}")
         search = Search(study, task, recipe, space, clock, proposer=job.proposer, scheduler=job.scheduler, halt=self.halt,
-                        device=self.device, model=self.model)  # fmt: skip
+                        device=self.device, model=self.model, plans=self._plans())  # fmt: skip
         threading.Thread(target=_load_ahead, daemon=True).start()
         with self._timed("search"):
             yield from search
@@ -159,6 +161,13 @@ class Work:
             self._report(study, task, folder, {}, "interrupted")
             return
         yield from self._finish(search, study, task, folder, clock)
+
+    def _plans(self) -> Plans:
+        """Plans of execution, kept beside the runs."""
+        if self.plans is None:
+            beside = self.root or (self.folder.parent if self.folder is not None else home())
+            self.plans = Plans(beside / ".plans")
+        return self.plans
 
     def _base(self) -> Recipe:
         return Recipe(model=self.model) if self.model is not None else Recipe()
@@ -174,7 +183,14 @@ class Work:
         recipe = defaults.resolve(told.recipe, task)
         if told.recipe.epochs == "auto" and clock.budget.seconds is not None and job.mode != "train":
             named = any(Keys().resolve(entry.key)[0].partition(".")[0] == "model" for entry in job.entries)
-            fit = fitted(task, told.recipe, clock, free_width=not named and self.model is None, device=self.device)
+            fit = fitted(
+                task,
+                told.recipe,
+                clock,
+                free_width=not named and self.model is None,
+                device=self.device,
+                plans=self._plans(),
+            )
             # What hangs on the length of the run is chosen again for this length.
             base = base.replace(epochs=fit.epochs, threads=fit.threads)
             told = asked(job, task, base.replace(model=fit.model) if WIDTH in fit.reasons else base)
@@ -205,6 +221,8 @@ class Work:
             study.remember("spent", clock.spent)
         took = {"prove": float(evidence["seconds"]["prove"])}
         evidence["command"] = self.job.command
+        if (carried := plans.read(study.trial_folder(trial.number))) is not None:
+            evidence["plan"] = carried.as_data()
         evidence["search"] = {
             "trials": len(study.trials()),
             "ended": search.ended,

@@ -14,6 +14,7 @@ from tuneful.pipeline import defaults, judge
 from tuneful.pipeline.goals import form
 from tuneful.pipeline.pair_defaults import NARROWEST as NARROWEST_WRITER
 from tuneful.pipeline.pair_defaults import RUNS
+from tuneful.pipeline.plans import Plans
 from tuneful.pipeline.step import arithmetic
 from tuneful.pipeline.train import Run
 
@@ -36,16 +37,18 @@ class Pace:
     epoch: float
 
 
-def measure_pace(task: Task, recipe: Recipe, seconds: float, device: str | None = None) -> Pace:
-    """The pace of a resolved recipe. It takes about `seconds`, and at least three steps.
+def measure_pace(task: Task, recipe: Recipe, seconds: float, device: str | None = None, plans: Plans | None = None) -> Pace:
+    """The pace of a resolved recipe. It takes about `seconds`, and at least three steps; as much goes into its plan, where plans are kept.
 
     Raises what making and training the network raises.
     """
     run = Run(task, recipe, device=device)
+    if plans is not None:
+        plans.of(run, most=seconds)
     run.timed(WARM, 0.0)
     step = run.timed(1, seconds / 2)
     shown = task.valid.x[:SAMPLE]
-    with arithmetic(int(recipe.threads)):  # as validating and proving do it
+    with arithmetic(run.execution.threads):  # as validating and proving do it
         began = time.perf_counter()
         judge.predict(run.readout, shown[:2], kind=task.kind)
         warm = time.perf_counter()
@@ -57,7 +60,8 @@ def measure_pace(task: Task, recipe: Recipe, seconds: float, device: str | None 
     return Pace(step, example, epoch)
 
 
-def fitted(task: Task, recipe: Recipe, clock: Clock, *, free_width: bool, device: str | None = None) -> Recipe:
+def fitted(task: Task, recipe: Recipe, clock: Clock, *, free_width: bool, device: str | None = None,
+           plans: Plans | None = None) -> Recipe:  # fmt: skip
     """The recipe without "auto", such that several trainings fit into the time for searching: threads and epochs from what
     is measured here, and a narrower network where the one of choice could not even be trained for a few epochs.
 
@@ -65,7 +69,7 @@ def fitted(task: Task, recipe: Recipe, clock: Clock, *, free_width: bool, device
     """
     before, narrowest = clock.reserve, NARROWEST_WRITER if form(task).causal else NARROWEST
     while True:
-        resolved, pace = _with_threads(task, recipe, 0.01 * clock.left, device)
+        resolved, pace = _with_threads(task, recipe, 0.01 * clock.left, device, plans)
         # Proving looks at every example of valid and test, shipping at some; a last validation may begin at the end.
         more = (
             1.1
@@ -101,13 +105,15 @@ def narrowed(space: Space, recipe: Recipe) -> Space:
     return replace(space, dials=dials)
 
 
-def _with_threads(task: Task, recipe: Recipe, seconds: float, device: str | None) -> tuple[Recipe, Pace]:
+def _with_threads(
+    task: Task, recipe: Recipe, seconds: float, device: str | None, plans: Plans | None
+) -> tuple[Recipe, Pace]:
     """The recipe resolved, with one thread where that is measured to be faster than all, and its pace."""
     resolved = defaults.resolve(recipe, task)
-    pace = measure_pace(task, resolved, seconds, device)
+    pace = measure_pace(task, resolved, seconds, device, plans)
     if recipe.threads == "auto" and int(resolved.threads) > 1:
         alone = resolved.replace("threads", 1)
-        if (one := measure_pace(task, alone, seconds, device)).epoch < pace.epoch:
+        if (one := measure_pace(task, alone, seconds, device, plans)).epoch < pace.epoch:
             why = f"an epoch takes {span(one.epoch)} with one thread and {span(pace.epoch)} with {resolved.threads}"
             return alone.because("threads", why), one
     return resolved, pace

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,14 +17,16 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from tuneful.core.chance import key
 from tuneful.core.errors import ModelError
+from tuneful.core.execution import Execution
 from tuneful.core.task import Task
+from tuneful.pipeline.candidate import channels_last
 from tuneful.pipeline.goals import form, goal
 from tuneful.pipeline.limits import out_of_memory
 from tuneful.techniques.augments import apply
+from tuneful.techniques.interfaces import Regularizer
 from tuneful.techniques.regularizers import Exposure
 
 TINY = 1e-40  # below the smallest normal float32
-LARGE = 16  # pixels of the shorter side from which images are laid out channel by channel (LOG.md)
 
 
 @contextlib.contextmanager
@@ -40,32 +43,58 @@ def arithmetic(threads: int) -> Generator[None]:
         torch.set_flush_denormal(flushed)
 
 
-def augmented(x: Tensor, y: Tensor, task: Task, plan: Any, step: int, front: nn.Module) -> tuple[Tensor, Tensor]:
-    """The batch as the body sees it, with class numbers where nothing blends classes, else probabilities [B, L].
+class Augmenter:
+    """What makes of a batch what the body and the loss see; what a recipe asks for here is looked up once.
 
-    x: [B, ...] as the splits hold it, which `front` normalizes (or makes spectrograms of); y: targets as the goal encodes them;
-    plan: the resolved recipe, whose seed with the step decides every draw. The augments act after the front, but those of
-    sounds that are meant for the recording before it.
+    plan: the resolved recipe, whose seed with the step decides every draw; front: it normalizes what the splits hold (or makes
+    spectrograms of it). The augments act after the front, but those of sounds that are meant for the recording before it.
     """
-    soft = y
-    blends = goal(task).blends
-    exposed = [one for one in plan.regularizers if isinstance(one, Exposure)]
-    if blends and (plan.augments or exposed or any(one.kind == "smoothing" for one in plan.regularizers)):
-        soft = F.one_hot(y.clamp(min=0), task.outputs).to(x.dtype if x.is_floating_point() else torch.float32)
-        for one in exposed:
-            soft = one.outsiders(soft * (y >= 0).unsqueeze(-1))
-    unknown = task.kind == "multilabel"  # where a label is not known (-1), neither is a blend with it
-    soft = soft.masked_fill(soft < 0, torch.nan) if unknown and plan.augments else soft
-    sounds = x.ndim == 3 and form(task).kind == "spectrogram"
-    for raw in (True, False):
-        chosen = [one for one in plan.augments if (one.raw and sounds) is raw]
-        dice = [torch.Generator().manual_seed(key(plan.seed, one.kind, step)) for one in chosen]
-        x, soft = apply(chosen, x, soft, dice) if chosen else (x, soft)
-        x = front(x) if raw else x
-    soft = soft.nan_to_num(-1.0) if unknown else soft
-    for one in plan.regularizers:
-        soft = one.targets(soft) if blends and soft.is_floating_point() else soft
-    return x, soft
+
+    def __init__(self, task: Task, plan: Any, front: nn.Module) -> None:
+        self.front, self.seed, self.outputs = front, plan.seed, task.outputs
+        self.sounds = form(task).kind == "spectrogram"
+        self.augments = tuple(plan.augments)
+        self.before, self.after = (tuple(one for one in plan.augments if one.raw is raw) for raw in (True, False))
+        blends = goal(task).blends
+        self.exposed = tuple(one for one in plan.regularizers if isinstance(one, Exposure)) if blends else ()
+        smooths = any(one.kind == "smoothing" for one in plan.regularizers)
+        self.softens = blends and bool(plan.augments or self.exposed or smooths)
+        self.unknown = task.kind == "multilabel" and bool(
+            plan.augments
+        )  # where a label is not known (-1), neither is a blend
+        self.targets = tuple(one for one in plan.regularizers if blends and type(one).targets is not Regularizer.targets)
+        self.idle = not (plan.augments or self.softens or self.targets)  # nothing happens but the front
+
+    def __call__(self, x: Tensor, y: Tensor, step: int, fronted: bool = False) -> tuple[Tensor, Tensor]:
+        """The batch as the body sees it, with class numbers where nothing blends classes, else probabilities [B, L].
+
+        x: [B, ...] as the splits hold it, or behind the front already; y: targets as the goal encodes them, given back as they
+        are where nothing changes them.
+        """
+        soft = y
+        if self.softens:
+            soft = F.one_hot(y.clamp(min=0), self.outputs).to(x.dtype if x.is_floating_point() else torch.float32)
+            for one in self.exposed:
+                soft = one.outsiders(soft * (y >= 0).unsqueeze(-1))
+        soft = soft.masked_fill(soft < 0, torch.nan) if self.unknown else soft
+        recording = self.sounds and x.ndim == 3
+        if self.before and recording:
+            x, soft = self._applied(self.before, x, soft, step)
+        x = x if fronted else self.front(x)
+        if after := self.after if recording else self.augments:
+            x, soft = self._applied(after, x, soft, step)
+        soft = soft.nan_to_num(-1.0) if self.unknown else soft
+        for one in self.targets:
+            soft = one.targets(soft) if soft.is_floating_point() else soft
+        return x, soft
+
+    def _applied(self, chosen: Sequence[Any], x: Tensor, soft: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        return apply(chosen, x, soft, [torch.Generator().manual_seed(key(self.seed, one.kind, step)) for one in chosen])
+
+
+def augmented(x: Tensor, y: Tensor, task: Task, plan: Any, step: int, front: nn.Module) -> tuple[Tensor, Tensor]:
+    """One batch, once; see `Augmenter`."""
+    return Augmenter(task, plan, front)(x, y, step)
 
 
 def thrown(seed: int, purpose: str, step: int, params: Sequence[Tensor]) -> Callable[[], torch.Generator]:
@@ -73,74 +102,142 @@ def thrown(seed: int, purpose: str, step: int, params: Sequence[Tensor]) -> Call
     return lambda: torch.Generator(params[0].device).manual_seed(key(seed, purpose, step))
 
 
-def shaken(plan: Any, params: Sequence[nn.Parameter], step: int) -> contextlib.AbstractContextManager[Any]:
-    """Around forward and backward: the weights as the regularizers want them there."""
-    around = contextlib.ExitStack()
-    for one in plan.regularizers:
-        if one.shakes:
-            around.enter_context(one.during(params, thrown(plan.seed, one.kind, step, params)))
-    return around
+@dataclass(frozen=True)
+class Hooks:
+    """The regularizers of a recipe that do something in a step, by what they do; the others are not asked at every step."""
+
+    seed: int
+    shakes: tuple[Any, ...]
+    penalties: tuple[Any, ...]
+    limits: tuple[Any, ...]
+    noises: tuple[Any, ...]
+    settles: tuple[Any, ...]
+
+    @staticmethod
+    def of(plan: Any) -> Hooks:
+        """plan: the resolved recipe."""
+        every = plan.regularizers
+        return Hooks(
+            seed=plan.seed,
+            shakes=tuple(one for one in every if one.shakes),
+            penalties=tuple(one for one in every if type(one).penalize_ is not Regularizer.penalize_),
+            limits=tuple(one for one in every if type(one).limit_ is not Regularizer.limit_),
+            noises=tuple(one for one in every if type(one).disturb_ is not Regularizer.disturb_),
+            settles=tuple(one for one in every if type(one).settle_ is not Regularizer.settle_),
+        )
+
+    def around(self, params: Sequence[nn.Parameter], step: int) -> contextlib.AbstractContextManager[Any]:
+        """Around forward and backward: the weights as the regularizers want them there."""
+        around = contextlib.ExitStack()
+        for one in self.shakes:
+            around.enter_context(one.during(params, thrown(self.seed, one.kind, step, params)))
+        return around
+
+    def restrain_(self, params: Sequence[nn.Parameter], memories: Mapping[str, dict[str, Tensor]], step: int) -> None:
+        """Penalties, then limits, then noise, on the gradients of a step."""
+        for one in self.penalties:
+            one.penalize_(params)
+        for one in self.limits:
+            one.limit_(params, memories[one.kind])
+        for one in self.noises:
+            one.disturb_(params, step + 1, thrown(self.seed, one.kind, step, params))
+
+    def settle_(self, optimizer: torch.optim.Optimizer) -> None:
+        """What regularizers do to the weights after the optimizer's step."""
+        for one in self.settles:
+            for group in optimizer.param_groups:
+                one.settle_(group["params"], group["lr"])
 
 
-def restrain_(plan: Any, params: Sequence[nn.Parameter], memories: Mapping[str, dict[str, Tensor]], step: int) -> None:
-    """Penalties, then limits, then noise, on the gradients of a step."""
-    for one in plan.regularizers:
-        one.penalize_(params)
-    for one in plan.regularizers:
-        one.limit_(params, memories[one.kind])
-    for one in plan.regularizers:
-        one.disturb_(params, step + 1, thrown(plan.seed, one.kind, step, params))
+class Passes:
+    """Forward and backward through a body; what is the same in every step is worked out once.
 
-
-def settle_(plan: Any, optimizer: torch.optim.Optimizer) -> None:
-    """What regularizers do to the weights after the optimizer's step."""
-    for one in plan.regularizers:
-        for group in optimizer.param_groups:
-            one.settle_(group["params"], group["lr"])
-
-
-def channels_last(x: Tensor) -> Tensor:
-    """Images [B, C, H, W] with the channels of a pixel side by side in memory, in which convolutions are faster; numbers and
-    shape stay. Small ones, and all else, as they are. Not for people's own networks: `x.view(len(x), -1)` would fail in them."""
-    if x.ndim != 4 or min(x.shape[2:]) < LARGE:
-        return x
-    b, c, h, w = x.shape
-    # With one channel both orders are the same to torch, and strides alone tell convolutions which is meant.
-    return (
-        x.contiguous().as_strided((b, c, h, w), (c * h * w, 1, w * c, c))
-        if c == 1
-        else x.contiguous(memory_format=torch.channels_last)
-    )
-
-
-def gradients_(
-    body: nn.Module, x: Tensor, target: Tensor, plan: Any, prepared: Tensor | None, step: int, parts: int
-) -> Tensor | None:
-    """Add the gradients of the mean loss over the batch to `p.grad`, part after part, and return that loss.
-
-    prepared: what the loss learned from all targets of train. None when memory ran out on the way; `p.grad` then holds some of the parts. Dropout is keyed by the step. Raises
-    ModelError when the network fails for another reason.
+    plan: the resolved recipe; targets: all of train, as the batches give them; prepared: what the loss learned from them.
     """
-    torch.default_generator.manual_seed(key(plan.seed, "dropout", step))
-    if x.device.type == "cuda":
-        torch.cuda.manual_seed(key(plan.seed, "dropout", step))
-    total = torch.zeros((), device=x.device)
-    weight = plan.loss.weight(target, prepared)
-    try:
-        for part, wanted in zip(x.chunk(parts), target.chunk(parts), strict=True):
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
-                z = body(part if plan.model.kind == "own" else channels_last(part))
-            # The members of an ensemble answer one by one, [B * K, L]: each is judged, and all together weigh as one.
-            times = max(1, len(z) // max(1, len(wanted)))
-            wanted = wanted.repeat_interleave(times, dim=0) if times > 1 else wanted
-            loss = plan.loss.total(z.float(), wanted, prepared) / (weight * times)
-            loss.backward()
-            total = total + loss.detach()
-    except Exception as error:  # the user's code may raise anything
-        if not out_of_memory(error):
-            raise ModelError.raised(f"in step {step}", error) from error
-        return None
-    return total
+
+    def __init__(self, body: nn.Module, plan: Any, targets: Tensor, prepared: Tensor | None) -> None:
+        self.body, self.loss, self.prepared, self.seed = body, plan.loss, prepared, plan.seed
+        self.each: float | None = plan.loss.each(targets, prepared)
+        self.draws = draws(body)
+        self.scaler: torch.amp.GradScaler | None = None  # of fp16, whose small gradients would be nothing
+        self._weight: Any = None
+        self._share: Tensor | None = None  # the gradient of the mean with regard to the sum, for that weight
+        self.use(Execution(), body)
+
+    def use(self, how: Execution, body: Callable[[Tensor], Tensor]) -> None:
+        """Carry out passes so from now on; body: the one that is called, compiled or captured where that is part of it."""
+        self.called = body
+        self.laid = how.layout == "channels_last"
+        self.type = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[how.precision]
+
+    @contextlib.contextmanager
+    def uncarried(self, plainly: bool = True) -> Generator[None]:
+        """Inside, the body itself is called, neither compiled nor captured, so that its hooks see the pass."""
+        before = self.called
+        self.called = self.body if plainly else before
+        try:
+            yield
+        finally:
+            self.called = before
+
+    def gradients_(self, x: Tensor, target: Tensor, step: int, parts: int, plain: bool) -> Tensor | None:
+        """Add the gradients of the mean loss over the batch to `p.grad`, part after part, and return that loss.
+
+        plain: are these targets rows of train as they are? None when memory ran out on the way; `p.grad` then holds some of the
+        parts. Dropout is keyed by the step. Raises ModelError when the network fails for another reason.
+        """
+        if self.draws:
+            torch.default_generator.manual_seed(key(self.seed, "dropout", step))
+            if x.device.type == "cuda":
+                torch.cuda.manual_seed(key(self.seed, "dropout", step))
+        weight: Any = self.each * len(target) if plain and self.each is not None else self.loss.weight(target, self.prepared)
+        try:
+            if parts == 1:
+                return self._back(x, target, weight)
+            total = torch.zeros((), device=x.device)
+            for part, wanted in zip(x.chunk(parts), target.chunk(parts), strict=True):
+                total = total + self._back(part, wanted, weight)
+        except Exception as error:  # the user's code may raise anything
+            if not out_of_memory(error):
+                raise ModelError.raised(f"in step {step}", error) from error
+            return None
+        return total
+
+    def _back(self, x: Tensor, target: Tensor, weight: Any) -> Tensor:
+        x = channels_last(x) if self.laid else x
+        if self.type is None:
+            z = self.called(x)
+        else:
+            with torch.autocast(x.device.type, self.type):
+                z = self.called(x)
+        # The members of an ensemble answer one by one, [B * K, L]: each is judged, and all together weigh as one.
+        times = len(z) // max(1, len(target))
+        if times > 1:
+            target, weight = target.repeat_interleave(times, dim=0), weight * times
+        total = self.loss.total(z if z.dtype == torch.float32 else z.float(), target, self.prepared)
+        if isinstance(weight, Tensor) or weight != self._weight:
+            self._weight, self._share = weight, torch.ones_like(total) / weight
+        up = total if self.scaler is None else self.scaler.scale(total)
+        up.backward(self._share)  # of the mean: what dividing by the weight would hand back, with one operation less
+        return total.detach() / weight
+
+
+SILENT = (
+    nn.Sequential, nn.Flatten, nn.Unflatten, nn.Identity, nn.Linear, nn.Embedding, nn.EmbeddingBag,
+    nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d,
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm,
+    nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d,
+    nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Hardswish, nn.Hardsigmoid, nn.ReLU6,
+)  # fmt: skip
+"""Modules of torch that never draw a number."""
+
+
+def draws(body: nn.Module) -> bool:
+    """May the forward pass draw numbers? False only where every part is known not to."""
+    return not all(
+        type(one) in SILENT or (type(one) in (nn.Dropout, nn.Dropout1d, nn.Dropout2d) and one.p == 0)
+        for one in body.modules()
+    )
 
 
 @contextlib.contextmanager
@@ -160,16 +257,11 @@ class NoMemoryError(Exception):
     """Memory ran out inside a step: the run has ended, and its reason is told."""
 
 
-def stepped_(optimizer: torch.optim.Optimizer, asks: bool, body: nn.Module, ready: Callable[[], Tensor]) -> Tensor:
-    """One step of the optimizer, and the loss before it.
+def stepped_(optimizer: torch.optim.Optimizer, body: nn.Module, ready: Callable[[], Tensor]) -> Tensor:
+    """One step of an optimizer that asks for gradients itself, as often as it needs them, and the loss before it.
 
-    ready() makes gradients and gives the loss. asks: the optimizer calls it itself, as often as it needs gradients; batch norms
-    take note of the first alone.
+    ready() makes gradients and gives the loss; batch norms take note of the first alone.
     """
-    if not asks:
-        loss = ready()
-        optimizer.step()
-        return loss
     losses: list[Tensor] = []
 
     def closure() -> Any:

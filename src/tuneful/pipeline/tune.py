@@ -28,11 +28,14 @@ from tuneful.core.space import Space
 from tuneful.core.study import Study
 from tuneful.core.task import Task
 from tuneful.core.trial import Point, Trial
-from tuneful.pipeline import files
+from tuneful.pipeline import files, plans
 from tuneful.pipeline.candidate import Candidate
+from tuneful.pipeline.carrying import able
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.limits import Halt
+from tuneful.pipeline.plan import SHARE
+from tuneful.pipeline.plans import Plans
 from tuneful.pipeline.train import Run
 from tuneful.techniques.interfaces import Proposer, Scheduler, Step
 from tuneful.techniques.models import with_callable
@@ -60,7 +63,7 @@ class Search:
     """One search, or one training: an empty space has one trial.
 
     study: where trials are kept; recipe: resolved, what the space leaves open; clock: what may be spent; model: the user's
-    own network, when it is not in a file. Iterating works; when it ends, `ended` says why.
+    own network, when it is not in a file; plans: where plans of execution are kept. Iterating works; when it ends, `ended` says why.
     """
 
     def __init__(
@@ -76,12 +79,15 @@ class Search:
         halt: Halt | None = None,
         device: str | None = None,
         model: Any = None,
+        plans: Plans | None = None,
     ) -> None:
         self.study, self.task, self.recipe, self.space, self.clock = study, task, recipe, space, clock
         self.proposer = proposer or TPE()
         self.scheduler = scheduler or ASHA()
         self.halt = halt if halt is not None else Halt()
         self.device, self.model = device, model
+        self.plans = plans if plans is not None else Plans()
+        self.planning = 0.0  # seconds of this session that went into plans
         self.epochs = float(recipe.epochs)
         self.ended = ""
         self._passed, self._trained = 0.0, 0.0  # seconds of this session that trials took, and those in which they trained
@@ -191,7 +197,7 @@ class Search:
         folder = self.study.trial_folder(trial.number)
         path = folder / STATE
         try:
-            run = self._run(trial, path)
+            run = self._run(trial, path, until)
             for point in run.curve[
                 len(trial.curve) :
             ]:  # a study that was lost and is made again learns what its trials know
@@ -229,7 +235,7 @@ class Search:
         else:
             self.study.pause(trial.number, cost)
 
-    def _run(self, trial: Trial, path: Path) -> Run:
+    def _run(self, trial: Trial, path: Path, until: float) -> Run:
         recipe = from_data(trial.recipe)
         if self.model is not None:
             recipe = recipe.replace(model=with_callable(recipe.model, self.model))
@@ -247,9 +253,22 @@ class Search:
         if damage:
             run.notes.append(f"{damage}; trial {trial.number} is trained anew")
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._plan(run, path.parent, until)
         heading = f"trial {trial.number} of {self.study.name}: {trial.because}"
         (path.parent / "recipe.toml").write_text(files.write(run.recipe, heading=heading), encoding="utf-8")
         return run
+
+    def _plan(self, run: Run, folder: Path, until: float) -> None:
+        """Let a run that begins go the way that its trial was begun with, or the fastest that is found now."""
+        if (found := plans.read(folder)) is not None:
+            run.use(able(found.chosen, run.device))
+            return
+        most = SHARE * (self.clock.budget.seconds or math.inf) - self.planning
+        found = self.plans.of(run, steps=until * run.batches.per_epoch, most=max(0.0, most))
+        self.planning += found.seconds
+        plans.written(folder, found)
+        if found.tried:
+            run.notes.append(f"trial {folder.name}: steps are carried out as {found.chosen}")
 
     def _failures(self) -> list[str]:
         """Why trials failed, also those of earlier sessions."""
@@ -289,7 +308,7 @@ class Search:
             return Run.resume(self.task, path, model=self.model, device=self.device)
         except StateError:
             self.halt.deadline = math.inf  # a result that was promised is worth its time
-            run = self._run(best, path)
+            run = self._run(best, path, self.epochs)
             for _ in run:
                 if run.epoch >= _epoch(best) * (1 - 1e-6):
                     break

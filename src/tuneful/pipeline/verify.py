@@ -30,10 +30,11 @@ import numpy as np
 import torch
 
 from tuneful.core.errors import StudyError, TunefulError
+from tuneful.core.execution import Execution
 from tuneful.core.recipe import Recipe
 from tuneful.core.study import Study
 from tuneful.core.task import Objective, Sealed, Split, Task
-from tuneful.pipeline import state
+from tuneful.pipeline import plans, state
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.job import Job
 from tuneful.pipeline.prepare import prepare
@@ -112,7 +113,9 @@ class Verification:
             kept = study.trial_folder(found.number) / STATE
             if kept.exists():
                 shutil.copy2(kept, place / "kept.safetensors")
-            _write_order(place, Job.read(self.folder), study.about["fingerprint"], found.recipe, self.steps)
+            begun = plans.read(study.trial_folder(found.number))
+            execution = begun.chosen.as_data() if begun is not None else None
+            _write_order(place, Job.read(self.folder), study.about["fingerprint"], found.recipe, self.steps, execution)
             yield f"training trial {found.number} undisturbed, and beside it a copy that is killed {self.kills} time{'' if self.kills == 1 else 's'}"
             alone = _Child(place, "undisturbed")
             try:
@@ -289,7 +292,9 @@ def _points(plain: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{key: value for key, value in point.items() if key != "seconds"} for point in plain["curve"]]
 
 
-def _write_order(place: Path, job: Job, fingerprint: str, recipe: Mapping[str, Any], steps: int) -> None:
+def _write_order(
+    place: Path, job: Job, fingerprint: str, recipe: Mapping[str, Any], steps: int, execution: Mapping[str, Any] | None
+) -> None:
     """What a child needs: the recipe and the prepared data, so that it is prepared once."""
     task = prepare(job.source, **job.reading)
     if task.fingerprint != fingerprint:
@@ -299,7 +304,7 @@ def _write_order(place: Path, job: Job, fingerprint: str, recipe: Mapping[str, A
         "normalize": dict(task.normalize), "target": dict(task.target), "schema": dict(task.schema), "metric": task.objective.metric,
         "direction": task.objective.direction,
     }  # fmt: skip
-    order = {"recipe": dict(recipe), "steps": steps, "task": plain}
+    order = {"recipe": dict(recipe), "steps": steps, "task": plain, "execution": execution}
     (place / "order.json").write_text(json.dumps(order), encoding="utf-8")
     np.savez(place / "data.npz", x_train=task.train.x, y_train=task.train.y, x_valid=task.valid.x, y_valid=task.valid.y)
 
@@ -328,7 +333,8 @@ def main(place: Path, name: str) -> None:
         run = Run.resume(task, path, device="cpu", save_to=path, save_every=SAVE_EVERY)
     else:
         recipe = _shortened(from_data(order["recipe"]), task, order["steps"])
-        run = Run(task, recipe, device="cpu", save_to=path, save_every=SAVE_EVERY)
+        how = Execution.from_data(order["execution"]) if order["execution"] else None
+        run = Run(task, recipe, device="cpu", save_to=path, save_every=SAVE_EVERY, execution=how)
     with (place / f"{name}.trace").open("a", encoding="ascii") as trace:
         if trace.tell() and not _ends_line(place / f"{name}.trace"):
             trace.write("\n")

@@ -31,6 +31,11 @@ class Loss(Technique):
         """How much these targets weigh together, a scalar; here how many numbers they are."""
         return target.new_tensor(float(target.numel()))
 
+    def each(self, target: Tensor, prepared: Tensor | None) -> float | None:
+        """What each of these examples weighs where all are known to weigh alike, so that a batch of them need not be looked at;
+        None where they do not, or where nobody has thought of it."""
+        return target.numel() / max(1, len(target)) if type(self).weight is Loss.weight else None
+
     @abstractmethod
     def total(self, z: Tensor, target: Tensor, prepared: Tensor | None) -> Tensor:
         """The sum over the batch, a scalar. z: what the body gives, float32 [B, L], [B, T, L] or [B, H, W, L]; target: class

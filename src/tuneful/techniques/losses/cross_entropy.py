@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tuneful.techniques.interfaces import Loss
-from tuneful.techniques.losses.balance import NOTHING, Balance, class_weights, flat, mass
+from tuneful.techniques.losses.balance import NOTHING, Balance, class_weights, even, flat, mass
 
 
 class CrossEntropy(Loss):
@@ -32,6 +32,9 @@ class CrossEntropy(Loss):
 
     def weight(self, target: Tensor, prepared: Tensor | None) -> Tensor:
         return mass(target, prepared)
+
+    def each(self, target: Tensor, prepared: Tensor | None) -> float | None:
+        return even(target, prepared)
 
     def total(self, z: Tensor, target: Tensor, prepared: Tensor | None) -> Tensor:
         return F.cross_entropy(*flat(z, target), weight=prepared, reduction="sum", ignore_index=NOTHING)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tuneful.core.config import NonNegative
 from tuneful.techniques.interfaces import Loss
-from tuneful.techniques.losses.balance import NOTHING, Balance, class_weights, flat, mass
+from tuneful.techniques.losses.balance import NOTHING, Balance, class_weights, even, flat, mass
 
 
 class Focal(Loss):
@@ -34,6 +34,9 @@ class Focal(Loss):
 
     def weight(self, target: Tensor, prepared: Tensor | None) -> Tensor:
         return mass(target, prepared)
+
+    def each(self, target: Tensor, prepared: Tensor | None) -> float | None:
+        return even(target, prepared)
 
     def total(self, z: Tensor, target: Tensor, prepared: Tensor | None) -> Tensor:
         z, target = flat(z, target)

@@ -1,0 +1,117 @@
+"""Plans that were measured before: a file for each (model signature, batch, hardware, versions).
+
+    plans = Plans(home / ".plans")
+    found = plans.of(run)                      # known, or measured now; the run goes that way afterwards
+
+A plan counts as known when planning was allowed at least a quarter of the time that it may take now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import math
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tuneful.pipeline.plan import Plan, planned, wanted
+from tuneful.pipeline.train import Run
+
+FILE = "plan.json"  # in the folder of a trial: what it was carried out by
+
+
+class Plans:
+    """folder: where they lie; None keeps them in this object alone."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+        self.known: dict[str, tuple[Plan, float]] = {}
+
+    def of(self, run: Run, *, steps: float = math.inf, most: float = math.inf) -> Plan:
+        """The plan of a run, which goes that way afterwards; see `plan.planned`."""
+        if wanted(run.recipe):
+            return planned(run)
+        name = signature(run)
+        if (old := self._recalled(name)) is not None:
+            found, seconds = old
+            if math.isinf(most) or seconds * 4 >= most:
+                run.use(found.chosen)
+                return replace(found, cached=True, seconds=0.0)
+        found = planned(run, steps=steps, most=most)
+        if found.tried:
+            self._keep(name, found, found.seconds)
+        return found
+
+    def _recalled(self, name: str) -> tuple[Plan, float] | None:
+        if name in self.known or self.folder is None:
+            return self.known.get(name)
+        try:
+            told = json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
+            return Plan.from_data(told["plan"]), float(told["seconds"])
+        except (OSError, ValueError, KeyError, TypeError):  # not there, or not whole: measured again
+            return None
+
+    def _keep(self, name: str, found: Plan, seconds: float) -> None:
+        self.known[name] = found, seconds
+        if self.folder is not None:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                _write(self.folder / f"{name}.json", {"plan": found.as_data(), "seconds": seconds, "of": facts()})
+            except OSError:
+                return  # it is measured again next time
+
+
+def signature(run: Run) -> str:
+    """Of everything that a plan depends on: the network, the batch, what acts in a step, the device and the versions."""
+    plan: Any = run.plan
+    told = {
+        "network": str(run.body), "shapes": [list(p.shape) for p in run.params], "input": str(run.form), "type": str(run.batches.y.dtype),
+        "batch": int(run.recipe.batch_size), "loss": plan.loss.kind, "optimizer": plan.optimizer.kind,
+        "acts": [one.kind for one in (*plan.regularizers, *plan.augments)], "start": run.execution.as_data(),
+        "asked": [run.recipe.plan, *(name for name in ("precision", "threads") if name in run.recipe.reasons)],
+        "device": _device(run.device), **facts(),
+    }  # fmt: skip
+    return hashlib.blake2b(json.dumps(told, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
+
+
+def facts() -> dict[str, Any]:
+    """The processor, its cores that may be used, and the versions."""
+    cpu = platform.processor()
+    if (told := Path("/proc/cpuinfo")).exists():
+        lines = told.read_text(encoding="utf-8", errors="replace").splitlines()
+        cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), cpu)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"cpu": cpu, "cores": cores, "torch": torch.__version__, "tuneful": importlib.metadata.version("tuneful")}
+
+
+def _device(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _write(path: Path, data: Mapping[str, Any]) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    os.replace(aside, path)
+
+
+def written(folder: Path, plan: Plan) -> None:
+    """Keep the plan of a trial in its folder."""
+    _write(folder / FILE, plan.as_data())
+
+
+def read(folder: Path) -> Plan | None:
+    """The plan that a trial was begun with; None where none was made."""
+    try:
+        return Plan.from_data(json.loads((folder / FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+__all__ = ["Plans", "read", "signature", "written"]
