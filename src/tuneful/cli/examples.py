@@ -6,6 +6,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "init": ("tuneful init data/houses.csv target=price -o houses.toml",),
     "check": ("tuneful check data/flowers", "tuneful check digits optimizer=adabound lr=3e-3"),
     "doctor": ("tuneful doctor digits", "tuneful doctor digits optimizer=sgd lr=3 --steps 200"),
+    "plan": ("tuneful plan digits", "tuneful plan data/flowers model=resnet9 batch_size=256 --seconds 30"),
     "optimize": ("tuneful optimize digits --budget 60s", "tuneful optimize houses.toml --budget 30min --name houses"),
     "train": ("tuneful train digits", "tuneful train digits optimizer=adabound lr=3e-3 epochs=20"),
     "tune": ("tuneful tune digits lr=1e-4..1e-1 width=16,32,64 --budget 5min",),
@@ -34,7 +35,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 
 VALUES: dict[str, str] = {
     "--budget": "30min", "--name": "first", "--home": "runs", "--runs": "runs", "--device": "cpu", "--output": "out.csv",
-    "-o": "out.csv", "--schema": "tuneful.schema.json", "--kills": "3", "--trial": "0", "--steps": "200", "--on": "digits", "--seeds": "5", "--tune": "20",
+    "-o": "out.csv", "--schema": "tuneful.schema.json", "--kills": "3", "--trial": "0", "--steps": "200", "--on": "digits", "--seeds": "5", "--tune": "20", "--seconds": "10",
 }  # fmt: skip
 """A value for every option that wants one."""
 

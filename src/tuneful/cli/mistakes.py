@@ -89,7 +89,7 @@ def _option(option: str, call: Call, known: Sequence[str]) -> TunefulError:
     if not sign and at is not None and at + 1 < len(call.words) and not call.words[at + 1].startswith("--"):
         value, used = call.words[at + 1], 2
     shown = "--" + name if word.startswith("--") else word.split("=")[0]
-    if call.command in ("train", "tune", "optimize", "check", "init", "compare", "doctor") and _means_setting(name):
+    if call.command in ("train", "tune", "optimize", "check", "init", "compare", "doctor", "plan") and _means_setting(name):
         setting = f"{name}={value or '...'}"
         kept = [*call.words[:at], *call.words[(at or 0) + used :]] if at is not None else list(call.words)
         return TunefulError(

@@ -54,7 +54,7 @@ class Tried:
 @dataclass(frozen=True)
 class Plan:
     """chosen: how the run is carried out; tried: what was compared, in its order; seconds: what that took; saved: bytes that a step
-    keeps for its backward pass; cached: was it measured in another run?"""
+    keeps for its backward pass; cached: was it measured in another run? allowed: seconds that it might have taken"""
 
     chosen: Execution
     tried: tuple[Tried, ...] = ()
@@ -62,6 +62,7 @@ class Plan:
     saved: int = 0
     why: str = ""
     cached: bool = False
+    allowed: float = 0.0
 
     def as_data(self) -> dict[str, Any]:
         """Plain data."""
@@ -76,7 +77,8 @@ class Plan:
     def from_data(data: Mapping[str, Any]) -> Plan:
         """The inverse of `as_data`."""
         tried = tuple(Tried(**one) for one in data["tried"])
-        return Plan(Execution.from_data(data["chosen"]), tried, data["seconds"], data["saved"], data["why"], data["cached"])
+        rest = {name: data[name] for name in ("seconds", "saved", "why", "cached", "allowed")}
+        return Plan(Execution.from_data(data["chosen"]), tried, **rest)
 
 
 def wanted(recipe: Any) -> str:
@@ -88,10 +90,11 @@ def wanted(recipe: Any) -> str:
     return ""
 
 
-def planned(run: Run, *, steps: float = math.inf, most: float = math.inf) -> Plan:
+def planned(run: Run, *, steps: float = math.inf, most: float = math.inf, least: float = 0.0) -> Plan:
     """Measure, and let the run go on in the best way; it is where it was otherwise.
 
-    steps: how many the run is to do at least, which is what planning has to pay for; most: seconds that planning may take.
+    steps: how many the run is to do at least, which is what planning has to pay for; most: seconds that planning may take; least: those that
+    it may take whatever the run could pay for.
     Raises ModelError when the network fails as the recipe has it.
     """
     if why := wanted(run.recipe):
@@ -100,7 +103,7 @@ def planned(run: Run, *, steps: float = math.inf, most: float = math.inf) -> Pla
     bench = Bench(run)
     try:
         first = bench.warm()
-        seconds = min(most, SHARE * min(steps, run.steps - run.step) * first)
+        seconds = max(least, min(most, SHARE * min(steps, run.steps - run.step) * first))
         if seconds < LEAST:
             why = f"{min(steps, run.steps - run.step):.0f} steps of {1e3 * first:.3g} ms are too few to pay for a plan"
             return Plan(bench.start, why=why)
@@ -108,7 +111,7 @@ def planned(run: Run, *, steps: float = math.inf, most: float = math.inf) -> Pla
     finally:
         bench.leave()
     run.use(chosen)
-    return Plan(chosen, tuple(tried), round(time.perf_counter() - began, 3), bench.saved, "")
+    return Plan(chosen, tuple(tried), round(time.perf_counter() - began, 3), bench.saved, allowed=seconds)
 
 
 def _search(bench: Bench, until: float, seconds: float) -> tuple[Execution, list[Tried]]:

@@ -8,6 +8,7 @@ A plan counts as known when planning was allowed at least a quarter of the time 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -21,7 +22,8 @@ from typing import Any
 
 import torch
 
-from tuneful.pipeline.plan import Plan, planned, wanted
+from tuneful.pipeline.carrying import plain
+from tuneful.pipeline.plan import SHARE, Plan, planned, wanted
 from tuneful.pipeline.train import Run
 
 FILE = "plan.json"  # in the folder of a trial: what it was carried out by
@@ -32,40 +34,46 @@ class Plans:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
-        self.known: dict[str, tuple[Plan, float]] = {}
+        self.known: dict[str, Plan] = {}
 
     def of(self, run: Run, *, steps: float = math.inf, most: float = math.inf) -> Plan:
         """The plan of a run, which goes that way afterwards; see `plan.planned`."""
         if wanted(run.recipe):
             return planned(run)
-        name = signature(run)
-        if (old := self._recalled(name)) is not None:
-            found, seconds = old
-            if math.isinf(most) or seconds * 4 >= most:
-                run.use(found.chosen)
-                return replace(found, cached=True, seconds=0.0)
+        if (known := self.known_of(run, steps=steps, most=most)) is not None:
+            return known
         found = planned(run, steps=steps, most=most)
-        if found.tried:
-            self._keep(name, found, found.seconds)
+        self.keep(run, found)
         return found
 
-    def _recalled(self, name: str) -> tuple[Plan, float] | None:
+    def known_of(self, run: Run, *, steps: float = math.inf, most: float = math.inf) -> Plan | None:
+        """The plan that is known, and the run goes that way; None where none is, or measuring it was allowed much less than now."""
+        if wanted(run.recipe) or (found := self._recalled(signature(run))) is None:
+            return None
+        now = min(most, SHARE * min(steps, run.steps - run.step) * 1e-3 * (found.tried[0].ms or 0.0))
+        if found.allowed * 4 < now:
+            return None
+        run.use(found.chosen)
+        return replace(found, cached=True, seconds=0.0)
+
+    def keep(self, run: Run, found: Plan) -> None:
+        """Keep a plan that was measured with this run."""
+        if not found.tried:
+            return
+        name = signature(run)
+        self.known[name] = found
+        if self.folder is not None:
+            with contextlib.suppress(OSError):  # it is measured again next time
+                self.folder.mkdir(parents=True, exist_ok=True)
+                _write(self.folder / f"{name}.json", {"plan": found.as_data(), "of": facts()})
+
+    def _recalled(self, name: str) -> Plan | None:
         if name in self.known or self.folder is None:
             return self.known.get(name)
         try:
-            told = json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
-            return Plan.from_data(told["plan"]), float(told["seconds"])
+            return Plan.from_data(json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))["plan"])
         except (OSError, ValueError, KeyError, TypeError):  # not there, or not whole: measured again
             return None
-
-    def _keep(self, name: str, found: Plan, seconds: float) -> None:
-        self.known[name] = found, seconds
-        if self.folder is not None:
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                _write(self.folder / f"{name}.json", {"plan": found.as_data(), "seconds": seconds, "of": facts()})
-            except OSError:
-                return  # it is measured again next time
 
 
 def signature(run: Run) -> str:
@@ -74,7 +82,7 @@ def signature(run: Run) -> str:
     told = {
         "network": str(run.body), "shapes": [list(p.shape) for p in run.params], "input": str(run.form), "type": str(run.batches.y.dtype),
         "batch": int(run.recipe.batch_size), "loss": plan.loss.kind, "optimizer": plan.optimizer.kind,
-        "acts": [one.kind for one in (*plan.regularizers, *plan.augments)], "start": run.execution.as_data(),
+        "acts": [one.kind for one in (*plan.regularizers, *plan.augments)], "start": plain(run.recipe, run.form).as_data(),
         "asked": [run.recipe.plan, *(name for name in ("precision", "threads") if name in run.recipe.reasons)],
         "device": _device(run.device), **facts(),
     }  # fmt: skip

@@ -54,7 +54,9 @@ def render(story: Story) -> str:
         section("search", "How it was found" if len(story.trials) > 1 else "How it learned", search.search(story)),
         section("recipe", "What it is made of", [record.recipe(story), record.export(story)]),
         section("data", "What it learned from", [*record.data(story), cleaning.steps(story), cleaning.labels(story)]),
-        section("time", "What it cost and how to repeat it", [record.time(story), *record.reproduce(story)]),
+        section(
+            "time", "What it cost and how to repeat it", [record.time(story), record.plan(story), *record.reproduce(story)]
+        ),
     ]
     shown = [(name, title, body) for name, title, body in sections if body]
     links = [tag("a", title, href=f"#{name}") for name, title, _ in shown]

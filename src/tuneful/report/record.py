@@ -104,6 +104,38 @@ def recipe(story: Story) -> Html | None:
     return figure("Recipe", sentence, grid(("setting", "value", "by", "why"), lines, sentence, "recipe"), class_="long")
 
 
+def plan(story: Story) -> Html | None:
+    """How the steps were carried out, and every way that was timed or left out, with its reason."""
+    found = table(story.evidence.get("plan"))
+    tried = [table(one) for one in rows(found.get("tried"))]
+    if not found:
+        return None
+    if not tried:
+        return tag(
+            "p", f"Steps were carried out as: {found.get('said', '')}. No other way was timed: {found.get('why', '')}."
+        )
+    tried.sort(key=lambda one: (one.get("ms") is None, float(one.get("ms") or 0.0)))
+    lines: list[Sequence[Child | Cell]] = [
+        (
+            str(one.get("way", "")),
+            Cell(number(one.get("ms"), 3), float(one.get("ms") or 0.0)),
+            Cell(f"{100 * float(one['loss']):.2f} %" if one.get("loss") is not None else ""),
+            Cell(number(one.get("cosine"), 4) if one.get("cosine") is not None else ""),
+            str(one.get("verdict", "")),
+            Cell(str(one.get("why", "")), class_="why"),
+        )
+        for one in tried
+    ]
+    timed = sum(one.get("ms") is not None for one in tried)
+    when = "in an earlier run" if found.get("cached") else f"in {duration(float(found.get('seconds', 0.0)))}"
+    sentence = (
+        f"Steps were carried out as: {found.get('said', '')}. {many(timed, 'way')} timed {when} on the batches of the run; "
+        "losses and the first gradient are held against those of fp32."
+    )
+    heads = ("way", "ms a step", "losses off", "gradient's cosine", "verdict", "why")
+    return figure("The execution plan", sentence, grid(heads, lines, sentence, "plan", (1,)), class_="long")
+
+
 def export(story: Story) -> Html | None:
     """What was shipped: size, parity with torch, latency."""
     found = table(story.evidence.get("export"))
