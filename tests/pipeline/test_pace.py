@@ -119,6 +119,6 @@ def test_a_network_that_writes_is_not_made_narrower_than_what_its_tokens_cost(mo
     texts = [f"text {n} of {n % 7} and {n % 5}" for n in range(60)]
     task = prepare((texts, texts), kind="translation", tokens="word")
     slow = pace.Pace(step=100.0, example=1.0, epoch=1000.0)
-    monkeypatch.setattr(pace, "_with_threads", lambda task, recipe, seconds, device: (resolve(recipe, task), slow))
+    monkeypatch.setattr(pace, "_with_threads", lambda task, recipe, seconds, device, plans: (resolve(recipe, task), slow))
     wide = Recipe(model=GRUEncoderDecoder(width=512))
     assert pace.fitted(task, wide, Clock(Budget.parse("600s")), free_width=True).get("model.width") == 128

@@ -352,7 +352,7 @@ def test_the_states_of_the_best_ended_trials_and_of_waiting_ones_are_kept(flower
     for trial in ended:
         folder = search.study.trial_folder(trial.number)
         names = {path.name for path in folder.iterdir()}
-        assert names == {"recipe.toml", "curve.jsonl"} | ({STATE} if trial.number in kept else set())
+        assert names == {"recipe.toml", "curve.jsonl", "plan.json"} | ({STATE} if trial.number in kept else set())
         assert len((folder / "curve.jsonl").read_text().splitlines()) == len(trial.curve)
     values = [t.last.value.value for t in ended]
     assert np.isclose(search.candidate()[1].value.value, max(values))
