@@ -36,7 +36,7 @@ class Adagrad(Optimizer):
     scale_free: ClassVar[tuple[str, ...]] = ("lr",)
 
     kind: Literal["adagrad"] = "adagrad"
-    lr: Positive = 0.01  # step size
+    lr: Positive = 0.03  # step size
     lr_decay: NonNegative = 0.0  # the rate falls as 1 / (1 + lr_decay (t - 1)) besides
     initial: NonNegative = 0.0  # where the sum of squares begins; > 0 softens the first steps
     eps: Positive = 1e-10  # keeps the division finite

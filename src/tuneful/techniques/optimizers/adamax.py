@@ -35,7 +35,7 @@ class Adamax(Optimizer):
     scale_free: ClassVar[tuple[str, ...]] = ("lr",)
 
     kind: Literal["adamax"] = "adamax"
-    lr: Positive = 2e-3  # step size, and the longest step
+    lr: Positive = 5e-3  # step size, and the longest step
     beta1: Fraction = 0.9  # memory of the gradient's mean
     beta2: Fraction = 0.999  # memory of the largest gradient
     eps: Positive = 1e-8  # keeps the division finite

@@ -36,7 +36,7 @@ class Lion(Optimizer):
     fixed: ClassVar[tuple[str, ...]] = ("cautious",)
 
     kind: Literal["lion"] = "lion"
-    lr: Positive = 1e-4  # the length of every weight's step
+    lr: Positive = 1e-3  # the length of every weight's step
     beta1: Fraction = 0.9  # share of the mean in the step
     beta2: Fraction = 0.99  # memory of the mean
     decay: NonNegative = 0.1  # share of a weight lost per step, times lr

@@ -33,7 +33,7 @@ class Lookahead(Optimizer):
     fixed: ClassVar[tuple[str, ...]] = ("inner", "every")
 
     kind: Literal["lookahead"] = "lookahead"
-    lr: Positive = 0.01  # step size of the fast weights
+    lr: Positive = 0.03  # step size of the fast weights
     inner: Inner = "momentum"  # the rule of the fast weights
     momentum: Fraction = 0.9  # of the rule inside (AdamW: its beta1)
     every: Count = 5  # fast steps between two slow ones

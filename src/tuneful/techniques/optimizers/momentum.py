@@ -36,7 +36,7 @@ class Momentum(Optimizer):
     state: ClassVar[tuple[str, ...]] = ("v",)
 
     kind: Literal["momentum"] = "momentum"
-    lr: Positive = 0.01  # step size
+    lr: Positive = 0.03  # step size
     momentum: Fraction = 0.9  # share of the velocity that is kept
     nesterov: bool = False  # look ahead along the velocity
     decay: NonNegative = 0.0  # pull towards zero, added to the gradient

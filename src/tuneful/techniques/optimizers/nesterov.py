@@ -36,7 +36,7 @@ class Nesterov(Optimizer):
     state: ClassVar[tuple[str, ...]] = ("v",)
 
     kind: Literal["nesterov"] = "nesterov"
-    lr: Positive = 0.01  # step size
+    lr: Positive = 0.03  # step size
     momentum: Fraction = 0.9  # share of the velocity that is kept
     decay: NonNegative = 0.0  # pull towards zero, added to the gradient
 

@@ -37,7 +37,7 @@ class RAdam(Optimizer):
     state: ClassVar[tuple[str, ...]] = ("m", "v")
 
     kind: Literal["radam"] = "radam"
-    lr: Positive = 1e-3  # step size
+    lr: Positive = 1e-2  # step size
     beta1: Fraction = 0.9  # memory of the gradient's mean
     beta2: Fraction = 0.999  # memory of its square's mean
     eps: Positive = 1e-8  # keeps the division finite

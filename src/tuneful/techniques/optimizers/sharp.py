@@ -34,7 +34,7 @@ class Sharp(Optimizer):
     stackable: ClassVar[str] = "a step needs a second gradient, of all parameters moved uphill together"
     adaptive: ClassVar[bool] = False
 
-    lr: Positive = 0.01  # step size of the rule inside
+    lr: Positive = 0.03  # step size of the rule inside
     rho: Positive = 0.05  # how far uphill
     inner: Inner = "momentum"  # the rule that steps
     momentum: Fraction = 0.9  # of the rule inside (AdamW: its beta1)
