@@ -4,8 +4,9 @@
     p -= lr sign(b1 m + (1 - b1) g)
     m = b2 m + (1 - b2) g
 
-Found by a search over programs. Every weight moves by lr a step, so lr is 3 to 10 times smaller than AdamW's and decay as much
-larger, to keep lr * decay. It likes large batches: the sign of a noisy gradient is noise.
+Found by a search over programs. Every weight moves by lr a step, so lr is 3 to 10 times smaller than the best for AdamW and decay as
+much larger, to keep lr * decay; 1e-4, the authors' rate for long trainings of large networks, leaves short ones unfinished. It
+likes large batches: the sign of a noisy gradient is noise.
 
 Decay is decoupled: a step removes lr * decay of a weight.
 
