@@ -44,6 +44,22 @@ def test_the_warm_up_is_told_as_a_bracket(tuneful):
     assert [w for w, _ in told["tried"]] == [0, 6, 12, 24, 48, 96]
 
 
+def test_rates_noise_and_batch_sizes_are_told_when_asked_for(tuneful):
+    words = ["digits", "model=mlp", "width=16", "limit=300", "threads=1", "epochs=40", "--steps", "20"]
+    said = tuneful("doctor", *words, "--rates", "--noise", "--batches", "--json")
+    assert said.code == 0, said.err
+    told = json.loads(said.out)
+    rates, noise, batches = told["rates"], told["noise"], told["batches"]
+    assert rates["low"] < rates["best"] <= rates["high"]
+    assert rates["low"] < 1e-2 < rates["high"] * 3  # AdamW learns digits there
+    assert noise["unit"] == "examples"
+    assert 0 < noise["value"] < 1e5
+    assert [one["size"] for one in batches["loads"]][:3] == [8, 16, 32]
+    assert batches["knee"] in [one["size"] for one in batches["loads"]]
+    lines = tuneful("doctor", *words, "--noise").out.splitlines()
+    assert lines[-1].startswith("batches of up to about ")
+
+
 def test_a_wild_rate_is_told_and_the_run_that_ends_of_it_too(tuneful):
     said = tuneful(
         "doctor", "digits", "model=mlp", "optimizer=sgd", "lr=1e4", "limit=300", "threads=1", "epochs=40", "--steps", "60"

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from tuneful.core.errors import RecipeError
-from tuneful.pipeline.noise_scale import noise_scale
+from tuneful.core.recipe import Recipe
+from tuneful.pipeline.noise_scale import noise_scale, recipe_noise_scale
+from tuneful.techniques.models import MLP
+from tuneful.techniques.optimizers import SGD
 
 
 class Point(nn.Module):
@@ -55,3 +58,14 @@ def test_says_so_when_the_gradient_is_lost_in_noise_and_leaves_no_gradients():
     assert net.w.grad is None
     with pytest.raises(RecipeError, match="needs 16 batches or more"):
         noise_scale(net, drawn(net, 4, 1.0, 0), 4, 8)
+
+
+def test_a_recipe_that_ends_before_is_told_and_one_that_learns_has_a_scale(flowers):
+    learns = Recipe(model=MLP(width=8), batch_size=16, epochs=20.0, threads=1, seed=1)
+    found = recipe_noise_scale(flowers, learns, after=20, batches=32)
+    assert (found.n, found.unit) == (32, "examples")
+    assert found.value > 0
+    assert recipe_noise_scale(flowers, learns, after=20, batches=32) == found
+    wild = learns.replace(optimizer=SGD(lr=1e30))
+    with pytest.raises(RecipeError, match="was to be taken after 40 steps, and the run ended"):
+        recipe_noise_scale(flowers, wild, after=40)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 def doctor(
     words: Words,
     steps: Annotated[int, typer.Option("--steps", metavar="N", help="how long to watch")] = 300,
-    warmup: Annotated[bool, typer.Option("--warmup", help="find out how long a warm-up this rate needs, too")] = False,
+    warmup: Annotated[bool, typer.Option("--warmup", help="and how long a warm-up this rate needs")] = False,
+    rates: Annotated[bool, typer.Option("--rates", help="and between which learning rates it learns at all")] = False,
+    noise: Annotated[bool, typer.Option("--noise", help="and how large a batch its gradient's noise is worth")] = False,
+    batches: Annotated[
+        bool, typer.Option("--batches", help="and how many examples a second each batch size gets through")
+    ] = False,
     device: Device = None,
     as_json: AsJson = False,
 ) -> int:
@@ -52,10 +58,12 @@ def doctor(
         "seconds": round(found.seconds, 2), "ended": found.ended, "sharpness": found.seen.sharpness,
     }  # fmt: skip
     lines = [str(found)]
-    if warmup:
-        more, line = _warmup(task, recipe, device)
-        told["warmup"] = more
-        lines.append(line)
+    for wanted, name, probe in (
+        (warmup, "warmup", _warmup), (rates, "rates", _rates), (noise, "noise", _noise), (batches, "batches", _batches),
+    ):  # fmt: skip
+        if wanted:
+            told[name], line = probe(task, recipe, device)
+            lines.append(line)
     if as_json:
         print(json.dumps(told, indent=1))
         return 0
@@ -70,3 +78,35 @@ def _warmup(task: Task, recipe: Recipe, device: str | None) -> tuple[dict[str, A
 
     found = warmup_probe(task, recipe, device=device)
     return found.as_data(), str(found)
+
+
+def _rates(task: Task, recipe: Recipe, device: str | None) -> tuple[dict[str, Any], str]:
+    from tuneful.pipeline.rate_range import rate_range
+
+    found = rate_range(task, recipe, device=device)
+    tried = [(rate, loss if math.isfinite(loss) else None) for rate, loss in found.tried]
+    told = {"low": found.low, "high": found.high, "best": found.best, "tried": tried, "curve": found.curve}
+    return told, str(found)
+
+
+def _noise(task: Task, recipe: Recipe, device: str | None) -> tuple[dict[str, Any], str]:
+    from tuneful.pipeline.noise_scale import recipe_noise_scale
+
+    found = recipe_noise_scale(task, recipe, device=device)
+    value, low, high = (one if math.isfinite(one) else None for one in (found.value, found.low, found.high))
+    told = {"value": value, "low": low, "high": high, "n": found.n, "unit": found.unit, "how": found.how}
+    if value is None or high is None:
+        return told, f"the noise of the gradient hides it ({found.how}): larger batches pay"
+    return (
+        told,
+        f"batches of up to about {value:.3g} examples [{low:.3g}, {high:.3g}] pay for themselves at this moment; larger ones buy little",
+    )
+
+
+def _batches(task: Task, recipe: Recipe, device: str | None) -> tuple[dict[str, Any], str]:
+    from tuneful.pipeline.batch_curve import batch_curve
+
+    found = batch_curve(task, recipe, device=device)
+    loads = [{"size": one.size, "speed": one.speed.value, "low": one.speed.low, "high": one.speed.high, "kept_bytes": one.kept}
+             for one in found.loads]  # fmt: skip
+    return {"knee": found.knee, "loads": loads, "ended": found.ended}, str(found)

@@ -10,6 +10,9 @@ From the gradients g_1 ... g_k of k batches of b examples each, with g their mea
 Both are unbiased; their ratio is not quite, and is given with a jackknife interval over groups of batches. Far below B twice the
 batch halves the steps needed; far above it buys nothing. It grows while a network learns, so it is a figure of a moment.
 
+    found = recipe_noise_scale(task, recipe)            # of a recipe, after its first hundred steps
+    found = noise_scale(network, loss, batch)           # of a network where it stands
+
 Source: McCandlish et al. 2018, appendix A.1, arXiv:1812.06162.
 """
 
@@ -23,6 +26,11 @@ from torch import Tensor, nn
 
 from tuneful.core.errors import RecipeError
 from tuneful.core.measure import Measure, t_quantile
+from tuneful.core.recipe import Recipe
+from tuneful.core.task import Task
+from tuneful.pipeline.defaults import resolve
+from tuneful.pipeline.step import arithmetic, augmented
+from tuneful.pipeline.train import Run
 
 GROUPS = 8  # of batches, each left out once
 
@@ -71,6 +79,36 @@ def noise_scale(network: nn.Module, loss: Callable[[], Tensor], batch: int, batc
     error = math.sqrt((GROUPS - 1) / GROUPS * sum((one - mean) ** 2 for one in less))
     width = t_quantile(GROUPS - 1, 0.95) * error
     return Measure(whole, max(0.0, whole - width), whole + width, batches, "examples", how)
+
+
+def recipe_noise_scale(
+    task: Task, recipe: Recipe, *, after: int = 100, batches: int = 64, device: str | None = None
+) -> Measure:
+    """The simple noise scale of a recipe after so many of its steps, in examples, with the batches that would come next.
+
+    The run is thrown away. Costs `after` steps, then forward and backward of so many batches. Raises RecipeError where the run ends
+    before, and what training raises.
+    """
+    run = Run(task, resolve(recipe, task).replace(alarm="tell"), device=device)
+    run.early.steps = 0
+    run.advance(min(after, run.steps - 1))
+    if run.ended:
+        raise RecipeError(f"the noise scale was to be taken after {after} steps, and the run ended: {run.ended}")
+    plan, at = run.plan, iter(range(run.step, run.step + batches))
+
+    def loss() -> Tensor:
+        step = next(at)
+        x, y = run.batches.at(step % run.steps)
+        with torch.no_grad():
+            x, target = augmented(x, y, task, plan, step, run.network.front)
+        z = run.body(x)
+        times = max(1, len(z) // max(1, len(target)))  # the members of an ensemble answer one by one
+        wanted = target.repeat_interleave(times, dim=0) if times > 1 else target
+        return plan.loss.total(z.float(), wanted, run.prepared) / (plan.loss.weight(target, run.prepared) * times)
+
+    with arithmetic(int(plan.threads)):
+        run.network.train()
+        return noise_scale(run.body, loss, int(plan.batch_size), batches)
 
 
 def _ratio(sums: list[list[Tensor]], squares: list[float], counts: list[int], batch: int) -> float:
