@@ -146,6 +146,24 @@ class Batches:
         order = self._orders.get(epoch) or self._order(epoch)
         return self._fronted.index_select(0, order.places[number]), order.targets[number]
 
+    def rows(self, step: int) -> Tensor:
+        """The places in train of a step's batch."""
+        return self._chosen(step)
+
+    def taken(self, rows: Tensor, fronted: bool) -> tuple[Tensor, Tensor] | None:
+        """x and y at any places in train; x as the body sees it without augments, where fronted. None where that is not in memory."""
+        whole = self._fronted if fronted else None if self._ahead is not None else self.x
+        if whole is None:
+            return None
+        y = self.y.index_select(0, rows)
+        return as_input(whole.index_select(0, rows)), y.long() if y.dtype == torch.int16 else y
+
+    def share(self, other: Batches) -> None:
+        """Hold the same memory as another's batches of the same data."""
+        self.y, self._fronted = other.y, other._fronted
+        if self._ahead is None:
+            self.x = other.x
+
     def epochs(self, step: int) -> float:
         """Passes over train when so many steps are done."""
         if not self.places:

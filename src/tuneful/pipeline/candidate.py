@@ -45,8 +45,9 @@ class Network(nn.Module):
 
 
 def as_input(x: Tensor) -> Tensor:
-    """Stored examples as a network takes them: tokens (int32) as int64, everything else (uint8 images too) as float32."""
-    return x.long() if x.dtype in (torch.int32, torch.int64) else x.float()
+    """Stored examples as a network takes them: tokens (int32) as int64, everything else (uint8 images too) in torch's default
+    type, float32 unless somebody set another."""
+    return x.long() if x.dtype in (torch.int32, torch.int64) else x.to(torch.get_default_dtype())
 
 
 def channels_last(x: Tensor) -> Tensor:

@@ -37,10 +37,17 @@ class Readout:
             self.keepers.append(OfOptimizer(plan.optimizer.kind, optimizer))
         self.network = copy.deepcopy(network).requires_grad_(False) if self.keepers else network
         self.averages: dict[str, dict[str, Tensor]] = {one.kind: one.start_average(network.body) for one in self.keepers}
-        if len(self.keepers) == 1 and self.averages[self.keepers[0].kind].keys() == network.body.state_dict().keys():
-            # A single plain average needs no second copy: its tensors are the network's own.
-            self.averages = {self.keepers[0].kind: self.network.body.state_dict()}
+        # A single plain average needs no second copy: its tensors are the network's own.
+        self.single = len(self.keepers) == 1 and (
+            self.averages[self.keepers[0].kind].keys() == network.body.state_dict().keys()
+        )
+        self.bind()
         self.chosen = ""  # which reading the network is
+
+    def bind(self) -> None:
+        """Take the network's own tensors as the average where that is how it is kept; again when they lie elsewhere."""
+        if self.single:
+            self.averages = {self.keepers[0].kind: self.network.body.state_dict()}
 
     def update_(self, t: int, steps: int) -> None:
         """Move all averages, after optimizer step t."""

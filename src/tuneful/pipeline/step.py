@@ -73,7 +73,9 @@ class Augmenter:
         """
         soft = y
         if self.softens:
-            soft = F.one_hot(y.clamp(min=0), self.outputs).to(x.dtype if x.is_floating_point() else torch.float32)
+            soft = F.one_hot(y.clamp(min=0), self.outputs).to(
+                x.dtype if x.is_floating_point() else torch.get_default_dtype()
+            )
             for one in self.exposed:
                 soft = one.outsiders(soft * (y >= 0).unsqueeze(-1))
         soft = soft.masked_fill(soft < 0, torch.nan) if self.unknown else soft
@@ -214,12 +216,17 @@ class Passes:
         times = len(z) // max(1, len(target))
         if times > 1:
             target, weight = target.repeat_interleave(times, dim=0), weight * times
-        total = self.loss.total(z if z.dtype == torch.float32 else z.float(), target, self.prepared)
+        total = self.loss.total(full(z), target, self.prepared)
         if isinstance(weight, Tensor) or weight != self._weight:
             self._weight, self._share = weight, torch.ones_like(total) / weight
         up = total if self.scaler is None else self.scaler.scale(total)
         up.backward(self._share)  # of the mean: what dividing by the weight would hand back, with one operation less
         return total.detach() / weight
+
+
+def full(z: Tensor) -> Tensor:
+    """Outputs in the precision in which a loss is taken: float32 at least."""
+    return z if z.dtype in (torch.float32, torch.float64) else z.float()
 
 
 SILENT = (

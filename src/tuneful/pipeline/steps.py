@@ -159,8 +159,12 @@ class Steps:
         self.hooks.settle_(self.optimizer)
         self.step = step = step + 1
         self.kept.update_(step, self.steps)
+        self.note(loss, target)
+
+    def note(self, loss: Tensor, target: Tensor) -> None:
+        """Take note of a step that is done and counted. loss: of its batch, before the step."""
         self._heard.append(loss)
-        if step % LOOK == 0 or step == self.steps:
+        if self.step % LOOK == 0 or self.step == self.steps:
             self._look_at_loss()
         if not self.early.over:
             self.ended = self.early.heard(loss, target, self.notes) or self.ended

@@ -122,12 +122,13 @@ class Run(Steps):
 
     # ------------------------------------------------------------------------------------------------ a point
 
-    def look(self) -> Point:
-        """Validate now, whether or not a point is due; the weights stay as they are."""
+    def look(self, told: Any = None) -> Point:
+        """Validate now, whether or not a point is due; the weights stay as they are. told: what `judge.predict` says of valid,
+        where somebody knows it already."""
         began = time.monotonic()
         self._add_up()
         before = self.kept.chosen
-        p = self.kept.judged(self.task, self.step, self.steps)
+        p = self.kept.judged(self.task, self.step, self.steps) if told is None else told
         if before and before != self.kept.chosen:
             self.notes.append(f"{self.kept.chosen} is read out")
         finite = bool(torch.isfinite(torch.from_numpy(p)).all())

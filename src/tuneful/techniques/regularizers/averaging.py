@@ -36,7 +36,11 @@ class Averaging(Regularizer):
 
     def update_average_(self, average: dict[str, Tensor], net: nn.Module, t: int, steps: int) -> None:
         """Move the average towards the network; t counts the optimizer's steps from 1. All floating tensors in one call."""
-        move_(average, net.state_dict(), 1.0 - min(self.decay, (1.0 + t) / (10.0 + t)))
+        move_(average, net.state_dict(), self.share(t))
+
+    def share(self, t: int) -> float:
+        """What step t moves the average by, as a share of the way to the network."""
+        return 1.0 - min(self.decay, (1.0 + t) / (10.0 + t))
 
 
 @torch.no_grad()

@@ -1,0 +1,127 @@
+"""The batches of K members side by side: drawn, augmented and softened for each as for itself.
+
+Members of one seed that are at one step see the same batch. Then it is drawn once, and the network's first layer sees it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tuneful.core.chance import key
+from tuneful.pipeline.train import Run
+from tuneful.techniques.augments import apply_stack
+from tuneful.techniques.losses.balance import NOTHING
+from tuneful.techniques.regularizers import Smoothing
+
+
+@dataclass(frozen=True)
+class Together:
+    """x: [K, B, ...], or [B, ...] where all members see the same (shared); target: [K, B, ...]; plain: are targets rows of train as
+    they are?"""
+
+    x: Tensor
+    target: Tensor
+    shared: bool
+    plain: bool
+
+
+def together(runs: Sequence[Run]) -> Together:
+    """The next batch of each run, as the body of each sees it alone."""
+    first = runs[0]
+    shared = all(
+        run.step == first.step and run.plan.seed == first.plan.seed and run.plan.augments == first.plan.augments
+        for run in runs
+    )
+    seen = runs[:1] if shared else runs
+    x, y = _drawn(seen, first.augmenter.idle)
+    target = y
+    if not first.augmenter.idle:
+        x, target = _augmented(x, y, seen)
+        target = _targets(target, runs)
+    if shared and len(target) < len(runs):
+        target = target.expand(len(runs), *target.shape[1:])
+    return Together(x[0] if shared else x, target, shared, target is y or first.augmenter.idle)
+
+
+def _drawn(runs: Sequence[Run], fronted: bool) -> tuple[Tensor, Tensor]:
+    """x and y, [K, B, ...]: as the splits hold them, or behind the front."""
+    k, batches = len(runs), [run.batches for run in runs]
+    rows = [one.rows(run.step) for one, run in zip(batches, runs, strict=True)]
+    held = batches[0].taken(rows[0] if k == 1 else torch.cat(rows), fronted)
+    if held is not None:
+        return held[0].unflatten(0, (k, -1)), held[1].unflatten(0, (k, -1))
+    if fronted:
+        pairs = [one.ready(run.step, run.network.front) for one, run in zip(batches, runs, strict=True)]
+    else:
+        pairs = [one.at(run.step) for one, run in zip(batches, runs, strict=True)]
+    return torch.stack([x for x, _ in pairs]), torch.stack([y for _, y in pairs])
+
+
+def _augmented(x: Tensor, y: Tensor, runs: Sequence[Run]) -> tuple[Tensor, Tensor]:
+    """As `pipeline.step.Augmenter` up to the regularizers' targets, for [K, B, ...]."""
+    how, soft = runs[0].augmenter, y
+    if how.softens:
+        soft = F.one_hot(y.clamp(min=0), how.outputs).to(x.dtype if x.is_floating_point() else torch.get_default_dtype())
+        for one in how.exposed:
+            known = soft * (y >= 0).unsqueeze(-1)
+            soft = one.outsiders(known.flatten(0, 1)).view_as(known)
+    soft = soft.masked_fill(soft < 0, torch.nan) if how.unknown else soft
+    recording = how.sounds and x.ndim == 4
+    if how.before and recording:
+        x, soft = _applied([run.augmenter.before for run in runs], x, soft, runs)
+    x = how.front(x.flatten(0, 1)).unflatten(0, (len(runs), -1))
+    if how.after if recording else how.augments:
+        chosen = [run.augmenter.after if recording else run.augmenter.augments for run in runs]
+        x, soft = _applied(chosen, x, soft, runs)
+    return x, soft.nan_to_num(-1.0) if how.unknown else soft
+
+
+def _applied(chosen: Sequence[Sequence[Any]], x: Tensor, soft: Tensor, runs: Sequence[Run]) -> tuple[Tensor, Tensor]:
+    dice = [
+        [torch.Generator().manual_seed(key(run.plan.seed, one.kind, run.step)) for one in own]
+        for run, own in zip(runs, chosen, strict=True)
+    ]
+    return apply_stack(chosen, x, soft, dice)
+
+
+def _targets(soft: Tensor, runs: Sequence[Run]) -> Tensor:
+    """What the regularizers make of the targets; soft may be [1, B, ...], the same for all."""
+    k = len(runs)
+    for place, one in enumerate(runs[0].augmenter.targets if soft.is_floating_point() else ()):
+        members: list[Any] = [run.augmenter.targets[place] for run in runs]
+        if all(other == one for other in members):
+            soft = one.targets(soft)
+        elif type(one) is Smoothing:
+            amounts = torch.tensor([m.amount for m in members], dtype=torch.float64).to(soft.device)
+            rest, share = (v.to(soft).reshape(-1, *[1] * (soft.ndim - 1)) for v in (1.0 - amounts, amounts / soft.shape[-1]))
+            soft = soft * rest + share
+        else:
+            wide = soft.expand(k, *soft.shape[1:])
+            soft = torch.stack([member.targets(row) for member, row in zip(members, wide.unbind(0), strict=True)])
+    return soft
+
+
+def losses(runs: Sequence[Run], z: Tensor, batch: Together) -> Tensor:
+    """The mean loss of each member over its batch, [K]. z: what the networks give, [K, B, ...]."""
+    loss, prepared, each, target = runs[0].plan.loss, runs[0].prepared, runs[0].passes.each, batch.target
+    times = max(1, z.shape[1] // max(1, target.shape[1]))
+    wanted = target.repeat_interleave(times, dim=1) if times > 1 else target
+    weights: Any = each * target.shape[1] if batch.plain and each is not None else None
+    try:
+        if loss.kind == "cross_entropy" and prepared is None and z.ndim == 3 and not target.is_floating_point():
+            lines = F.cross_entropy(z.flatten(0, 1), wanted.flatten(), reduction="none", ignore_index=NOTHING)
+            totals = lines.view(len(z), -1).sum(1)
+        else:
+            totals = torch.vmap(lambda z, y: loss.total(z, y, prepared))(z, wanted)
+        weights = torch.vmap(lambda y: loss.weight(y, prepared))(target) if weights is None else weights
+    except RuntimeError:  # what it does depends on the numbers themselves
+        pairs = list(zip(z.unbind(0), wanted.unbind(0), target.unbind(0), strict=True))
+        totals = torch.stack([loss.total(one, y, prepared) for one, y, _ in pairs])
+        weights = torch.stack([loss.weight(y, prepared) for _, _, y in pairs])
+    return totals / (weights * times)

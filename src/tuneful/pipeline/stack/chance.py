@@ -1,0 +1,162 @@
+"""What a stack leaves out at random: each member draws from the stream that it draws from alone.
+
+Alone, a run seeds torch's generator with its own key at each step, and every dropout draws from it in the order of the network.
+Here each member has a generator with that seed, which draws the same numbers in the same order, and the draws of all members are
+laid side by side. Rates may differ from member to member.
+
+`Streams` is also a mode under which torch's functions of dropout draw in this way, inside of vmap too; so a network needs no
+modules of ours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from tuneful.core.chance import key
+
+CHANNELS: tuple[Any, ...] = (F.dropout1d, F.dropout2d, F.dropout3d, F.feature_alpha_dropout)
+ALPHA: tuple[Any, ...] = (F.alpha_dropout, F.feature_alpha_dropout)
+DROPS: tuple[Any, ...] = (F.dropout, *CHANNELS, F.alpha_dropout)
+SELU = 1.7580993408473766  # the lowest value of SELU, with its sign turned round
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One place in the order of the network at which a member draws. rate: 0 draws nothing; strides: of what is dropped."""
+
+    function: Any
+    rate: float
+    strides: tuple[int, ...]
+
+
+class Recorder(TorchFunctionMode):
+    """Notes where a network draws while it computes, and draws nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draws: list[Draw] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.randn_like:
+            self.draws.append(Draw(func, 1.0, args[0].stride()))
+            return torch.zeros_like(args[0])
+        if func not in DROPS:
+            return func(*args, **(kwargs or {}))
+        x, rate, training = _arguments(func, args, kwargs or {})
+        if training:
+            self.draws.append(Draw(func, rate, x.stride()))
+        return x
+
+
+def _arguments(func: Any, args: Any, kwargs: Any) -> tuple[Tensor, float, bool]:
+    given = dict(zip(("input", "p", "training"), args)) | kwargs
+    default = 0.0 if func is None else 0.5
+    usual = func not in (F.alpha_dropout, F.feature_alpha_dropout)
+    return given["input"], float(given.get("p", default)), bool(given.get("training", usual))
+
+
+def recorded(net: nn.Module, x: Tensor) -> list[Draw]:
+    """Where a network in training draws for a batch, in order; the network stays as it is."""
+    import copy
+
+    with torch.no_grad(), Recorder() as recorder:
+        copy.deepcopy(net).train()(x)
+    return recorder.draws
+
+
+class Streams(TorchFunctionMode):
+    """The streams of members that are in one structure. draws: for each member where it draws, in one order."""
+
+    def __init__(self, draws: Sequence[Sequence[Draw]], device: torch.device) -> None:
+        super().__init__()
+        self.draws = draws
+        self.active = any(one.rate > 0 for member in draws for one in member)
+        self.dice = [torch.Generator(device) for _ in draws]
+        self._at = 0
+        self.carrier: Tensor | None = None  # inside vmap: a batched number, by which a draw is known as one of the stack
+        self.members = range(len(draws))
+
+    def begin(self, begin: int, end: int, seeds: Sequence[int], steps: Sequence[int]) -> None:
+        """A step of members begin .. end begins."""
+        self._at, self.members = 0, range(begin, end)
+        if self.active:
+            for k, seed, step in zip(self.members, seeds, steps, strict=True):
+                self.dice[k].manual_seed(key(seed, "dropout", step))
+
+    def dropped(self, x: Tensor, function: Any = F.dropout) -> Tensor:
+        """x [K, ...] after the next place of each member."""
+        at, self._at = self._at, self._at + 1
+        draws = [self.draws[k][at] for k in self.members]
+        if function is torch.randn_like:
+            return self._noise(x, draws, lambda noise, rate, dice: noise.normal_(generator=dice))
+        if not any(one.rate > 0 for one in draws):
+            return x
+        mask = self._noise(x, draws, lambda noise, rate, dice: noise.bernoulli_(1.0 - rate, generator=dice))
+        rates = [one.rate for one in draws]
+        if function in ALPHA:
+            return _alpha(x, mask, rates)
+        if len(set(rates)) == 1:
+            return x * mask.div_(1.0 - rates[0])
+        return x * mask.div_(_column([1.0 - rate for rate in rates], x))
+
+    def _noise(self, x: Tensor, draws: Sequence[Draw], fill: Callable[[Tensor, float, torch.Generator], Any]) -> Tensor:
+        shape = x.shape[1:]
+        if draws[0].function in CHANNELS:
+            shape = (*shape[:2], *[1] * (len(shape) - 2))
+        noise = torch.ones((len(draws), *shape), dtype=x.dtype, device=x.device)
+        for row, one, k in zip(noise.unbind(0), draws, self.members, strict=True):
+            if one.rate <= 0:
+                continue
+            strides = one.strides if len(shape) == len(one.strides) and one.function not in CHANNELS else row.stride()
+            if row.stride() == strides:
+                fill(row, one.rate, self.dice[k])
+            else:  # numbers are drawn in the order of memory
+                own = torch.empty_strided(shape, strides, dtype=x.dtype, device=x.device)
+                fill(own, one.rate, self.dice[k])
+                row.copy_(own)
+        return noise
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.randn_like:
+            return _Placed.apply(args[0], self.carrier, self, func)
+        if func in DROPS:
+            x, _, training = _arguments(func, args, kwargs or {})
+            return _Placed.apply(x, self.carrier, self, func) if training else x
+        return func(*args, **(kwargs or {}))
+
+
+class _Placed(torch.autograd.Function):
+    """A draw inside of vmap: what is given to `Streams.dropped` is the whole stack."""
+
+    @staticmethod
+    def forward(x: Tensor, carrier: Tensor, streams: Streams, function: Any) -> Tensor:
+        raise NotImplementedError("a draw outside of vmap")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None: ...
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> tuple[Tensor, int]:
+        x, _, streams, function = args
+        stacked = x.movedim(in_dims[0], 0) if in_dims[0] is not None else x.expand(info.batch_size, *x.shape)
+        return streams.dropped(stacked, function), 0
+
+
+def _alpha(x: Tensor, mask: Tensor, rates: Sequence[float]) -> Tensor:
+    """Alpha dropout, as torch computes it."""
+    slopes = [1.0 / math.sqrt((SELU**2 * rate + 1.0) * (1.0 - rate)) if rate > 0 else 1.0 for rate in rates]
+    a = _column(slopes, x)
+    shift = mask.add(-1.0).mul_(SELU * a).add_(_column([SELU * s * r for s, r in zip(slopes, rates, strict=True)], x))
+    return x * mask.mul_(a) + shift
+
+
+def _column(values: Sequence[float], x: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=x.dtype, device=x.device).reshape(-1, *[1] * (x.ndim - 1))

@@ -1,0 +1,375 @@
+"""Stack: many trials of one shape trained at once as one tensor program.
+
+    stack = Stack(task, [recipe.replace("optimizer.lr", lr) for lr in rates])
+    for number, point in stack:
+        print(number, point.epoch, point.value)
+    candidate = stack.runs[0].candidate()
+
+Each member is a `Run` whose tensors are rows of the stack's (`bank`): what it is, and what is saved of it, is a single run's, and
+it goes the way that it goes alone, its order of the data, augmentation and dropout included (float64: to 1e-9; float32: to
+rounding). A member that a scheduler pauses is evicted and the rest stands together again; it may go on alone, in another stack or in
+another process, and come back.
+
+Members need not be at one step. In the steps in which a run is under watch (ten of its first 200) all step singly. How many step at
+once is measured (`width`); where stacking does not pay, or cannot be, members train one by one in their own loops, and `reason` says
+why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from tuneful.core.errors import RecipeError
+from tuneful.core.recipe import Recipe
+from tuneful.core.task import Task
+from tuneful.core.trial import Point
+from tuneful.pipeline.codec import from_data
+from tuneful.pipeline.limits import Halt
+from tuneful.pipeline.stack.averages import Averages
+from tuneful.pipeline.stack.bank import Bank
+from tuneful.pipeline.stack.batch import losses, together
+from tuneful.pipeline.stack.chance import Draw, Streams, recorded
+from tuneful.pipeline.stack.judging import judged, serves
+from tuneful.pipeline.stack.program import Program
+from tuneful.pipeline.stack.signature import apart, unfit
+from tuneful.pipeline.stack.stepping import Stepping
+from tuneful.pipeline.stack.trial import cast, tried
+from tuneful.pipeline.stack.width import Width
+from tuneful.pipeline.step import arithmetic, channels_last, full
+from tuneful.pipeline.steps import LOOK
+from tuneful.pipeline.train import Run
+from tuneful.techniques.models import with_callable
+
+__all__ = ["Stack"]
+
+
+class Stack:
+    """Trials that train together. Iterating trains and yields (number, Point) at every validation of a member.
+
+    task, recipes: what and how; all of one signature. device, halt: as for `Run`; the halt is shared by all.
+    model: the user's own model settings, where states name its factory alone. width: how many step at once at most; "auto": measured
+    on the first steps, so that the last digits of float32 may be others on another day.
+
+    runs: all members that there ever were, by number, also those that have ended or were evicted. reason: why they step as they do.
+    Errors: RecipeError for members that cannot stand in one stack, with the reason.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        recipes: Sequence[Recipe] = (),
+        *,
+        device: str | None = None,
+        halt: Halt | None = None,
+        model: Any = None,
+        width: int | Literal["auto"] = "auto",
+    ) -> None:
+        self.task, self.device, self.model, self.width = task, device, model, width
+        self.halt = halt if halt is not None else Halt()
+        self.runs: dict[int, Run] = {}
+        self.rows: list[int] = []  # the numbers of those that train, in the order of the rows
+        self.bank: Bank | None = None  # None: members have tensors of their own
+        self.averages: Averages | None = None
+        self.program: Program | None = None
+        self.draws: dict[int, list[Draw]] = {}  # where each member draws, by number
+        self.single = ""  # why members train one by one in their own loops; "": they need not
+        self.paces = Width(1)
+        for recipe in recipes:
+            self.add(recipe)
+
+    # ------------------------------------------------------------------------------------------------ members
+
+    def add(self, recipe: Recipe) -> int:
+        """A new member, and its number. Raises RecipeError where it does not fit the others."""
+        return self._join(Run(self.task, recipe, device=self.device, halt=self.halt))
+
+    def enter(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> int:
+        """A member that goes on from a state, as `Run.state` or `state` gave it or `pipeline.state.load` read it; its number."""
+        recipe = from_data(plain["recipe"])
+        recipe = recipe if self.model is None else recipe.replace(model=with_callable(recipe.model, self.model))
+        run = Run(self.task, recipe, device=self.device, halt=self.halt)
+        run.put({name: tensor.detach().clone() for name, tensor in tensors.items()}, dict(plain))
+        return self._join(run)
+
+    def _join(self, run: Run) -> int:
+        number = len(self.runs)
+        if self.runs:
+            run.batches.share(next(iter(self.runs.values())).batches)
+        if self.runs and (reason := apart(self.task, next(iter(self.runs.values())).recipe, run.recipe)):
+            raise RecipeError(f"member {number} does not fit into the stack: {reason}", "train it in a stack of its own")
+        self.runs[number] = run
+        if not run.ended:
+            self._free()
+            self.rows.append(number)
+            self.single = ""
+        return number
+
+    def evict(self, number: int) -> Run:
+        """Take a member out; what is left stands together again. The run may be saved, iterated alone, or enter another stack."""
+        if number in self.rows:
+            self._free()
+            self.rows.remove(number)
+            self.single = ""  # to be asked again
+        return self.runs[number]
+
+    def state(self, number: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that a member is, as `Run.state` of a single run: for `state.save`, `Run.put`, or another stack's `enter`.
+        The tensors are the member's own, not copies."""
+        if self.bank is not None:
+            self.stepping.write()
+        return self.runs[number].state()
+
+    @property
+    def ended(self) -> bool:
+        """Have all members come to their end?"""
+        return not self.rows
+
+    # ------------------------------------------------------------------------------------------------ the stack
+
+    @property
+    def reason(self) -> str:
+        """Why members step as they do, in words."""
+        return self.single or self.paces.reason
+
+    def _lay(self) -> None:
+        """Put the members that train side by side, unless they had better train one by one."""
+        runs = self.members
+        self.single = self._alone()
+        if self.single:
+            return
+        for run in runs:
+            run.network.train()
+        self.bank = Bank([run.body for run in runs])
+        for number, run in zip(self.rows, runs, strict=True):
+            if number not in self.draws:
+                self.draws[number] = recorded(run.body, self._seen(run))
+        self.streams = Streams([self.draws[number] for number in self.rows], runs[0].device)
+        if self.program is None:
+            self._dry()
+        self.stepping = Stepping(runs, self.bank)
+        if self.single:
+            self._free()
+            return
+        if all(Averages.serve(run) for run in runs):
+            self.averages = Averages(runs, self.bank)
+        if not self.paces.serves(len(runs)):
+            self.paces = Width(len(runs), None if self.width == "auto" else self.width)
+
+    def _dry(self) -> None:
+        """Find a program that gives what the members give alone; where there is none, `single` says why."""
+        assert self.bank is not None
+        net = self.members[0].body
+        for by_hand in (True, False):
+            program = Program(net, by_hand)
+            if by_hand and program.links is None:
+                continue
+            self.single = tried(self.members, self.bank, self.streams, program)
+            if not self.single:
+                self.program = program
+                return
+
+    def _alone(self) -> str:
+        """Why members need not be laid side by side at all; "" where they shall."""
+        if len(self.rows) < 2:
+            return "there is one member"
+        if self.width == 1:
+            return "a width of 1 was asked for"
+        if reason := unfit(self.task, self.members[0].recipe):
+            return reason
+        if others := [run.execution for run in self.members if run.execution != self.members[0].execution]:
+            return f"they are carried out in several ways: {self.members[0].execution}; {others[0]}"
+        how = self.members[0].execution
+        if self.members[0].micro > 1 or how.compiled or how.graphed or how.recompute or how.precision == "fp16":
+            return f"their steps are carried out in a way of their own: {how}"
+        return self.paces.reason if self.paces.chosen == 1 and self.paces.serves(len(self.rows)) else ""
+
+    def _seen(self, run: Run) -> Tensor:
+        x = together([run]).x  # [B, ...]
+        return channels_last(x) if run.passes.laid else x
+
+    def _free(self) -> None:
+        """Give every member tensors of its own again."""
+        if self.bank is None:
+            return
+        self.stepping.write()
+        for run in self.members:
+            Bank.free(run.body)
+            Stepping.free(run)
+        if self.averages is not None:
+            self.averages.free()
+        self.bank = self.averages = None
+
+    @property
+    def members(self) -> list[Run]:
+        """Those that train, in the order of the rows."""
+        return [self.runs[number] for number in self.rows]
+
+    # ------------------------------------------------------------------------------------------------ going
+
+    def __iter__(self) -> Iterator[tuple[int, Point]]:
+        return (found for found in self.walk() if found is not None)
+
+    def walk(self, beat: float = 0.25) -> Iterator[tuple[int, Point] | None]:
+        """As iterating, with a None about every `beat` seconds in between. Members may be added, entered and evicted whenever
+        it yields."""
+        beaten = time.monotonic()
+        while self.rows and not self.halt.due:
+            if self.bank is None and not self.single:
+                self._lay()
+            if self.single:
+                yield from self._one_by_one(beat)
+                continue
+            with arithmetic(self.members[0].execution.threads):
+                self._advance(min(_quiet(run) for run in self.members))
+            due = [number for number in self.rows if _due(self.runs[number])]
+            told = self._judged(due)
+            for number in due:
+                if number in self.rows:
+                    yield number, self.runs[number].look(told.get(number))
+                    beaten = time.monotonic()
+            for number in list(self.rows):
+                self._close(number)
+            if time.monotonic() - beaten > beat:
+                yield None
+                beaten = time.monotonic()
+
+    def _one_by_one(self, beat: float) -> Iterator[tuple[int, Point] | None]:
+        """Every member in its own loop until its next point."""
+        for number in list(self.rows):
+            run, found = self.runs[number], None
+            for found in run.walk(beat):
+                if found is not None:
+                    yield number, found
+                    break
+                yield None
+            if self.halt.due:
+                return
+            if number in self.rows:
+                self._close(number)
+
+    def _close(self, number: int) -> None:
+        """Take out a member that has come to its end."""
+        run = self.runs[number]
+        if run.step >= run.steps and not run.ended:
+            run.ended = f"all {run.recipe.epochs:g} epochs are done"
+        if run.ended:
+            self.evict(number)
+
+    def _advance(self, steps: int) -> None:
+        """So many steps of all members, in which no point is due and none ends unless it fails."""
+        began, runs = time.monotonic(), self.members
+        self._stacked(steps, len(runs))
+        share = (time.monotonic() - began) / len(runs)
+        for run in runs:
+            run.seconds["train"] += share
+
+    def _stacked(self, steps: int, k: int) -> None:
+        """So many steps of k members, in the width that is chosen or tried."""
+        while steps and self.paces.chosen == 0:
+            steps -= 1
+            width, watched = self.paces.next(), any(run.early.looking for run in self.members)
+            began = time.perf_counter()
+            self._chunks(width, 1, k)
+            if not watched:
+                self.paces.took(width, time.perf_counter() - began)
+        if steps:
+            self._chunks(self.paces.chosen, steps, k)
+        if self.paces.chosen == 1:
+            self._free()
+            self.single = self.paces.reason
+
+    def _chunks(self, width: int, steps: int, k: int) -> None:
+        for begin in range(0, k, width):
+            for _ in range(steps):
+                self._tick(begin, min(begin + width, k))
+
+    def _judged(self, due: Sequence[int]) -> dict[int, Any]:
+        """What members whose points are due say of valid, by number; those alone that are judged in one pass."""
+        if self.bank is None or self.program is None:
+            return {}
+        self.stepping.write()
+        if len(due) < len(self.rows) or not all(serves(run) for run in self.members):
+            return {}
+        runs, began = self.members, time.monotonic()
+        read = self.bank if self.averages is None else self.averages.bank
+        for run in runs:
+            run.kept.load_(run.step, run.steps)
+        told = judged(runs, self.program, read.tensors)
+        share = (time.monotonic() - began) / len(runs)
+        for run in runs:
+            run.seconds["validate"] += share
+        return dict(zip(self.rows, told, strict=True))
+
+    def _tick(self, begin: int, end: int) -> None:
+        """One step of members begin .. end."""
+        assert self.bank is not None
+        assert self.program is not None
+        runs = self.members[begin:end]
+        if end - begin == 1 or any(run.early.looking for run in runs):
+            self._singly(runs)
+            return
+        for run in runs:
+            run.course.put_(run.step, run.steps)
+        with torch.no_grad():
+            batch = together(runs)
+        first, leaves = runs[0], self.bank.leaves(begin, end)
+        self.streams.begin(begin, end, [run.plan.seed for run in runs], [run.step for run in runs])
+        with contextlib.ExitStack() as around:
+            for run in runs if first.hooks.shakes else ():
+                around.enter_context(run.hooks.around(run.params, run.step))
+            with cast(first):
+                z = self.program(batch.x, {**leaves, **self.bank.others(begin, end)}, self.streams, len(runs), batch.shared)
+            each = losses(runs, full(z), batch)
+            found = torch.autograd.grad(each.sum(), list(leaves.values()), allow_unused=True)
+        grads = {name: g for name, g in zip(leaves, found, strict=True) if g is not None}
+        if first.hooks.penalties or first.hooks.limits or first.hooks.noises:
+            self._restrain(runs, grads)
+        self.stepping.step_(begin, end, grads)
+        for run in runs if first.hooks.settles else ():
+            run.hooks.settle_(run.optimizer)
+        self._count(runs, begin, end, each.detach(), batch.target)
+
+    def _singly(self, runs: Sequence[Run]) -> None:
+        self.stepping.write()
+        for run in runs:
+            if not run.ended:
+                run._one_step()
+        self.stepping.read()
+
+    def _restrain(self, runs: Sequence[Run], grads: Mapping[str, Tensor]) -> None:
+        for at, run in enumerate(runs):
+            for name, p in run.body.named_parameters():
+                p.grad = grads[name][at] if name in grads else None
+            run.hooks.restrain_(run.params, run.memories, run.step)
+            for p in run.params:
+                p.grad = None
+
+    def _count(self, runs: Sequence[Run], begin: int, end: int, each: Tensor, target: Tensor) -> None:
+        """Averages, sums and counts after a step."""
+        if self.averages is not None:
+            self.averages.update_(begin, end)
+        for at, (run, loss) in enumerate(zip(runs, each.unbind(0), strict=True)):
+            run.step = step = run.step + 1
+            if self.averages is None:
+                run.kept.update_(step, run.steps)
+            run.note(loss, target[at] if not run.early.over else target)
+
+
+def _due(run: Run) -> bool:
+    due = run.batches.due(run.step, float(run.recipe.validate_every)) or run.step == run.steps
+    return due and not run.ended
+
+
+def _quiet(run: Run) -> int:
+    """How many steps until a point of this run is due, it is looked at, or it may end."""
+    period = max(1, round(float(run.recipe.validate_every) * run.batches.per_epoch))
+    waits = [period - run.step % period, LOOK - run.step % LOOK, run.steps - run.step]
+    if not run.early.over:
+        waits.append(run.early.steps - len(run.early.seen.losses))
+    return max(1, min(waits))
