@@ -159,7 +159,7 @@ class Stack:
         if all(Averages.serve(run) for run in runs):
             self.averages = Averages(runs, self.bank)
         if not self.paces.serves(len(runs)):
-            self.paces = Width(len(runs), None if self.width == "auto" else self.width)
+            self.paces = Width(len(runs), self.width if isinstance(self.width, int) else None)
 
     def _dry(self) -> None:
         """Find a program that gives what the members give alone; where there is none, `single` says why."""
