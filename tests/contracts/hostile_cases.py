@@ -98,6 +98,18 @@ def classes(make: Callable[[int], bytes], suffix: str) -> dict[str, bytes]:
     return {f"c{y}/{i:02}.{suffix}": make(i) for i, y in enumerate(Y)}
 
 
+def masked(suffix: str = "png", form: str = "PNG") -> dict[str, bytes]:
+    """Images, and masks of black and white."""
+    masks = (X > 128).astype(np.uint8) * 255
+    return {f"images/{i:02}.png": png(x) for i, x in enumerate(X)} | {
+        f"masks/{i:02}.{suffix}": png(mask, form) for i, mask in enumerate(masks)
+    }
+
+
+def named(numbers: range) -> bytes:
+    return "".join(f"{i:02}.png\n" for i in numbers).encode()
+
+
 FORMS: dict[str, Callable[[], tuple[dict[str, bytes], str, str]]] = {
     # files, the one that is damaged, what is given ("" is the folder)
     "idx": lambda: ({"train-images-idx3-ubyte": idx(X), "train-labels-idx1-ubyte": idx(Y)}, "train-images-idx3-ubyte", ""),
@@ -135,6 +147,15 @@ FORMS: dict[str, Callable[[], tuple[dict[str, bytes], str, str]]] = {
     "conll": lambda: (
         {"train.conll": "\n\n".join(f"some{i}\tO\nword\tB-X\nhere\tI-X" for i in range(N)).encode() + b"\n"}, "train.conll", "",
     ),
+    "mask": lambda: (masked(), "masks/00.png", ""),
+    "mask, jpeg": lambda: (masked("jpg", "JPEG"), "masks/00.jpg", ""),
+    "image with a mask": lambda: (masked(), "images/00.png", ""),
+    "names of masks": lambda: (masked() | {"classes.txt": b"a\nb\n"}, "classes.txt", ""),
+    "splits of masks": lambda: (masked() | {"train.txt": named(range(16)), "test.txt": named(range(16, N))}, "train.txt", ""),
+    "list of masks": lambda: (
+        masked() | {"list.csv": "\n".join(["image,mask", *(f"images/{i:02}.png,masks/{i:02}.png" for i in range(N))]).encode()},
+        "list.csv", "list.csv",
+    ),
     "prose": lambda: ({"a.txt": " ".join(words(i % 3, i) for i in range(200)).encode()}, "a.txt", "a.txt"),
 }  # fmt: skip
 
@@ -149,6 +170,10 @@ PROMISES = {
     "npz below zero": lambda: {"a.npz": promised({"x.npy": (-5, 2), "y.npy": (-5,)})},
     "png": lambda: classes(lambda i: large_png(60_000), "png"),
     "png, a bomb": lambda: {**classes(lambda i: png(X[i]), "png"), "c0/00.png": large_png(20_000)},
+    "masks": lambda: {**masked(), **{f"masks/{i:02}.png": large_png(60_000) for i in range(N)}},
+    "mask, a bomb": lambda: {**masked(), "masks/00.png": large_png(20_000)},
+    "image with a mask, a bomb": lambda: {**masked(), "images/00.png": large_png(20_000)},
+    "mask, cut": lambda: {**masked(), "masks/00.png": large_png(7_000)},
     "wav": lambda: {**classes(sound, "wav"), "c0/00.wav": sound(0)[:40] + struct.pack("<I", 2**32 - 1) + sound(0)[44:]},
 }  # fmt: skip
 
@@ -168,13 +193,13 @@ def head_of(shape: tuple[int, ...], dtype: str = "<f8") -> bytes:
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode()
 
 
-def large_png(side: int) -> bytes:
-    """An image of zeros with so many pixels a side in a file of a few kilobytes (its rows are not all there)."""
+def large_png(side: int, most: int = 20_000_000) -> bytes:
+    """An image of zeros with so many pixels a side in a file of a few kilobytes (of its rows `most` bytes are there)."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    rows = zlib.compress(bytes(min(side * (side + 1), 20_000_000)), 9)
+    rows = zlib.compress(bytes(min(side * (side + 1), most)), 9)
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
@@ -213,13 +238,14 @@ def bombs() -> dict[str, dict[str, bytes]]:
     with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=9, mtime=0) as file:
         for _ in range(size // 10_000_000):
             file.write(bytes(10_000_000))
-    zeros = packed.getvalue()
+    zeros, whole = packed.getvalue(), large_png(7_900, 70_000_000)
     return {
         "gzip of a table": {"a.csv.gz": zeros},
         "gzip of idx": {"train-images-idx3-ubyte.gz": gzip.compress(bytes([0, 0, 8, 3]) + struct.pack(">3I", 2, 2, 2)) + zeros,
                         "train-labels-idx1-ubyte": idx(Y)},
         "gzip of series": {"S_TRAIN.ts.gz": gzip.compress(ts()) + zeros},
         "png": {**classes(lambda i: png(X[i]), "png"), "c0/00.png": large_png(20_000)},
+        "masks": {**masked(), **{f"masks/{i:02}.png": whole for i in range(N)}},
         "flac": {**classes(lambda i: sound(i, "flac"), "flac"), "c0/00.flac": silence(size // 2)},
         "flac below the limit": {**classes(lambda i: sound(i, "flac"), "flac"), "c0/00.flac": silence(110_000_000)},
         "npz": {"a.npz": zipped({"x.npy": (head_of((N, 6, 6), "|u1"), size), "y.npy": (npy(Y), 0)})},

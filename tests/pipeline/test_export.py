@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from tuneful.core.errors import ModelError
 from tuneful.core.task import Objective, Sealed, Split, Task
-from tuneful.pipeline.export import export, warm_up
+from tuneful.pipeline.export import export
 
 SPLIT = Split(np.zeros((6, 10), np.float32), np.zeros(6, np.float32))
 TASK = Task(
@@ -76,27 +75,6 @@ def test_recurrent_networks_and_attention_are_exported():
     for rows in (1, 5):
         wanted = net(x[:rows]).squeeze(-1).detach().numpy()
         np.testing.assert_allclose(session.run(None, {"x": x[:rows].numpy()})[0], wanted, atol=1e-6)
-
-
-def test_warming_up_is_silent_and_leaves_chance_and_training_alone(capfd: pytest.CaptureFixture[str]):
-    def train() -> Tensor:
-        dice = torch.Generator().manual_seed(0)
-        x, weight = torch.randn(64, 10, generator=dice), torch.zeros(10, 2, requires_grad=True)
-        optimizer = torch.optim.Adam([weight])
-        for _ in range(30):
-            optimizer.zero_grad()
-            (x @ weight).logsumexp(dim=1).sum().backward()
-            optimizer.step()
-        return weight.detach()
-
-    random, wanted = torch.random.get_rng_state(), train()
-    worker = threading.Thread(target=warm_up)
-    worker.start()
-    while worker.is_alive():
-        assert torch.equal(train(), wanted)
-    worker.join()
-    assert torch.equal(torch.random.get_rng_state(), random)
-    assert capfd.readouterr() == ("", "")
 
 
 def test_warnings_of_the_users_own_module_are_heard():

@@ -12,7 +12,7 @@ from PIL import Image
 from tuneful.core.errors import DataError, RecipeError
 from tuneful.pipeline import maskcodes
 from tuneful.pipeline.maskcodes import Coding, decide
-from tuneful.pipeline.masks import nearest, read_mask
+from tuneful.pipeline.maskfiles import nearest, read_mask, seen
 from tuneful.pipeline.prepare import prepare
 from tuneful.runtime.pixels import palette, write_mask
 from tuneful.techniques.sources import Masked, name_of, read
@@ -201,7 +201,7 @@ def test_few_images_with_one_thing_each_are_no_instances():
     """1 in each mask, always: a class, not a number."""
     masks = [np.eye(6, dtype=int) * k for k in (1, 1, 2, 2, 1)]
     findings: list = []
-    assert decide(masks, "auto", (), findings, False).how == "values"
+    assert decide(seen(masks), "auto", (), findings).how == "values"
     assert maskcodes.NOTHING == -1
 
 

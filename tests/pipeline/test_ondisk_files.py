@@ -7,8 +7,10 @@ import wave
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tuneful.core.errors import DataError
+from tuneful.pipeline import pixelwise
 from tuneful.pipeline.batches import Batches
 from tuneful.pipeline.codec import from_mapping
 from tuneful.pipeline.defaults import resolve
@@ -121,3 +123,55 @@ def test_sounds_stay_in_their_files_where_they_do_not_fit(tmp_path, monkeypatch)
         for t in (here, there)
     )
     assert all(torch.equal(one, two) for step in (2, 0) for one, two in zip(a.at(step), b.at(step), strict=True))
+
+
+def test_images_with_masks_stay_in_their_files_where_they_do_not_fit(tmp_path, monkeypatch):
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    for i in range(40):
+        mask = np.zeros((30 + i % 3, 40), np.uint8)
+        mask[5 : 10 + i % 7, 4 : 9 + i % 11] = 255
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{i}.png")
+        noise = DICE.integers(0, 90, (*mask.shape, 3), dtype=np.uint8)
+        Image.fromarray(noise + mask[..., None] // 2).save(tmp_path / "images" / f"{i}.png")
+    whole = (tmp_path / "masks" / "3.png").read_bytes()
+    (tmp_path / "masks" / "3.png").write_bytes(whole[:60] + b"\0" * 9 + whole[69:])
+    here = prepare(tmp_path)
+    monkeypatch.setenv(raw.MEMORY, "50kB")
+    there = prepare(tmp_path)
+    assert isinstance(here.train.x, np.ndarray)
+    assert isinstance(there.train.x, Lazy)
+    assert (here.fingerprint, here.schema, here.normalize) == (there.fingerprint, there.schema, there.normalize)
+    told = [next(f.what for f in task.findings if f.what.startswith("images of 3x")) for task in (here, there)]
+    assert "are kept in memory" in told[0]
+    assert "stay in their files and are read by threads at every step" in told[1]
+    rest = [{str(f) for f in task.findings if "memory" not in f.what} for task in (here, there)]
+    assert rest[0] == rest[1]
+    assert any("cannot be read and are left out: 1 of 40 (such as 3.png: it is damaged" in one for one in rest[0])
+    a, b = (
+        Batches(t, resolve(from_mapping({"batch_size": 4, "threads": 1}, t)[0], t), torch.device("cpu"))
+        for t in (here, there)
+    )
+    assert all(torch.equal(one, two) for step in (2, 0) for one, two in zip(a.at(step), b.at(step), strict=True))
+    test = there.test.open("for the baselines")
+    for one, two in zip(*(pixelwise.opponents(t, test.x[:], 60.0) for t in (here, there)), strict=True):
+        np.testing.assert_array_equal(one.predictions, two.predictions)
+
+
+@pytest.mark.parametrize("how", ["npy", "npz"])
+def test_arrays_of_masks_stay_in_their_files_where_they_do_not_fit(how, tmp_path, monkeypatch):
+    x = DICE.integers(0, 90, (50, 12, 14, 3), dtype=np.uint8)
+    y = (x[..., 0] > 45).astype(np.int64)
+    y[:, 0] = -1
+    if how == "npy":
+        np.save(tmp_path / "x.npy", x)
+        np.save(tmp_path / "y.npy", y)
+    else:
+        np.savez(tmp_path / "d.npz", x=x, y=y)
+    here = prepare(tmp_path)
+    monkeypatch.setenv(raw.MEMORY, "3kB")
+    there = prepare(tmp_path)
+    assert here.kind == there.kind == "segmentation"
+    assert isinstance(there.train.x, Lazy)
+    assert here.fingerprint == there.fingerprint
+    assert -1 in here.train.y

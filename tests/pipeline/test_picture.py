@@ -15,6 +15,7 @@ from tuneful.pipeline.candidate import ends
 from tuneful.pipeline.codec import Entry, decode
 from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.picture import GAP, picture, write
+from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.step import augmented
 
 
@@ -45,6 +46,36 @@ def test_the_first_column_is_the_data_and_the_others_what_a_step_trains_on(strip
             np.testing.assert_allclose(drawn, by_hand, atol=1 / 255)
     assert sheet.shape == (3 * (H * scale + GAP) + GAP, 3 * (W * scale + GAP) + 5 * GAP, 3)
     assert np.array_equal(sheet, picture(stripes, recipe, rows=3, draws=2))
+
+
+def test_masks_lie_over_their_pictures_moved_alike():
+    """Bright squares are the foreground: wherever an augment takes one, the colour of its class must lie on it."""
+    dice = np.random.default_rng(0)
+    x, y = np.zeros((20, 32, 32), np.uint8), np.zeros((20, 32, 32), np.int64)
+    for image, mask in zip(x, y):
+        top, left = dice.integers(4, 20, 2)
+        image[top : top + 8, left : left + 8], mask[top : top + 8, left : left + 8] = 200, 2
+    y[:, 0] = 1  # so that there are three classes, told by colours
+    y[:, 31] = -1
+    task = prepare((x, y), masks="classes")
+    assert task.kind == "segmentation"
+    recipe, _ = decode([Entry("augments", "flip,rotate,shift"), Entry("rotate", "30")], task)
+    sheet = picture(task, recipe, rows=3, draws=4).astype(int)
+    scale, side = 3, 96
+    moved = 0
+    for column in range(5):
+        for row in range(3):
+            image, over = (tile(sheet, side, 2 * row + k, column)[::scale, ::scale] for k in (0, 1))
+            assert (image[..., 0] == image[..., 2]).all()
+            green = over[..., 1] - image[..., 1] - (over[..., 0] - image[..., 0]) > 20  # class 2 of the palette is green
+            bright = image[..., 0] > 100
+            assert bright.sum() > 30
+            assert (green & bright).sum() > 0.85 * (green | bright).sum()
+            moved += column > 0 and not np.array_equal(image, tile(sheet, side, 2 * row, 0)[::scale, ::scale])
+    assert moved > 8
+    first = tile(sheet, side, 1, 0)[::scale, ::scale]
+    assert first[0, 5].tolist() == [round(0.55 * 128), 0, 0]  # class 1 is dark red, on black
+    assert first[31, 5].tolist() == [round(0.55 * 128)] * 3  # unknown is grey
 
 
 def test_the_picture_is_a_png_file(stripes: Task, tmp_path: Path):

@@ -262,7 +262,7 @@ def test_a_column_of_a_million_categories(tmp_path):
 def test_a_table_without_rows_columns_or_text(tmp_path):
     refused(table(tmp_path / "a.csv", "a,b\n"), "holds a header and no rows")
     refused(table(tmp_path / "b.csv", "\n\n"), "is empty; a header line")
-    refused(table(tmp_path / "c.csv", "alone\n1\n2\n"), "line 1 has one field only")
+    refused(table(tmp_path / "c.csv", "alone\n1\n2\n"), r'has one column only \("alone"\)')
     (tmp_path / "d.csv").write_bytes(b"a,b\n1,\0\n")
     refused(tmp_path / "d.csv", "holds zero bytes and is no text table")
 

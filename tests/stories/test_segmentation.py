@@ -16,7 +16,7 @@ from PIL import Image
 import tuneful
 from tuneful.cli import main
 from tuneful.pipeline import judge
-from tuneful.pipeline.masks import read_mask
+from tuneful.pipeline.maskfiles import read_mask
 
 _CHILD = """
 import sys

@@ -33,7 +33,8 @@ def show(
     """Say what is known of a run or an artifact, each number with its interval; without one, list the runs.
 
     With --augment, images are read instead and drawn into a PNG file as the network would see them: a row for each of six
-    examples, the original first, then in eight steps of training with the augments of the recipe.
+    examples, the original first, then in eight steps of training with the augments of the recipe. Where each pixel has a class, a
+    second row shows the same images under the colours of their classes.
     """
     if augment:
         return _augmented(words or [], output)
@@ -232,10 +233,11 @@ def _written(head: list[str], pieces: Iterable[list[list[Any]]], output: Path | 
     """Write lines as they come, to a file (which is there whole, or not at all) or to standard output."""
     from contextlib import nullcontext
 
-    count = 0
+    count, waiting = 0, iter(pieces)
+    begun = list(itertools.islice(waiting, 1))  # what is wrong with the first is told before anything is written
     with nullcontext(sys.stdout) if output is None else runs.writing(output) as out:
         out.write("" if as_json else _csv([head]))
-        for rows in pieces:
+        for rows in itertools.chain(begun, waiting):
             if as_json:
                 text = json.dumps([dict(zip(head, row)) for row in rows], indent=1)[1:-2]
                 out.write(("," if count else "[") + text if rows else "")

@@ -14,6 +14,7 @@ from tuneful.core.task import Finding
 from tuneful.pipeline import several, targets
 from tuneful.pipeline.cells import PIECE, Frame
 from tuneful.runtime.preprocess import MISSING
+from tuneful.techniques.sources import Stored
 
 if TYPE_CHECKING:
     import polars as pl
@@ -58,6 +59,17 @@ def _one_hot(y: NDArray[Any]) -> bool:
 
 
 # Tables
+
+
+def beside(table: Table | Stored) -> None:
+    """Raises DataError where nothing stands beside a target: the table has one column."""
+    names = table.schema.names() if isinstance(table, Stored) else table.frame.columns
+    if len(names) == 1:
+        raise DataError(
+            f'{table.where} has one column only ("{names[0]}"); a table needs a target and at least one other column',
+            "part the cells by comma, semicolon, tab or |; of one column, horizon=STEPS forecasts numbers, and kind=language tells "
+            "what comes next in text",
+        )
 
 
 def columns(frame: Frame, where: str, given: str | tuple[str, ...] | None, findings: list[Finding]) -> tuple[str, ...]:

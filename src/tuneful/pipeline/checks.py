@@ -66,12 +66,11 @@ def repeats(parts: Mapping[str, NDArray[np.uint64]], y: Mapping[str, NDArray[Any
         hint = "clean=deduplicate keeps the first of each" if split == "train" else ""
         found.append(Finding("note", f"{split} repeats examples", again, len(here), examples, hint))
         if y[split].dtype.kind != "f":
-            clash = (y[split] != y[split][first][inverse]).reshape(len(here), -1).any(axis=1)
-            if clash.any():
+            often = np.flatnonzero(counts[inverse] > 1)
+            other = y[split][often] != y[split][first[inverse[often]]]
+            if clash := int(other.reshape(len(often), -1).any(axis=1).sum()):
                 text = f"equal examples bear different classes in {split}"
-                found.append(
-                    Finding("warning", text, int(clash.sum()), len(here), (), "a model cannot get all of them right")
-                )
+                found.append(Finding("warning", text, clash, len(here), (), "a model cannot get all of them right"))
     names = list(parts)
     for i, a in enumerate(names):
         for b in names[i + 1 :]:

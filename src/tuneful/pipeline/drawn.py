@@ -29,10 +29,11 @@ def pictures(task: Task, x: Array, p: Array, y: Array) -> list[dict[str, Any]]:
         return []
     ranked = known[np.argsort(each[known], kind="stable")]
     chosen = ranked[np.unique(np.linspace(0, len(ranked) - 1, _MOST).round().astype(int))]
-    low, high = (0.0, 255.0) if x.dtype == np.uint8 else (float(np.min(x)), float(np.max(x)))
+    shown = x[chosen]  # images may lie in files
+    low, high = (0.0, 255.0) if x.dtype == np.uint8 else (float(np.min(shown)), float(np.max(shown)))
     found: list[dict[str, Any]] = []
-    for at in chosen.tolist():
-        grey = ((np.asarray(x[at], dtype=np.float64) - low) / max(high - low, 1e-12) * 255).clip(0, 255).astype(np.uint8)
+    for at, one in zip(chosen.tolist(), shown, strict=True):
+        grey = ((np.asarray(one, dtype=np.float64) - low) / max(high - low, 1e-12) * 255).clip(0, 255).astype(np.uint8)
         image = grey[:3].transpose(1, 2, 0) if len(grey) >= 3 else grey[0]
         found.append(
             {"example": at, "dice": float(each[at]), "image": _png(image), "truth": _png(y[at], task.outputs),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib
 import importlib.metadata
 import io
 import logging
@@ -58,7 +57,7 @@ def export(network: nn.Module, task: Task) -> bytes:
 
     Raises: ModelError naming the part that cannot be expressed (control flow on values, an operator without translation, a
     batch size that is fixed), or when the result does not pass ONNX's own checker.
-    Cost: one to two seconds for a small network; the first call of a process some seconds more (see `warm_up`).
+    Cost: one to two seconds for a small network; the first call of a process some seconds more.
     """
     return finished(_to_onnx(served(network, task.kind), as_input(torch.from_numpy(task.valid.x[:1])), goal(task).answer))
 
@@ -77,22 +76,6 @@ def finished(model: Any) -> bytes:
     if model.ByteSize() >= 2 << 30:
         raise ModelError("the network has more than 2 GiB of weights; one ONNX file can hold no more", "use a smaller model")
     return model.SerializeToString()
-
-
-def warm_up() -> None:
-    """Import the exporter and let it read its table of operators, so that the next `export` is fast.
-
-    Another thread may train meanwhile: nothing is traced. (Tracing patches torch for the whole process: training beside it
-    gave other numbers, and made the export fail.) Cost: some seconds of one core, once a process; nothing the second time.
-    """
-    for name in ("onnx.checker", "onnxruntime", "onnxscript", "torch._dynamo"):
-        importlib.import_module(name)
-    registration = importlib.import_module(_REGISTRATION)
-    with _quiet():
-        # torch has no public way to fill this table before an export; when this private one goes, warming up does less
-        registry = getattr(registration, "ONNXRegistry", None)
-        if registry is not None:
-            registry().from_torchlib()
 
 
 def _to_onnx(module: nn.Module, one: Tensor, output: str) -> Any:
@@ -187,4 +170,4 @@ def _first_line(error: BaseException) -> str:
     return (lines[0] if lines else type(error).__name__).rstrip(".")[:200]
 
 
-__all__ = ["OPSET", "Served", "export", "finished", "served", "traced", "version", "warm_up"]
+__all__ = ["OPSET", "Served", "export", "finished", "served", "traced", "version"]

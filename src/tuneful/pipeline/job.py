@@ -27,7 +27,7 @@ from tuneful.techniques.search import PROPOSERS, SCHEDULERS
 Words = Annotated[tuple[str, ...], Field(strict=False)]
 Kinds = Literal[
     "binary", "multiclass", "openset", "multilabel", "ordinal", "regression", "multiregression", "segmentation", "forecasting",
-    "sequence_to_sequence", "translation", "seq2seq",
+    "sequence_to_sequence", "translation", "seq2seq", "language",
 ]  # fmt: skip
 Steps = Annotated[tuple[Cleaner, ...], Field(strict=False), BeforeValidator(clean_words.steps)]
 Mode = Literal["train", "tune", "optimize"]

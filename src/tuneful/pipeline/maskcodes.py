@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from tuneful.core.errors import DataError
 from tuneful.core.task import Finding
+from tuneful.pipeline.maskfiles import Seen
 from tuneful.techniques.sources import note
 
 NOTHING = -1
 VOID, BORDER = 255, 0xE0E0C0  # what VOC writes where nobody knows: in a palette, and as a colour
 MOST = 64  # colours, or values, that may be classes
 _CLOSE = 16  # values that JPEG's noise stays within
-_LOOK = 20  # masks whose pieces are counted
 _MOSTLY = 0.8
 
 How = Literal["values", "foreground", "halves"]
@@ -62,17 +62,17 @@ class Coding:
         return Coding(data["how"], tuple(int(code) for code in data["codes"]), tuple(str(name) for name in data["labels"]))
 
 
-def decide(masks: Sequence[Array], asked: str, names: Sequence[str], findings: list[Finding], colours: bool) -> Coding:
-    """How these masks (of train) are coded. asked: "classes", "instances" or "auto"; names: of the values, from 0.
+def decide(seen: Seen, asked: str, names: Sequence[str], findings: list[Finding]) -> Coding:
+    """How masks are coded, from those of train. asked: "classes", "instances" or "auto"; names: of the values, from 0.
 
     Raises DataError where nothing tells classes apart.
     """
-    counts: dict[int, int] = {}
-    for mask in masks:
-        values, often = np.unique(mask, return_counts=True)
-        for value, n in zip(values.tolist(), often.tolist(), strict=True):
-            counts[value] = counts.get(value, 0) + n
+    counts, colours = seen.counts, seen.coloured
     codes, what = sorted(counts), "colours" if colours else "values"
+    if not codes:
+        raise DataError(
+            "the masks of train hold no class at all: all their pixels are unknown (below 0)", "look at the masks"
+        )
     if len(codes) < 2:
         raise DataError(
             f"all masks of train hold one value alone ({_shown(codes[0], colours)}); a class for the background and one more are wanted",
@@ -88,9 +88,9 @@ def decide(masks: Sequence[Array], asked: str, names: Sequence[str], findings: l
             findings.append(Finding("warning", f"masks hold {len(codes)} values near two, as JPEG leaves them; they are cut at 128",
                                     len(codes), len(codes), (), "keep masks in PNG files"))  # fmt: skip
             return Coding("halves", (0, 128), ("background", "foreground"))
-        if (len(codes) > MOST and 0 in counts) or (not colours and _instances(masks)):
+        if (len(codes) > MOST and 0 in counts) or (not colours and _instances(seen)):
             text = f"masks: {things} number single things (instances); all of them are taken for the foreground"
-            findings.append(Finding("note", text, len(masks), len(masks), (), "masks=classes makes each value a class"))
+            findings.append(Finding("note", text, seen.n, seen.n, (), "masks=classes makes each value a class"))
             return Coding("foreground", (ground,), ("background", "foreground"))
     if len(codes) > 1000:
         raise DataError(
@@ -101,7 +101,7 @@ def decide(masks: Sequence[Array], asked: str, names: Sequence[str], findings: l
     if len(codes) - len(void) >= 2 and void and (colours or codes[-2] < 128):
         share = counts[void[0]] / sum(counts.values())
         text = f"masks: {_shown(void[0], colours)} is taken for unknown, as in PASCAL VOC: {share:.1%} of the pixels have no target"
-        findings.append(Finding("note", text, len(masks), len(masks)))
+        findings.append(Finding("note", text, seen.n, seen.n))
         codes = [code for code in codes if code not in void]
     labels = _labels(codes, names, colours)
     told = ", ".join(f"{_shown(code, colours)} is {label}" for code, label in list(zip(codes, labels, strict=True))[:6])
@@ -134,19 +134,19 @@ def _noisy(counts: Mapping[int, int]) -> bool:
     return bool(often[near].sum() >= 0.8 * often.sum() and white > 0.3 * often[values > _CLOSE].sum())
 
 
-def _instances(masks: Sequence[Array]) -> bool:
+def _instances(seen: Seen) -> bool:
     """Are values numbers of single things? 1..k in each mask, k other from mask to mask, and each value in one piece."""
     from scipy import ndimage
 
-    found = [np.unique(mask[mask != 0]) for mask in masks]
-    found = [values for values in found if len(values)]
+    found = [(many, largest) for many, largest in seen.each if many]
     if not found:
         return False
-    counted = [len(values) == values[-1] for values in found]
-    if np.mean(counted) < _MOSTLY or len({len(values) for values in found}) < min(3, len(found)) or max(map(len, found)) < 3:
+    numbered = [many == largest for many, largest in found]
+    many = [many for many, _ in found]
+    if np.mean(numbered) < _MOSTLY or len(set(many)) < min(3, len(found)) or max(many) < 3:
         return False
     pieces = whole = 0
-    for mask in [mask for mask in masks if mask.any()][:_LOOK]:
+    for mask in seen.few:
         for value in np.unique(mask[mask != 0]):
             pieces += 1
             whole += ndimage.label(mask == value, np.ones((3, 3)))[1] == 1  # pyright: ignore[reportIndexIssue]

@@ -4,6 +4,8 @@ The target of all rows is held in memory, and one column at a time while its mea
 levels and their counts are exact, not sketched. Then all rows are encoded once, some after others, into a file whose rows can
 be read in any order (see `packed`): splits, shuffling, batches and resuming are those of data in memory, to the last bit.
 
+A table that is learned from as text is cut into tokens, which lie in a file (see `textfiles`).
+
 Cost: three passes over the columns, one over the rows; about 120 bytes of memory a row, and twice the largest column.
 """
 
@@ -18,7 +20,8 @@ from numpy.typing import NDArray
 from tuneful.core.config import nearest
 from tuneful.core.errors import DataError, Problem, RecipeError
 from tuneful.core.task import Finding
-from tuneful.pipeline import aims, columns, filled, order, texts
+from tuneful.pipeline import aims, columns, filled, order, textfiles, texts
+from tuneful.pipeline import outside as apart
 from tuneful.pipeline.cells import values
 from tuneful.pipeline.lazy import Lazy, Rows
 from tuneful.pipeline.packed import Mapped, TableReader, packing
@@ -66,7 +69,8 @@ def build(raw: Raw, options: Options, findings: list[Finding]) -> Built:
     named = aims.columns(View(train, names), train.where, options.target, findings)
     _known(names, train.where, options)
     frames, rows = _targets(tables, named, options, findings)
-    target, about = aims.of_table(frames, named, options.kind, options.levels)
+    known = apart.of_table(frames, named, options, findings)
+    target, about = (known, {}) if known else aims.of_table(frames, named, options.kind, options.levels)
     del frames
     hidden = {*named, *options.leave_out}
     when = None
@@ -83,15 +87,18 @@ def build(raw: Raw, options: Options, findings: list[Finding]) -> Built:
         )
     if not inputs:
         raise DataError(f'{train.where} has no column beside the target "{", ".join(named)}"; at least one input is wanted')
+    wide = _wide(train, inputs)
+    narrow = [name for name in inputs if name not in wide]
+    if target.kind in ("binary", "multiclass", "openset"):
+        asked = [name for name in inputs if train.schema[name] == pl.String and name not in options.keep]
+        free = [name for name in asked if texts.is_free(textfiles.Column(train, name, rows["train"]).pieces())]
+        told = texts.column(View(train, narrow, rows["train"]), target.y["train"], options, findings, free) if free else ""
+        if told:
+            return textfiles.built(tables, rows, target, options, findings, told, ", ".join(named))
+    for name, size in wide.items():
+        text = f'column "{name}" holds {gigabytes(size)} of text, too much to look at in memory, and is left out'
+        findings.append(Finding("warning", text, train.height, train.height))
     twins: Parts = {part: _prints(table, inputs, rows[part]) for part, table in tables.items()}
-    narrow = _narrow(train, inputs, findings)
-    if target.kind in ("binary", "multiclass"):
-        free = texts.column(View(train, narrow, rows["train"]), target.y["train"], options, findings)
-        if free:
-            raise DataError(
-                f'{train.where} is learned from as text, by its column "{free}", and does not fit into memory',
-                f"give fewer rows of it, more memory, or keep={free} to make a category of it",
-            )
     chosen = divide(target.y, twins, options, findings, when)
     y = {name: target.y[part][indices] for name, (part, indices) in chosen.items()}
     part, indices = chosen["train"]
@@ -143,8 +150,8 @@ def _targets(
     return {part: frame.drop(number) for part, frame in frames.items()}, rows
 
 
-def _narrow(table: Stored, names: Sequence[str], findings: list[Finding]) -> list[str]:
-    """The columns that can be held in memory one by one; longer texts are left out, which is told."""
+def _wide(table: Stored, names: Sequence[str]) -> dict[str, float]:
+    """The columns that cannot be held in memory one by one, long texts, with their sizes."""
     import polars as pl
 
     text = [name for name in names if table.schema[name] == pl.String]
@@ -152,11 +159,7 @@ def _narrow(table: Stored, names: Sequence[str], findings: list[Finding]) -> lis
     for frame in stored.stretches(table, text) if text else ():
         for name in text:
             sizes[name] += float(frame[name].str.len_bytes().sum())
-    wide = [name for name in text if not fits(_WIDE * sizes[name])[0]]
-    for name in wide:
-        text_ = f'column "{name}" holds {gigabytes(sizes[name])} of text, too much to look at in memory, and is left out'
-        findings.append(Finding("warning", text_, table.height, table.height))
-    return [name for name in names if name not in wide]
+    return {name: size for name, size in sizes.items() if not fits(_WIDE * size)[0]}
 
 
 def _pieces(table: Stored, names: Sequence[str], rows: Rows | None) -> Any:

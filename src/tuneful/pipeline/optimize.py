@@ -113,7 +113,7 @@ class Work:
         yield Stage("prepare", f"reading {job.source if isinstance(job.source, str) else 'the data'}")
         with self._timed("prepare"):
             task = prepare(job.source, **job.reading)
-        folder = self.folder or (self.root or home()) / job.name_for(task.name)
+        folder = self.folder or self._place(task)
         if self.fresh and (folder / storage.FILE).exists():
             yield Stage("aside", f"the run that lay in {folder} is now {storage.set_aside(folder)}")
         with storage.told(folder), storage.held(folder):
@@ -121,6 +121,15 @@ class Work:
             self.folder = folder
             yield Stage("prepared", _described(task))
             yield from self._search(task, folder)
+
+    def _place(self, task: Task) -> Path:
+        """The folder of the run. Data in memory have no name of their own: where a run of other data lies, it bears theirs too."""
+        job = self.job
+        folder = (self.root or home()) / job.name_for(task.name)
+        if job.name or isinstance(job.source, str | os.PathLike) or self.fresh or not Study.begun(folder):
+            return folder
+        theirs = Study.open(folder, looking=True).about["fingerprint"]
+        return folder if theirs == task.fingerprint else folder.with_name(f"{folder.name}-{task.fingerprint[:6]}")
 
     # ------------------------------------------------------------------------------------------------ search
 

@@ -79,7 +79,12 @@ def _goal(kind: str | None, metric: str | None) -> list[Problem]:
         found.append(Problem("metric", sentence, nearest=guess))
     elif metric is not None and known:
         several = {"labels": {"multilabel"}, "ordered": {"ordinal"}, "numbers": {"regression", "multiregression"}}
-        several |= {"series": {"forecasting"}, "texts": {"sequence_to_sequence"}, "pixels": {"segmentation"}}
+        several |= {
+            "series": {"forecasting"},
+            "texts": {"sequence_to_sequence"},
+            "pixels": {"segmentation"},
+            "running": {"language"},
+        }
         kinds = {str(kind)} if kind in ("binary", "multiclass", "openset") else several.get(known, {"binary", "multiclass"})
         if not kinds & {*METRICS[metric].kinds}:
             found.append(unfit(metric, str(kind), [name for name, one in METRICS.items() if kinds & {*one.kinds}]))

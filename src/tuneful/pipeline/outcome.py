@@ -199,7 +199,7 @@ def headline(task: Task, standing: Standing | None, finals: Mapping[str, Sequenc
     also = " and ".join(filter(None, [", ".join(standing.tied[1:-1]), standing.tied[-1]]))
     told = f"{best} leads with {reached}, but ties with {also}"
     return f"On {task.name} {told}; behind {'is' if len(others) == 1 else 'are'} {', '.join(others)}." if others else (
-        f"On {task.name} all {all_of} optimizers tie: {told}."
+        f"On {task.name} {'both' if all_of == 2 else f'all {all_of}'} optimizers tie: {told}."
     )  # fmt: skip
 
 

@@ -51,13 +51,6 @@ def none(options: Options) -> bool:
     return options.outside == ("none",)
 
 
-def in_memory(options: Options, there: bool) -> None:
-    """Raises RecipeError where an open set is asked for of data that does not fit into memory."""
-    if not there and (options.kind == KIND or (options.outside and not none(options))):
-        sentence = "outside and kind=openset are for data that fits into memory; this table does not"
-        raise RecipeError([Problem("outside", sentence)])
-
-
 def files(options: Options) -> list[Path]:
     """The files and folders among the things that are outside."""
     return [
@@ -203,4 +196,4 @@ def _chosen(values: Any, mask: NDArray[np.bool_]) -> Any:
     return [value for value, there in zip(values, mask, strict=True) if there]
 
 
-__all__ = ["KIND", "Outside", "apart", "decode", "files", "in_memory", "none", "of_table", "plain", "search"]
+__all__ = ["KIND", "Outside", "apart", "decode", "files", "none", "of_table", "plain", "search"]

@@ -62,7 +62,7 @@ def measure_pace(task: Task, recipe: Recipe, seconds: float, device: str | None 
 
 def fitted(task: Task, recipe: Recipe, clock: Clock, *, free_width: bool, device: str | None = None,
            plans: Plans | None = None) -> Recipe:  # fmt: skip
-    """The recipe without "auto", such that several trainings fit into the time for searching: threads and epochs from what
+    """The recipe without "auto", such that a training or several fit into the time for searching (see `_length`): threads and epochs from what
     is measured here, and a narrower network where the one of choice could not even be trained for a few epochs.
 
     free_width: nobody said how wide the network is. `clock.reserve` grows by the time for which the network will have to predict when it is proven.
@@ -88,7 +88,7 @@ def fitted(task: Task, recipe: Recipe, clock: Clock, *, free_width: bool, device
     epochs = _length(affordable, defaults.patient(task), RUNS if form(task).causal else FEW_RUNS)
     if epochs >= float(resolved.epochs):
         return resolved
-    why = f"of the time for searching an epoch takes {span(pace.epoch)}; several trainings have to fit"
+    why = f"an epoch takes {span(pace.epoch)}, and the time for searching is worth {affordable:.3g} of them"
     shorter = recipe.replace(epochs=epochs, threads=resolved.threads).because("epochs", why)
     if "threads" in resolved.reasons:
         shorter = shorter.because("threads", resolved.reasons["threads"])

@@ -6,11 +6,14 @@
     logistic regression        on the colours of a pixel and their means over 3x3, 9x9 and 27x27 pixels around it, fitted on at
                                most 50 000 pixels of train
 
+Both learn from at most 2 000 images, evenly from the whole length of train.
+
 Source: Otsu, IEEE Transactions on Systems, Man, and Cybernetics 9, 1979, eq. 14.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,10 +23,12 @@ from numpy.typing import NDArray
 
 from tuneful.core.task import Task
 from tuneful.pipeline.baselines import Baseline
+from tuneful.pipeline.masks import counted
 from tuneful.pipeline.metrics import Array
 
 NAMES = ("shares of train", "Otsu's threshold", "logistic regression on colour")
 _PIXELS = 50_000  # that the regression is fitted on
+_IMAGES = 2_000  # of train that are looked at
 _AROUND = (3, 9, 27)  # sides of the squares over which colours are averaged
 _BINS = 256
 _SURE = 1e-3  # no error is told to be rarer
@@ -36,7 +41,8 @@ def opponents(task: Task, x: Array, seconds: float, seed: int = 0) -> list[Basel
     begin, found = time.perf_counter(), [_timed(NAMES[0], lambda: shares(task, x))]
     if task.outputs == 2:
         found.append(_timed(NAMES[1], lambda: otsu(task, x)))
-    needed = 2.0 + 1e-6 * (x.size + 0.1 * task.train.x.size) * len(_AROUND)  # measured on one core
+    sizes = math.prod(x.shape) + 0.1 * len(_some(task)) * math.prod(task.train.x.shape[1:])
+    needed = 2.0 + 1e-6 * sizes * len(_AROUND)  # measured on one core
     left = seconds - (time.perf_counter() - begin)
     if needed > left:
         why = f"skipped: it would need about {needed:.2g} s and {max(0.0, left):.2g} s are left"
@@ -52,19 +58,19 @@ def _timed(name: str, told: Callable[[], Any]) -> Baseline:
 
 def shares(task: Task, x: Array) -> Chances:
     """The shares of the classes among the pixels of train, everywhere."""
-    y = task.train.y
-    counts = np.bincount(y[y >= 0].astype(np.int64), minlength=task.outputs)
+    counts = counted(task.train.y, task.outputs)
     return np.broadcast_to((counts / counts.sum()).astype(np.float32), (len(x), *x.shape[2:], task.outputs))
 
 
 def otsu(task: Task, x: Array) -> Chances:
     """Probabilities from which side of its image's threshold a pixel lies on."""
-    bright = np.stack([brighter(image) for image in task.train.x])
-    known, y = task.train.y >= 0, task.train.y == 1
+    chosen = _some(task)
+    bright, truth = np.stack([brighter(task.train.x[i]) for i in chosen]), task.train.y[chosen]
+    known, y = truth >= 0, truth == 1
     errors = float((bright[known] != y[known]).mean())
     upside = errors <= 0.5
     wrong = min(max(min(errors, 1 - errors), _SURE), 0.49)
-    foreground = np.stack([brighter(image) for image in x]) == upside
+    foreground = np.stack([brighter(x[i]) for i in range(len(x))]) == upside
     p = np.where(foreground, 1 - wrong, wrong).astype(np.float32)
     return np.stack([1 - p, p], axis=-1)
 
@@ -94,11 +100,12 @@ def regression(task: Task, x: Array, seed: int) -> Chances:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    dice, train = np.random.default_rng(seed), task.train
-    each = max(1, _PIXELS // len(train))
+    dice, chosen = np.random.default_rng(seed), _some(task)
+    each = max(1, _PIXELS // len(chosen))
     rows: list[Array] = []
     classes: list[Array] = []
-    for image, mask in zip(train.x, train.y, strict=True):
+    for at in chosen:
+        image, mask = task.train.x[at], task.train.y[at]
         known = np.flatnonzero(mask.ravel() >= 0)
         kept = dice.choice(known, min(each, len(known)), replace=False)
         rows.append(around(image)[kept])
@@ -107,9 +114,15 @@ def regression(task: Task, x: Array, seed: int) -> Chances:
     model.fit(np.concatenate(rows), np.concatenate(classes))
     height, width = x.shape[2:]
     out = np.zeros((len(x), height * width, task.outputs), np.float32)
-    for number, image in enumerate(x):
-        out[number][:, model.classes_.astype(int)] = model.predict_proba(around(image))
+    for number in range(len(x)):
+        out[number][:, model.classes_.astype(int)] = model.predict_proba(around(x[number]))
     return out.reshape(len(x), height, width, task.outputs)
+
+
+def _some(task: Task) -> NDArray[np.int64]:
+    """Which images of train are looked at; images may lie in files."""
+    n = len(task.train)
+    return np.unique(np.linspace(0, n - 1, min(n, _IMAGES)).round().astype(np.int64))
 
 
 def around(image: Array) -> Array:

@@ -104,7 +104,7 @@ def prepare(
             a data frame; a torch Dataset; or (train, test) or (train, valid, test) of any of these.
         target: the column to predict, or several ("a,b,c" or a list); found by its name, or the last one, when not given.
         kind: "binary", "multiclass", "openset" (classes, or none of them), "multilabel", "ordinal", "regression", "segmentation",
-            "forecasting" or "sequence_to_sequence" ("translation"); told by the target when not given.
+            "forecasting", "language" or "sequence_to_sequence" ("translation"); told by the target when not given.
         metric: what is optimized; AUROC for two classes and for labels, accuracy for more classes, RMSE for numbers, mean R2
             for several, when not given.
         missing: words that mean "no value", beside the usual ones ("", NA, ?, null ...).
@@ -153,7 +153,7 @@ def prepare(
     options = _Options(named, kind, words(missing), words(keep), words(leave_out), size, valid, test, seed, limit,
                        form or "", tokens, length, vocabulary, scale, order, words(levels), beam, masks, standardize, ledger,
                        words(outside))  # fmt: skip
-    raw = sources.read(source)
+    raw = sequences.running(sources.read(source)) if kind == "language" else sources.read(source)
     if kind == "forecasting" or horizon is not None:
         ledger.serve("forecast", "rows of a forecast, which follow one another")
         wanted = windows.Wanted(named, horizon, window, time, valid_from, test_from, valid, test, words(missing),
@@ -174,7 +174,7 @@ def prepare(
     elif isinstance(first, Table | Stored):
         if size is not None:
             raise RecipeError([Problem("size", "size is for images; this data is a table")])
-        apart.in_memory(options, not isinstance(first, Stored))
+        aims.beside(first)
         built = _from_table(raw, options, findings) if isinstance(first, Table) else ondisk.build(raw, options, findings)
     else:
         if target is not None or missing or keep or leave_out:

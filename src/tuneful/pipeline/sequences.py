@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -20,7 +21,7 @@ from tuneful.pipeline.parts import Built, Options, Parts, divide, take
 from tuneful.pipeline.texts import learn, prints
 from tuneful.pipeline.tokenizer_file import KINDS
 from tuneful.runtime.text import Tokenizer, encode
-from tuneful.techniques.sources import Prose, Raw, Sentences, guard, note
+from tuneful.techniques.sources import Prose, Raw, Sentences, Stored, Table, guard, note, stored
 
 WINDOW, LONGEST = 128, 256  # tokens that are seen of running text, and at most of a sentence, when nothing is said
 MOST = 2_000  # different tokens of running text, when nothing is said: each place has as many probabilities
@@ -99,6 +100,25 @@ def numbered(tags: Sequence[Sequence[str]], number: Mapping[str, int], length: i
 
 
 # Running text
+
+
+def running(raw: Raw) -> Raw:
+    """A table of one column of text as running text, a row a line; what is running text already as it is. Raises DataError for
+    anything else."""
+    import polars as pl
+
+    parts = {part: stored.whole(found) if isinstance(found, Stored) else found for part, found in raw.parts.items()}
+    train = parts["train"]
+    if isinstance(train, Prose):
+        return raw
+    if not isinstance(train, Table) or train.frame.width != 1 or train.frame.dtypes != [pl.String]:
+        raise DataError(
+            f"kind is language, which tells what comes next in running text; this data is {raw.what}",
+            "give a .txt file, or a table of one column of text",
+        )
+    found = {part: Prose("\n".join(cell or "" for cell in table.frame.to_series().to_list()))
+             for part, table in parts.items() if isinstance(table, Table)}  # fmt: skip
+    return replace(raw, parts=found)
 
 
 def _prose(parts: Mapping[str, Prose], options: Options, findings: list[Finding]) -> Built:

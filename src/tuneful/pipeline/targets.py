@@ -27,7 +27,7 @@ KINDS = {
     "binary": "classes", "multiclass": "classes", "classification": "classes", "classes": "classes",
     "regression": "numbers", "numbers": "numbers", "multiregression": "numbers", "multilabel": "labels", "ordinal": "ordered",
     "forecasting": "series", "sequence_to_sequence": "texts", "translation": "texts", "seq2seq": "texts",
-    "segmentation": "pixels", "openset": "classes",
+    "segmentation": "pixels", "openset": "classes", "language": "running",
 }  # fmt: skip
 _SURE = ("target", "label", "y", "labels", "targets")
 _USUAL = (
@@ -55,7 +55,7 @@ def check_kind(kind: str | None) -> str:
     if kind is None:
         return ""
     if kind not in KINDS:
-        sentence = f"kind is {kind!r}; it must be binary, multiclass, openset, multilabel, ordinal, regression, segmentation, forecasting or sequence_to_sequence"
+        sentence = f"kind is {kind!r}; it must be binary, multiclass, openset, multilabel, ordinal, regression, segmentation, forecasting, language or sequence_to_sequence"
         raise RecipeError([Problem("kind", sentence, nearest=nearest(str(kind), KINDS))])
     return KINDS[kind]
 

@@ -85,9 +85,13 @@ def prints(texts: Iterable[str]) -> NDArray[np.uint64]:
 # When is a table text?
 
 
-def column(frame: Frame, y: NDArray[Any], options: Options, findings: list[Finding]) -> str:
-    """The column of a table that is learned from as text, or "" when it is a table. frame: train without its target."""
-    free = [name for name in frame.columns if name not in options.keep and _is_free(frame[name])]
+def column(
+    frame: Frame, y: NDArray[Any], options: Options, findings: list[Finding], free: Sequence[str] | None = None
+) -> str:
+    """The column of a table that is learned from as text, or "" when it is a table. frame: train without its target; free: the
+    columns of free text, where they are known already (they need not be in the frame)."""
+    if free is None:
+        free = [name for name in frame.columns if name not in options.keep and is_free([frame[name]])]
     if not free:
         return ""
     rest = [name for name in frame.columns if name not in free]
@@ -103,26 +107,33 @@ def column(frame: Frame, y: NDArray[Any], options: Options, findings: list[Findi
             )
         )
         return free[0]
+    columns_ = len({*frame.columns, *free})
     why = f"{len(free)} columns are free text" if len(free) > 1 else f"{', '.join(useful[:4])} stand beside it"
     findings.append(
-        Finding("warning", f'column "{free[0]}" is free text, which is not learned from in a table ({why})', 1, len(frame.columns),
+        Finding("warning", f'column "{free[0]}" is free text, which is not learned from in a table ({why})', 1, columns_,
                 (), f"leave_out={','.join(n for n in [*free[1:], *useful] if n != free[0])} learns from the text alone")
     )  # fmt: skip
     return ""
 
 
-def _is_free(series: pl.Series) -> bool:
-    """Text of several words that seldom repeats itself."""
+def is_free(pieces: Iterable[pl.Series]) -> bool:
+    """Is a column, given in pieces, text of several words that seldom repeats itself? Of each text 8 bytes are held."""
     import polars as pl
 
-    if series.dtype != pl.String:
+    prints_: list[NDArray[np.uint64]] = []
+    words = letters = foreign = 0
+    for series in pieces:
+        if series.dtype != pl.String:
+            return False
+        known = series.drop_nulls().filter(series.drop_nulls() != "")
+        prints_.append(known.hash(seed=0).to_numpy())
+        words += int(known.str.count_matches(r"\S+").sum())
+        letters += int(known.str.len_chars().sum())
+        foreign += int(known.str.contains(r"[^\x00-\x7f]").sum())
+    n = sum(map(len, prints_))
+    if n < 10 or len(np.unique(np.concatenate(prints_))) < 0.5 * n:
         return False
-    known = series.drop_nulls().filter(series.drop_nulls() != "")
-    if len(known) < 10 or known.n_unique() < 0.5 * len(known):
-        return False
-    words = float(known.str.count_matches(r"\S+").mean() or 0)  # type: ignore[arg-type]
-    letters = float(known.str.len_chars().mean() or 0)  # type: ignore[arg-type]
-    return words >= _WORDY or (letters >= _CHUNK and known.str.contains(r"[^\x00-\x7f]").mean() > 0.5)  # type: ignore[operator]
+    return words >= _WORDY * n or (letters >= _CHUNK * n and foreign > 0.5 * n)
 
 
 # Tokenizers

@@ -37,13 +37,15 @@ from tuneful.core.task import Objective, Sealed, Split, Task
 from tuneful.pipeline import plans, state
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.job import Job
+from tuneful.pipeline.lazy import Lazy
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.train import Run
 from tuneful.pipeline.tune import STATE
 
 SAVE_EVERY = 0.05  # seconds between two states of a child that will be killed: most kills then fall between or into savings
 PACE = 0.01  # seconds a step of a child that will be killed takes at least: a faster one would be over before the kill
-PATIENCE = 120.0  # seconds without any step after which a child is given up
+PATIENCE = 120.0  # seconds without any step after which a child is given up,
+BEGINNING = 900.0  # and without a first one, since it may have to prepare the data
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class Verification:
                 shutil.copy2(kept, place / "kept.safetensors")
             begun = plans.read(study.trial_folder(found.number))
             execution = begun.chosen.as_data() if begun is not None else None
-            _write_order(place, Job.read(self.folder), study.about["fingerprint"], found.recipe, self.steps, execution)
+            _write_order(place, self.folder, study.about["fingerprint"], found.recipe, self.steps, execution)
             yield f"training trial {found.number} undisturbed, and beside it a copy that is killed {self.kills} time{'' if self.kills == 1 else 's'}"
             alone = _Child(place, "undisturbed")
             try:
@@ -226,8 +228,8 @@ class _Child:
                 return lines
             if len(lines) != grown:
                 grown, since = len(lines), time.monotonic()
-            elif time.monotonic() - since > PATIENCE:
-                raise TunefulError(f"the training of the copy made no step for {PATIENCE:g} s")
+            elif time.monotonic() - since > (PATIENCE if grown > 0 else BEGINNING):
+                raise TunefulError(f"the training of the copy made no step for {time.monotonic() - since:.0f} s")
             time.sleep(0.005)
 
 
@@ -293,9 +295,11 @@ def _points(plain: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _write_order(
-    place: Path, job: Job, fingerprint: str, recipe: Mapping[str, Any], steps: int, execution: Mapping[str, Any] | None
+    place: Path, run: Path, fingerprint: str, recipe: Mapping[str, Any], steps: int, execution: Mapping[str, Any] | None
 ) -> None:
-    """What a child needs: the recipe and the prepared data, so that it is prepared once."""
+    """What a child needs: the recipe and the prepared data, so that it is prepared once; data that stays on disk is not copied,
+    but prepared by each child again."""
+    job = Job.read(run)
     task = prepare(job.source, **job.reading)
     if task.fingerprint != fingerprint:
         raise StudyError(f"the data of the run ({job.source}) has changed since", "bring back the data")
@@ -304,16 +308,23 @@ def _write_order(
         "normalize": dict(task.normalize), "target": dict(task.target), "schema": dict(task.schema), "metric": task.objective.metric,
         "direction": task.objective.direction,
     }  # fmt: skip
-    order = {"recipe": dict(recipe), "steps": steps, "task": plain, "execution": execution}
+    unread = isinstance(task.train.x, Lazy)
+    order = {"recipe": dict(recipe), "steps": steps, "task": plain, "execution": execution,
+             "run": str(run.resolve()) if unread else ""}  # fmt: skip
     (place / "order.json").write_text(json.dumps(order), encoding="utf-8")
+    if unread:
+        return
     np.savez(place / "data.npz", x_train=task.train.x, y_train=task.train.y, x_valid=task.valid.x, y_valid=task.valid.y)
 
 
 # The child
 
 
-def _task(place: Path, told: Mapping[str, Any]) -> Task:
-    """The task again, without its test split."""
+def _task(place: Path, told: Mapping[str, Any], run: str) -> Task:
+    """The task again, without its test split where it was written down. run: the folder of the run, where it was not."""
+    if run:
+        job = Job.read(Path(run))
+        return prepare(job.source, **job.reading)
     with np.load(place / "data.npz", allow_pickle=False) as data:
         train, valid = (Split(data[f"x_{part}"], data[f"y_{part}"]) for part in ("train", "valid"))
     return Task(
@@ -326,7 +337,7 @@ def _task(place: Path, told: Mapping[str, Any]) -> Task:
 def main(place: Path, name: str) -> None:
     """Train, or go on training, until all steps are done; write the state, and a line after every step."""
     order = json.loads((place / "order.json").read_text(encoding="utf-8"))
-    task = _task(place, order["task"])
+    task = _task(place, order["task"], order["run"])
     pace = 0.0 if name == "undisturbed" else PACE
     path = place / f"{name}.safetensors"
     if path.exists():

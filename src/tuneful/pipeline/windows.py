@@ -34,6 +34,9 @@ SHARE = 0.2  # of all moments, for valid and for test
 FEWEST = 8  # windows that train must have
 
 
+ORDER = "order"  # instead of a column of times: the rows follow one another evenly
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What the user said of a forecast. time: the column of times, or "order"; *_from: the first moment that a split asks for."""
@@ -56,6 +59,9 @@ def task(raw: Raw, wanted: Wanted, name: str, limits: Mapping[str, float], sourc
     """The task of a table. Raises DataError where it is no series, RecipeError for options that do not serve."""
     findings = [note(f"the data is {raw.what}"), *raw.findings]
     frame, ends, where = _joined(raw)
+    if frame.width == 1 and wanted.time is None:
+        findings.append(note("the rows are taken as evenly spaced, in the order of the table, which has one column alone"))
+        wanted = replace(wanted, time=ORDER)
     schema = _schema(frame, where, wanted, findings)
     series = windows.laid(schema, _columns(frame, schema))
     _told(series, schema, findings)
@@ -182,8 +188,11 @@ def _numeric(column: pl.Series, missing: Sequence[str], decimal: str) -> bool:
 
 def _time(frame: pl.DataFrame, where: str, wanted: Wanted, findings: list[Finding]) -> tuple[str, str]:
     """(column of times, order of year, month and day); ("", "") where the rows' order is taken."""
-    if wanted.time == "order" and "order" not in frame.columns:
-        findings.append(note("the rows are taken as evenly spaced, in the order of the table, because time=order was said"))
+    if wanted.time == ORDER and ORDER not in frame.columns:
+        if frame.width > 1:
+            findings.append(
+                note("the rows are taken as evenly spaced, in the order of the table, because time=order was said")
+            )
         return "", ""
     if wanted.time is not None and wanted.time not in frame.columns:
         near = nearest(wanted.time, frame.columns)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from tuneful.core.form import Form
@@ -25,7 +24,6 @@ class ClassesLast(nn.Module):
         self.inner = body
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last)  # a quarter less time on a CPU
         return self.inner(x).permute(0, 2, 3, 1)
 
 

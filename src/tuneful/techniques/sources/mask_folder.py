@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 from tuneful.core.errors import DataError
 from tuneful.core.task import Finding
 from tuneful.techniques.sources.folder import media_of, printable
-from tuneful.techniques.sources.raw import SPLITS, Masked, Raw, Source, listing
+from tuneful.techniques.sources.raw import SPLITS, Masked, Raw, Source, content, listing
 
 IMAGES = ("images", "image", "imgs", "img", "jpegimages")
 MASKS = ("masks", "mask", "annotations", "segmentations", "segmentationclass", "labels", "ground_truth", "groundtruth", "gt")
@@ -27,7 +27,9 @@ _NAMES = ("classes.txt", "labels.txt", "class_names.txt")
 class MaskFolder(Source):
     kind: Literal["mask_folder"] = "mask_folder"
     source: ClassVar[str] = "the layouts of PASCAL VOC, of Kaggle's segmentation tasks and of U-Net's example code"
-    cost: ClassVar[str] = "every image and mask is decoded, brought to one size and kept in memory"
+    cost: ClassVar[str] = (
+        "every image and mask is decoded and brought to one size; images stay in their files where they would not fit"
+    )
 
     def accepts(self, given: object) -> bool:
         return isinstance(given, Path) and given.is_dir() and bool(_pairs(given))
@@ -125,7 +127,7 @@ def _listed(root: Path, pairs: list[tuple[bytes, bytes]], findings: list[Finding
     found: dict[str, list[tuple[bytes, bytes]]] = {}
     absent: list[str] = []
     for split, path in lists.items():
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = content(path).decode("utf-8", "replace").splitlines()
         named = [_stem(line.strip(), by_stem) for line in lines if line.strip()]
         found[split] = [by_stem[stem] for stem in dict.fromkeys(named) if stem in by_stem]
         absent += [printable(stem) for stem in named if stem not in by_stem]
@@ -150,5 +152,5 @@ def _class_names(root: Path) -> tuple[str, ...]:
     path = next((root / name for name in _NAMES if (root / name).is_file()), None)
     if path is None:
         return ()
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    lines = content(path).decode("utf-8-sig", "replace").splitlines()
     return tuple(printable(line.strip()) for line in lines if line.strip())

@@ -26,7 +26,9 @@ _LOOK = 20  # rows that are looked at
 class MaskList(Source):
     kind: Literal["mask_list"] = "mask_list"
     source: ClassVar[str] = "the lists of Kaggle's segmentation tasks"
-    cost: ClassVar[str] = "every image and mask is decoded, brought to one size and kept in memory"
+    cost: ClassVar[str] = (
+        "every image and mask is decoded and brought to one size; images stay in their files where they would not fit"
+    )
 
     def accepts(self, given: object) -> bool:
         found = beginning(given)
