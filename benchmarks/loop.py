@@ -34,7 +34,7 @@ from tuneful.techniques.schedules import Constant
 
 BATCH, EXAMPLES = 100, 10_000
 STEPS = {"mlp": 400, "cnn": 24}  # of a round
-ROUNDS = 31
+ROUNDS = {"mlp": 31, "cnn": 15}
 SHAPES = {"mlp": (784,), "cnn": (1, 28, 28)}
 
 Loop = Callable[[int], float]
@@ -137,7 +137,7 @@ def main() -> None:
     torch.set_num_threads(1)
     tiny = "tiny" in sys.argv
     for name in [word for word in sys.argv[1:] if word in STEPS] or list(STEPS):
-        figures = measured(name, 3 if tiny else ROUNDS, 5 if tiny else STEPS[name])
+        figures = measured(name, 3 if tiny else ROUNDS[name], 5 if tiny else STEPS[name])
         if tiny:
             print(json.dumps(figures), flush=True)
         else:

@@ -280,6 +280,27 @@ def test_fp16_scales_its_losses(flowers, tmp_path):
     assert again.advance(5) == run.advance(5)
 
 
+@pytest.mark.parametrize("at", [0, 5, 20])
+def test_memory_that_runs_out_at_any_step_changes_the_result_by_rounding_alone(flowers, at):
+    class Hungry(nn.Linear):
+        passes = 0
+
+        def forward(self, x):
+            if self.training:
+                self.passes += 1
+                if self.passes > at and len(x) > 8:
+                    raise torch.OutOfMemoryError("injected")
+            return super().forward(x)
+
+    runs = [Run(flowers, own(flowers, net), device="cpu") for net in (lambda: Hungry(5, 3), lambda: nn.Linear(5, 3))]
+    for run in runs:
+        list(run)
+    assert runs[0].micro == 4
+    assert sum("memory ran out in step" in note for point in runs[0].curve for note in point.notes) == 2
+    for name, tensor in runs[0].body.state_dict().items():
+        torch.testing.assert_close(tensor, runs[1].body.state_dict()[name], rtol=1e-4, atol=1e-6)
+
+
 def test_what_this_machine_cannot_do_is_left_out():
     far = Execution(precision="fp16", graphed=True, threads=512)
     here = carrying.able(far, torch.device("cpu"))

@@ -26,9 +26,8 @@ from torch import Tensor
 
 from tuneful.core.errors import TunefulError
 from tuneful.core.execution import Execution
-from tuneful.pipeline.carrying import cores
 from tuneful.pipeline.train import Run
-from tuneful.pipeline.ways import Facts, Move, moves
+from tuneful.pipeline.ways import Facts, moves
 
 SHARE = 0.03  # of the time that the steps would take, which may go into planning
 LEAST = 0.25  # seconds of planning below which nothing is tried
@@ -63,6 +62,12 @@ class Plan:
     why: str = ""
     cached: bool = False
     allowed: float = 0.0
+
+    @property
+    def gain(self) -> float:
+        """How many times as fast a step is as the plain way; 1 where nothing was measured."""
+        times = [one.ms for one in self.tried if one.ms and one.verdict == "chosen"]
+        return (self.tried[0].ms or 0.0) / times[0] if times else 1.0
 
     def as_data(self) -> dict[str, Any]:
         """Plain data."""
@@ -122,7 +127,7 @@ def _search(bench: Bench, until: float, seconds: float) -> tuple[Execution, list
         "" if "precision" in run.recipe.reasons else run.recipe.precision, "threads" in run.recipe.reasons,
     )  # fmt: skip
     exact = bench.start.replace(precision="fp32")
-    base = bench.measured(exact, None)
+    base = bench.measured(exact)
     best, ms = exact, base.ms
     tried = {exact: Tried(str(exact), "slower", ms=base.ms, loss=0.0, cosine=1.0)}
     skipped: list[Tried] = []
@@ -134,7 +139,7 @@ def _search(bench: Bench, until: float, seconds: float) -> tuple[Execution, list
             if time.perf_counter() + 1e-3 * base.ms * (STEPS[0] + 1) > until:
                 skipped.append(Tried(str(way), "not tried", f"the {seconds:.2g} s for planning are over"))
                 continue
-            found = tried[way] = bench.judged(move, way, base)
+            found = tried[way] = bench.judged(way, base)
             if found.verdict == "slower" and found.ms is not None and found.ms < GAIN * ms:
                 best, ms = way, found.ms
     asked = bench.start
@@ -172,7 +177,7 @@ class Bench:
         tensors, plain = run.state()
         self._tensors, self._plain = {name: tensor.clone() for name, tensor in tensors.items()}, copy.deepcopy(plain)
         self._curve, self._notes, self._watched = list(run.curve), list(run.notes), run.early.steps
-        self.saved, self._wall = 0, run.device.type == "cuda" or cores() > 1
+        self.saved, self._wall = 0, run.device.type == "cuda" or run.execution.threads > 1
         run.early.steps = 0  # looks would be measured too
         run.network.train()
 
@@ -207,7 +212,7 @@ class Bench:
         loss = self.run.advance(1)  # reads the loss, so a GPU has finished
         return clock() - began, loss
 
-    def measured(self, way: Execution, base: Seen | None) -> Seen:
+    def measured(self, way: Execution) -> Seen:
         """A few steps of a way, of which the first is not timed. Raises TunefulError where it fails."""
         self.back(way)
         losses: list[float] = []
@@ -225,10 +230,10 @@ class Bench:
                 gradient = torch.cat([p.grad.detach().float().flatten() for p in self.run.params if p.grad is not None])
         return Seen(1e3 * statistics.median(times[1:] or times or [math.inf]), tuple(losses), gradient)
 
-    def judged(self, move: Move, way: Execution, base: Seen) -> Tried:
+    def judged(self, way: Execution, base: Seen) -> Tried:
         """One way, timed and held against fp32."""
         try:
-            seen = self.measured(way, base)
+            seen = self.measured(way)
         except (TunefulError, RuntimeError, TypeError, NotImplementedError) as error:
             return Tried(str(way), "rejected", f"it fails: {str(error).splitlines()[0][:200]}")
         if self.run.ended or self.run.micro > way.parts:

@@ -267,7 +267,7 @@ class Search:
         found = self.plans.of(run, steps=until * run.batches.per_epoch, most=max(0.0, most))
         self.planning += found.seconds
         plans.written(folder, found)
-        if found.tried:
+        if found.tried and found.gain > 1:
             run.notes.append(f"trial {folder.name}: steps are carried out as {found.chosen}")
 
     def _failures(self) -> list[str]:

@@ -45,7 +45,7 @@ def moves(
     found += _precisions(facts, device, images)
     if facts.fused:
         found.append(Move("unfused optimizer", lambda best: best.replace(fused=False)))
-    found += _threads(facts, device)
+    found += _threads(facts, device, start)
     norms = any(isinstance(one, _NormBase) for one in facts.body.modules())
     why = (
         "batch norms would see parts of a batch" if norms
@@ -96,13 +96,15 @@ def _precisions(facts: Facts, device: torch.device, images: bool) -> list[Move]:
     return found
 
 
-def _threads(facts: Facts, device: torch.device) -> list[Move]:
+def _threads(facts: Facts, device: torch.device, start: Execution) -> list[Move]:
     there = cores()
     if there == 1:
         return [Move("more threads", lambda best: None, "there is one core")]
     if not facts.threads or device.type == "cuda":
         why = "the work is the GPU's" if device.type == "cuda" else "threads are set in the recipe"
         return [Move("other threads", lambda best: None, why)]
+    if start.threads == 1:
+        return [Move("more threads", lambda best: None, "a step is too small to be shared")]
     counts = sorted({1, *(2**k for k in range(1, there.bit_length())), there})
     return [
         Move(f"{n} thread{'s' if n > 1 else ''}", lambda best, n=n: best.replace(threads=n) if best.threads != n else None)
