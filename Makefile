@@ -72,10 +72,11 @@ bench: $(STAMP) ## run every script in benchmarks/, one after the other
 		[ -e "$$script" ] || continue; found=1; echo "$$script"; $(BIN)/python "$$script" || exit 1; \
 	done; [ -n "$$found" ] || echo "benchmarks/ holds no script yet; nothing was measured"
 
-peers: ## make .venv-peers, where benchmarks/optimizers.py meets other packages' optimizers
+peers: ## make .venv-peers, where benchmarks meet other packages
 	@[ -x .venv-peers/bin/python ] || $(or $(PYTHON),python3) -m venv .venv-peers
 	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(PIP_ARGS) torch==2.13.0 pytorch_optimizer timm -e .
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(PIP_ARGS) torch==2.13.0 pytorch_optimizer timm \
+		lightning keras skorch pytorch-ignite accelerate transformers -e .
 
 tree: $(STAMP) ## bring the tree in both READMEs up to date (captions that are there stay)
 	@$(BIN)/python tests/house/tree.py README.md README.zh-CN.md

@@ -38,13 +38,13 @@ class Pace:
 
 
 def measure_pace(task: Task, recipe: Recipe, seconds: float, device: str | None = None, plans: Plans | None = None) -> Pace:
-    """The pace of a resolved recipe. It takes about `seconds`, and at least three steps; as much goes into its plan, where plans are kept.
+    """The pace of a resolved recipe. It takes about `seconds`, and at least three steps; twice as much may go into its plan, where plans are kept.
 
     Raises what making and training the network raises.
     """
     run = Run(task, recipe, device=device)
     if plans is not None:
-        plans.of(run, most=seconds)
+        plans.of(run, most=2 * seconds)
     run.timed(WARM, 0.0)
     step = run.timed(1, seconds / 2)
     shown = task.valid.x[:SAMPLE]

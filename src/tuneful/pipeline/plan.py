@@ -31,7 +31,7 @@ from tuneful.pipeline.ways import Facts, moves
 
 SHARE = 0.03  # of the time that the steps would take, which may go into planning
 LEAST = 0.25  # seconds of planning below which nothing is tried
-STEPS = 3, 8  # timed of each way, at least and at most
+STEPS = 2, 8  # timed of each way, at least and at most
 GAIN = 0.97  # of the best time so far: what is not below is no gain
 LOSSES = 0.02  # how far losses may lie from those of fp32, as a share
 GRADIENTS = 0.95  # the least cosine with the gradient of fp32
@@ -133,6 +133,8 @@ def _search(bench: Bench, until: float, seconds: float) -> tuple[Execution, list
     skipped: list[Tried] = []
     for move in moves(facts, run.form, run.device, bench.start, bench.saved, int(run.recipe.batch_size), seconds):
         way = None if move.why_not else move.make(best)
+        if run.halt.requested:
+            break  # what was asked to stop saves its state at once
         if move.why_not:
             skipped.append(Tried(move.about, "not tried", move.why_not))
         elif way is not None and way not in tried:

@@ -35,6 +35,7 @@ class Plans:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
         self.known: dict[str, Plan] = {}
+        self.spent = 0.0  # seconds that went into measuring, through this object
 
     def of(self, run: Run, *, steps: float = math.inf, most: float = math.inf) -> Plan:
         """The plan of a run, which goes that way afterwards; see `plan.planned`."""
@@ -43,6 +44,7 @@ class Plans:
         if (known := self.known_of(run, steps=steps, most=most)) is not None:
             return known
         found = planned(run, steps=steps, most=most)
+        self.spent += found.seconds
         self.keep(run, found)
         return found
 

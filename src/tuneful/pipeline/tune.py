@@ -87,7 +87,6 @@ class Search:
         self.halt = halt if halt is not None else Halt()
         self.device, self.model = device, model
         self.plans = plans if plans is not None else Plans()
-        self.planning = 0.0  # seconds of this session that went into plans
         self.epochs = float(recipe.epochs)
         self.ended = ""
         self._passed, self._trained = 0.0, 0.0  # seconds of this session that trials took, and those in which they trained
@@ -263,11 +262,10 @@ class Search:
         if (found := plans.read(folder)) is not None:
             run.use(able(found.chosen, run.device))
             return
-        most = SHARE * (self.clock.budget.seconds or math.inf) - self.planning
+        most = SHARE * (self.clock.budget.seconds or math.inf) - self.plans.spent
         found = self.plans.of(run, steps=until * run.batches.per_epoch, most=max(0.0, most))
-        self.planning += found.seconds
         plans.written(folder, found)
-        if found.tried and found.gain > 1:
+        if found.gain > 1:
             run.notes.append(f"trial {folder.name}: steps are carried out as {found.chosen}")
 
     def _failures(self) -> list[str]:

@@ -40,9 +40,9 @@ def moves(
     backward pass; seconds: for planning, of which compiling takes its own."""
     found: list[Move] = []
     images = form.kind in ("image", "spectrogram") and len(form.shape) == 3
+    found += _precisions(facts, device, images)  # first, as they bring most where time is short
     if images:
         found.append(Move("channels last", lambda best: _other_layout(best)))
-    found += _precisions(facts, device, images)
     if facts.fused:
         found.append(Move("unfused optimizer", lambda best: best.replace(fused=False)))
     found += _threads(facts, device, start)
