@@ -41,6 +41,15 @@ def test_csv_is_predicted_in_pieces(houses, tuneful, in_pieces, monkeypatch, tmp
     assert not (tmp_path / "out.csv").exists()
 
 
+def test_nothing_is_on_standard_output_before_an_error_of_the_first_rows(houses, tuneful, tmp_path):
+    bad = tmp_path / "bad.csv"
+    bad.write_text("rooms,street\n1,Main\n")
+    for more in ([], ["--json"]):
+        said = tuneful("predict", "houses", bad, *more)
+        assert (said.code, said.out) == (2, "")
+        assert "town" in said.err
+
+
 def test_columns_on_disk_are_predicted_and_measured_as_in_memory(houses, tuneful, parquet, monkeypatch):
     whole, measured = tuneful("predict", "houses", parquet), tuneful("evaluate", "houses", parquet, "--json")
     monkeypatch.setenv(raw.MEMORY, "20kB")

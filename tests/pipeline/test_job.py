@@ -9,8 +9,12 @@ import pytest
 
 from tuneful.core.budget import Budget
 from tuneful.core.errors import RecipeError, StudyError
+from tuneful.core.space import Space
+from tuneful.core.study import Study
 from tuneful.pipeline.codec import decode
 from tuneful.pipeline.job import Job, from_settings, from_words
+from tuneful.pipeline.optimize import Work
+from tuneful.pipeline.prepare import prepare
 
 WORDS = ["lr=1e-4..1e-1", "target=price", "missing=n/a,-", "budget=2h, 100 trials", "optimizer=sgd,adam", "eta=4", "size=32"]
 
@@ -104,3 +108,22 @@ def test_every_wrong_word_is_told_at_once():
         from_words("train", "digits", ["budget=soon"])
     with pytest.raises(RecipeError, match="no data is named"):
         from_words("train", "", ["lr=1"])
+
+
+def test_other_data_in_memory_gets_a_folder_of_its_own(tmp_path):
+    """Arrays have no name: a second lot of them must not be told that the first one's run is not theirs."""
+
+    def placed(seed, **told):
+        x = np.random.default_rng(seed).normal(size=(60, 3))
+        work = Work(from_settings("train", (x, np.arange(60) % 2), {}, **told), root=tmp_path)
+        task = prepare(work.job.source)
+        folder = work._place(task)
+        if not Study.begun(folder):
+            Study.create(folder, folder.name, task, Space())
+        return folder.name
+
+    first, second = placed(0), placed(1)
+    assert first == "arrays-train"
+    assert second.startswith("arrays-train-")
+    assert (placed(0), placed(1)) == (first, second)
+    assert placed(0, name="mine") == placed(1, name="mine") == "mine"

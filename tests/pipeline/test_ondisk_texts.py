@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import torch
 
+from tuneful.core.errors import DataError
 from tuneful.pipeline.batches import Batches
 from tuneful.pipeline.codec import from_mapping
 from tuneful.pipeline.defaults import resolve
@@ -18,7 +19,7 @@ from tuneful.pipeline.lazy import Lazy
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.textfiles import Column, TokenReader
 from tuneful.runtime.text import Tokenizer, encode
-from tuneful.techniques.sources import delimited, raw, stored
+from tuneful.techniques.sources import delimited, json_lines, raw, stored
 
 N = 700
 WORDS = {"good": ("fine", "great", "lovely", "warm"), "bad": ("dull", "poor", "sad", "cold")}
@@ -41,6 +42,7 @@ def table(n: int = N, seed: int = 0, outsiders: bool = False) -> pl.DataFrame:
 WAYS = {
     "csv": lambda frame, at: frame.write_csv(at / "t.csv"),
     "tsv": lambda frame, at: frame.write_csv(at / "t.tsv", separator="\t"),
+    "jsonl": lambda frame, at: frame.write_ndjson(at / "t.jsonl"),
     "parquet": lambda frame, at: frame.write_parquet(at / "t.parquet", row_group_size=100),
     "several": lambda frame, at: [frame[i : i + 300].write_parquet(at / f"part-{i:04}.parquet") for i in range(0, N, 300)],
 }
@@ -55,6 +57,7 @@ def little(monkeypatch):
         monkeypatch.setattr(stored, "LEAST_ROWS", 90)
         monkeypatch.setattr(delimited, "_LEAST", 3000)
         monkeypatch.setattr(delimited, "MOST", 3000)
+        monkeypatch.setattr(json_lines, "MOST", 3000)
 
     return from_now_on
 
@@ -105,6 +108,23 @@ def test_a_text_beside_useful_columns_is_left_out_and_told(tmp_path, little):
     assert any(
         'column "said" is free text, which is not learned from in a table (size stand' in f.what for f in task.findings
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "line 500 is no JSON"),
+        ("[1, 2]", "line 500 is no object"),
+        ('{"said": {"a": 1}}', '"said" of entry 500 is dict'),
+    ],
+)
+def test_faults_far_down_in_json_lines_name_their_line(line, said, tmp_path, little):
+    table().write_ndjson(tmp_path / "t.jsonl")
+    lines = (tmp_path / "t.jsonl").read_text().split("\n")
+    (tmp_path / "t.jsonl").write_text("\n".join([*lines[:499], line, *lines[499:]]))
+    little()
+    with pytest.raises(DataError, match=said):
+        prepare(tmp_path / "t.jsonl", target="mood")
 
 
 def test_texts_of_any_rows_are_cut_out_as_they_were_encoded():

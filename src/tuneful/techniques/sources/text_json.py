@@ -14,8 +14,9 @@ from typing import Any, ClassVar, Literal, cast
 
 from tuneful.core.errors import DataError
 from tuneful.core.task import Finding
+from tuneful.techniques.sources import json_lines
 from tuneful.techniques.sources.encoding import aside, parsed, written
-from tuneful.techniques.sources.raw import Raw, Source, Table, Texts, by_split, files_in, head, split_of
+from tuneful.techniques.sources.raw import Raw, Source, Stored, Table, Texts, by_split, files_in, head, split_of
 
 _OUTSIDE = re.compile(r"(oos|ood|out_of_scope)[_-]?")
 _SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -24,7 +25,7 @@ _SUFFIXES = (".json", ".jsonl", ".ndjson")
 class TextJson(Source):
     kind: Literal["text_json"] = "text_json"
     source: ClassVar[str] = "RFC 8259 (JSON); JSON Lines; the layout of Larson et al., EMNLP 2019 (CLINC150)"
-    cost: ClassVar[str] = "the text and its parsed form, in memory"
+    cost: ClassVar[str] = "the text and its parsed form, in memory; JSON Lines on disk where they would not fit"
 
     def accepts(self, given: object) -> bool:
         return any(True for _ in files_in(given, _named))
@@ -51,9 +52,12 @@ def _named(path: Path) -> bool:
 
 
 def _read(path: Path, findings: list[Finding]) -> dict[str, Any]:
+    lines = path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson"))
+    if lines and json_lines.large(path):
+        return {"train": json_lines.table(path)}
     text = written(path, findings)
     rows: Any
-    if path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson")):
+    if lines:
         rows = _rows(path, text)
     else:
         rows = parsed(path, text)
@@ -134,4 +138,6 @@ def _table(where: str, rows: list[Mapping[str, Any]]) -> Table:
 
 
 def _count(part: Any) -> int:
+    if isinstance(part, Stored):
+        return part.height
     return part.frame.height if isinstance(part, Table) else len(part.texts)
