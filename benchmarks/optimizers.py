@@ -2,8 +2,14 @@
 
     python benchmarks/optimizers.py [SIZES] [OPTIMIZERS]     10k 1m 20m and all of them by default; "tiny" tries the script
 
-torch's ways are what it does by default, its loop, foreach and fused. Of each optimizer the ways take turns (A B C A B C ...) in one process on one thread; a figure is the median over the rounds of the
-ratio to ours in the same round, so that what slows the machine down for a while slows all of them. `make peers` makes an
+torch's ways are what it does by default, its loop, foreach and fused. Of each optimizer the ways take turns (A B C A B C ...) in
+one process on one thread, a few steps each; a figure is the median over many rounds of the ratio to ours in the same round, so that
+what slows the machine down for a while slows all of them.
+
+All do the same work: one group, whose vectors are decayed as its matrices are; peers with our decay, momentum and (LAMB) without their
+clipping; Muon in bfloat16, since torch and the peers iterate in it and ours does not by default. Two differences are left: torch's
+Muon is given the matrices alone, where ours steps the vectors too, and pytorch_optimizer's RAdam has no first steps to take,
+so all are past them (8 steps) before time is taken. `make peers` makes an
 environment in which pytorch_optimizer (and timm, where it can be imported) stands beside; without them their columns are absent.
 """
 
@@ -29,9 +35,11 @@ from torch import Tensor, nn
 from tuneful.techniques.optimizers import TABLE, RuleOptimizer
 
 SIZES = {"tiny": (600, 4), "10k": (10_000, 10), "1m": (1_000_000, 20), "20m": (20_000_000, 40)}  # numbers, tensors
-STEPS = {"tiny": 5, "10k": 200, "1m": 20, "20m": 2}  # in a round
-HEAVY = ("muon", "soap")  # products of matrices: fewer steps a round
-ROUNDS = 7
+STEPS = {"tiny": 2, "10k": 10, "1m": 1, "20m": 1}  # in a round
+ROUNDS = {"tiny": 7, "10k": 101, "1m": 61, "20m": 11}
+HEAVY = ("muon", "soap")  # products of matrices: fewer rounds
+SMALL = 1e-12  # Prodigy's rate would run away along a gradient that never changes
+OURS: dict[str, dict[str, Any]] = {"muon": {"bf16": True}, "prodigy": {"lr": SMALL}}
 TORCH: dict[str, tuple[str, dict[str, Any]]] = {
     "sgd": ("SGD", {}), "momentum": ("SGD", {"momentum": 0.9}), "nesterov": ("SGD", {"momentum": 0.9, "nesterov": True}),
     "adagrad": ("Adagrad", {}), "adadelta": ("Adadelta", {}), "rmsprop": ("RMSprop", {}), "adam": ("Adam", {}),
@@ -52,6 +60,10 @@ TIMM = {
     "adamw": "AdamWLegacy",
 }
 """Each in a file of the optimizer's name."""
+ALIKE: dict[str, dict[str, Any]] = {  # what makes a peer do our work
+    "lion": {"weight_decay": 0.1}, "lamb": {"weight_decay": 0.01}, "lars": {"weight_decay": 1e-4, "momentum": 0.9},
+    "adamw": {"weight_decay": 0.01}, "nadamw": {"weight_decay": 0.01}, "soap": {"weight_decay": 0.01}, "prodigy": {"lr": SMALL},
+}  # fmt: skip
 TENSORS = {"sgd": 0, "momentum": 1, "nesterov": 1, "adagrad": 1, "adadelta": 2, "rmsprop": 1, "adam": 2, "amsgrad": 3, "adamw": 2,
            "nadam": 2, "radam": 2, "adamax": 2, "lion": 1, "lamb": 2, "lars": 1, "prodigy": 4, "adabound": 2,
            "schedule_free_adamw": 2, "schedule_free_sgd": 1, "amsbound": 3, "nadamw": 2, "gd": 0}  # fmt: skip
@@ -86,7 +98,7 @@ def network(size: str) -> list[nn.Parameter]:
 
 def ways(kind: str) -> dict[str, Callable[[Iterable[Tensor]], torch.optim.Optimizer]]:
     """What is compared: ours, torch's three ways, a peer's class."""
-    found: dict[str, Callable[[Any], torch.optim.Optimizer]] = {"ours": lambda ps: TABLE[kind]().build(ps)}
+    found: dict[str, Callable[[Any], torch.optim.Optimizer]] = {"ours": TABLE[kind](**OURS.get(kind, {})).build}
     if kind in TORCH:
         name, words = TORCH[kind]
         cls = getattr(torch.optim, name)
@@ -114,7 +126,8 @@ def peers(kind: str) -> dict[str, Callable[[Any], torch.optim.Optimizer]]:
             {"params": [p for p in ps if (p.ndim == 2) == matrix], "use_muon": matrix} for matrix in (True, False)
         ])  # fmt: skip
     elif others is not None and kind in PEERS:
-        found["pytorch_optimizer"] = lambda ps: getattr(others, PEERS[kind])(ps)
+        words = ALIKE.get(kind, {}) | ({"max_grad_norm": 0.0} if kind == "lamb" else {})
+        found["pytorch_optimizer"] = lambda ps: getattr(others, PEERS[kind])(ps, **words)
     if (
         kind in TIMM
         and (spec := importlib.machinery.PathFinder.find_spec("timm")) is not None
@@ -125,7 +138,8 @@ def peers(kind: str) -> dict[str, Callable[[Any], torch.optim.Optimizer]]:
             bare.__path__ = [str(Path(spec.submodule_search_locations[0], *name.split(".")[1:]))]
             sys.modules.setdefault(name, bare)
         theirs = getattr(importlib.import_module(f"timm.optim.{kind}"), TIMM[kind])
-        found["timm"] = lambda ps: theirs(ps, lr=1e-3)
+        given = {"lr": 1e-3} | ALIKE.get(kind, {}) | ({"max_grad_norm": None} if kind == "lamb" else {})
+        found["timm"] = lambda ps: theirs(ps, **given)
     return found
 
 
@@ -160,11 +174,11 @@ def measured(kind: str, size: str) -> dict[str, Any]:
     for optimizer in optimizers.values():
         if kind.startswith("schedule_free"):
             optimizer.train()
-        for _ in range(1 if kind in HEAVY else 3):
+        for _ in range(1 if kind in HEAVY else 8):
             optimizer.step()
-    steps = max(1, STEPS[size] // 10) if kind in HEAVY else STEPS[size]
+    steps, rounds = (1, 7 if size != "20m" else 3) if kind in HEAVY else (STEPS[size], ROUNDS[size])
     times: dict[str, list[float]] = {way: [] for way in optimizers}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for way, optimizer in optimizers.items():
             began = time.perf_counter()
             for _ in range(steps):
@@ -179,7 +193,7 @@ def measured(kind: str, size: str) -> dict[str, Any]:
     }
     count = sum(p.numel() for p in params["ours"])
     figures: dict[str, Any] = {
-        "optimizer": kind, "parameters": count, "tensors": len(params["ours"]), "threads": torch.get_num_threads(), "rounds": ROUNDS,
+        "optimizer": kind, "parameters": count, "tensors": len(params["ours"]), "threads": torch.get_num_threads(), "rounds": rounds,
         "built": "rule" if isinstance(optimizers["ours"], RuleOptimizer) else "torch", "ms": round(1e3 * statistics.median(times["ours"]), 4),
         "times_ours": ratios, "failed": failed, "peers": packages(), "numbers_per_parameter": round(kept(optimizers["ours"]) / count, 4),
     }  # fmt: skip

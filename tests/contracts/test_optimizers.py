@@ -243,6 +243,16 @@ def test_prodigy_finds_a_rate_near_the_best_one():
     assert x.abs().max() < 1.0
 
 
+def test_prodigys_rate_may_run_away_and_ends_in_weights_that_are_no_numbers_not_in_an_error():
+    """Along a gradient that never changes the solution is always farther on; after 56 steps the rate no longer fits float32."""
+    p = nn.Parameter(torch.ones(3))
+    optimizer = TABLE["prodigy"]().build([p])
+    for _ in range(80):
+        p.grad = torch.full((3,), 1e-3)
+        optimizer.step()
+    assert not p.isfinite().any()
+
+
 def test_prodigy_refuses_groups_of_different_rates():
     from tuneful.core.errors import ModelError
 

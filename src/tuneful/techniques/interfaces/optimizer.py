@@ -47,6 +47,8 @@ class Optimizer(Technique):
     closure: ClassVar[bool] = False  # does it ask for gradients itself? then `step` needs a function that makes them
     stackable: ClassVar[str] = ""  # why K trials of it cannot be stepped as one tensor program; "": they can
 
+    stacks: ClassVar[bool] = False  # not separable: may the shell step small tensors of one shape as a stack of trials?
+
     groups: Overrides = Field(default_factory=dict)  # what some parameters do otherwise: "NAME PATTERN.setting" = value
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0  # rate of a layer as a share of the rate of the one after it
 

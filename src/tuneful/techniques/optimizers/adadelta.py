@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from tuneful.core.config import Fraction, NonNegative, Positive
 from tuneful.techniques.interfaces import Hyper, Optimizer
-from tuneful.techniques.optimizers.broadcast import at, decayed
+from tuneful.techniques.optimizers.broadcast import add_, at, decayed, mean_square_
 from tuneful.techniques.optimizers.rule import RuleOptimizer
 
 
@@ -48,11 +48,11 @@ class Adadelta(Optimizer):
 
     def step_(self, p: Tensor, g: Tensor, s: MutableMapping[str, Any], t: int | Tensor, h: Hyper) -> None:
         """One step, in place; see interfaces.Optimizer for the shapes."""
-        g, rho, eps = decayed(p, g, h.decay), at(h.rho, p), at(h.eps, p)
-        s["v"].mul_(rho).add_(at(1 - h.rho, p) * g * g)
-        d = (s["u"] + eps).sqrt_().div_((s["v"] + eps).sqrt_()).mul_(g)
-        s["u"].mul_(rho).add_(at(1 - h.rho, p) * d * d)
-        p.sub_(at(h.lr, p) * d)
+        g, eps = decayed(p, g, h.decay), at(h.eps, p)
+        mean_square_(s["v"], g, h.rho)
+        d = (s["u"] + eps).div_(s["v"] + eps).sqrt_().mul_(g)
+        mean_square_(s["u"], d, h.rho)
+        add_(p, -h.lr, d)
 
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """The rule in its shell: torch's Adadelta has no fused kernel."""

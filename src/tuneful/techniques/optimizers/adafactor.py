@@ -38,6 +38,7 @@ class Adafactor(Optimizer):
     cost: ClassVar[str] = "rows + columns numbers per matrix; about ten passes over the weights a step"
     state: ClassVar[tuple[str, ...]] = ("rows", "columns", "v")
     scale_free: ClassVar[tuple[str, ...]] = ("lr",)
+    stacks: ClassVar[bool] = True
 
     kind: Literal["adafactor"] = "adafactor"
     lr: Positive = 0.01  # cap of the rate, which is relative to the weight's size

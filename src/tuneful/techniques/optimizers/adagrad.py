@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from tuneful.core.config import NonNegative, Positive
 from tuneful.techniques.interfaces import Hyper, Optimizer
-from tuneful.techniques.optimizers.broadcast import at, decayed
-from tuneful.techniques.optimizers.fused import fusable, guard
+from tuneful.techniques.optimizers import fused
+from tuneful.techniques.optimizers.broadcast import add_quotient_, at, decayed
 from tuneful.techniques.optimizers.groups import as_groups, for_torch
 
 
@@ -53,20 +53,18 @@ class Adagrad(Optimizer):
     def step_(self, p: Tensor, g: Tensor, s: MutableMapping[str, Any], t: int | Tensor, h: Hyper) -> None:
         """One step, in place; see interfaces.Optimizer for the shapes."""
         g = decayed(p, g, h.decay)
-        s["v"].add_(g * g)
-        p.sub_(at(h.lr / (1 + (t - 1) * h.lr_decay), p) * g / (s["v"].sqrt() + at(h.eps, p)))
+        s["v"].addcmul_(g, g)
+        add_quotient_(p, -h.lr / (1 + (t - 1) * h.lr_decay), g, s["v"].sqrt().add_(at(h.eps, p)))
 
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """torch's Adagrad, fused where all parameters allow it (on the CPU alone: it has no other such kernel)."""
         groups = as_groups(params, self)
-        return guard(
-            torch.optim.Adagrad(
-                for_torch(groups),
-                lr=self.lr,
-                lr_decay=self.lr_decay,
-                initial_accumulator_value=self.initial,
-                eps=self.eps,
-                weight_decay=self.decay,
-                fused=fusable(groups, devices=("cpu",)),
-            )
+        return fused.Adagrad(
+            for_torch(groups),
+            lr=self.lr,
+            lr_decay=self.lr_decay,
+            initial_accumulator_value=self.initial,
+            eps=self.eps,
+            weight_decay=self.decay,
+            fused=fused.fusable(groups, devices=("cpu",)),
         )

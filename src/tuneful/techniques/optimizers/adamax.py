@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from tuneful.core.config import Fraction, NonNegative, Positive
 from tuneful.techniques.interfaces import Hyper, Optimizer
-from tuneful.techniques.optimizers.broadcast import at, decayed
+from tuneful.techniques.optimizers.broadcast import add_quotient_, at, decayed
 from tuneful.techniques.optimizers.rule import RuleOptimizer
 
 
@@ -50,7 +50,7 @@ class Adamax(Optimizer):
         g = decayed(p, g, h.decay)
         s["m"].lerp_(g, at(1 - h.beta1, p))
         torch.maximum(s["u"].mul_(at(h.beta2, p)), g.abs().add_(at(h.eps, p)), out=s["u"])
-        p.sub_(at(h.lr / (1 - h.beta1**t), p) * s["m"] / s["u"])
+        add_quotient_(p, -h.lr / (1 - h.beta1**t), s["m"], s["u"])
 
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """The rule in its shell: torch's Adamax has no fused kernel."""

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from tuneful.core.config import Fraction, NonNegative, Positive
 from tuneful.techniques.interfaces import Hyper, Optimizer
-from tuneful.techniques.optimizers.broadcast import at, cautious, shrink_
-from tuneful.techniques.optimizers.fused import fusable, guard
+from tuneful.techniques.optimizers import fused
+from tuneful.techniques.optimizers.broadcast import add_quotient_, at, cautious, mean_square_, shrink_
 from tuneful.techniques.optimizers.groups import as_groups, for_torch
 from tuneful.techniques.optimizers.rule import RuleOptimizer
 
@@ -34,6 +34,7 @@ class AdamW(Optimizer):
     state: ClassVar[tuple[str, ...]] = ("m", "v")
     fixed: ClassVar[tuple[str, ...]] = ("cautious",)
     scale_free: ClassVar[tuple[str, ...]] = ("lr",)
+    stacks: ClassVar[bool] = True
 
     kind: Literal["adamw"] = "adamw"
     lr: Positive = 1e-3  # step size
@@ -51,23 +52,21 @@ class AdamW(Optimizer):
         """One step, in place; see interfaces.Optimizer for the shapes."""
         shrink_(p, h.lr * h.decay)
         s["m"].lerp_(g, at(1 - h.beta1, p))
-        s["v"].lerp_(g * g, at(1 - h.beta2, p))
-        divisor = s["v"].sqrt().div_(at((1 - h.beta2**t) ** 0.5, p)).add_(at(h.eps, p))
+        mean_square_(s["v"], g, h.beta2)
+        seen = (1 - h.beta2**t) ** 0.5  # divisor and dividend are both multiplied by it
         m = cautious(s["m"], g, h) if h.cautious else s["m"]
-        p.sub_((m * at(h.lr / (1 - h.beta1**t), p)).div_(divisor))
+        add_quotient_(p, -h.lr * seen / (1 - h.beta1**t), m, s["v"].sqrt().add_(at(h.eps * seen, p)))
 
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """torch's AdamW, fused where all parameters allow it; the rule in its shell when it is to be cautious."""
         if self.cautious:
             return RuleOptimizer(params, self)
         groups, betas = as_groups(params, self), (self.beta1, self.beta2)
-        return guard(
-            torch.optim.AdamW(
-                for_torch(groups, betas),
-                lr=self.lr,
-                betas=betas,
-                eps=self.eps,
-                weight_decay=self.decay,
-                fused=fusable(groups),
-            )
+        return fused.AdamW(
+            for_torch(groups, betas),
+            lr=self.lr,
+            betas=betas,
+            eps=self.eps,
+            weight_decay=self.decay,
+            fused=fused.fusable(groups),
         )

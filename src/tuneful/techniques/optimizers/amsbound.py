@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from tuneful.core.config import Fraction, NonNegative, Positive
 from tuneful.techniques.interfaces import Hyper, Optimizer
-from tuneful.techniques.optimizers.broadcast import at, decayed
+from tuneful.techniques.optimizers.broadcast import at, decayed, mean_square_
 from tuneful.techniques.optimizers.rule import RuleOptimizer
 
 
@@ -51,11 +51,11 @@ class AMSBound(Optimizer):
         """One step, in place; see interfaces.Optimizer for the shapes."""
         g = decayed(p, g, h.decay)
         s["m"].lerp_(g, at(1 - h.beta1, p))
-        s["v"].lerp_(g * g, at(1 - h.beta2, p))
+        mean_square_(s["v"], g, h.beta2)
         torch.maximum(s["w"], s["v"], out=s["w"])
-        rate = at(h.lr * (1 - h.beta2**t) ** 0.5 / (1 - h.beta1**t), p) / (s["w"].sqrt() + at(h.eps, p))
+        rate = at(h.lr * (1 - h.beta2**t) ** 0.5 / (1 - h.beta1**t), p) / s["w"].sqrt().add_(at(h.eps, p))
         low, high = h.final_lr * (1 - 1 / (h.gamma * t + 1)), h.final_lr * (1 + 1 / (h.gamma * t))
-        p.sub_(torch.clamp(rate, at(low, p), at(high, p)) * s["m"])
+        p.addcmul_(torch.clamp(rate, at(low, p), at(high, p)), s["m"], value=-1)
 
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """The rule in its shell: torch has no AMSBound."""

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from tuneful.core.config import Fraction, NonNegative, Positive
 from tuneful.techniques.interfaces import Hyper, Optimizer
-from tuneful.techniques.optimizers.broadcast import at, decayed
-from tuneful.techniques.optimizers.fused import fusable, guard
+from tuneful.techniques.optimizers import fused
+from tuneful.techniques.optimizers.broadcast import add_quotient_, at, decayed, mean_square_
 from tuneful.techniques.optimizers.groups import as_groups, for_torch
 
 
@@ -51,22 +51,20 @@ class AMSGrad(Optimizer):
         """One step, in place; see interfaces.Optimizer for the shapes."""
         g = decayed(p, g, h.decay)
         s["m"].lerp_(g, at(1 - h.beta1, p))
-        s["v"].lerp_(g * g, at(1 - h.beta2, p))
+        mean_square_(s["v"], g, h.beta2)
         torch.maximum(s["w"], s["v"], out=s["w"])
-        divisor = s["w"].sqrt() / at((1 - h.beta2**t) ** 0.5, p) + at(h.eps, p)
-        p.sub_(at(h.lr / (1 - h.beta1**t), p) * s["m"] / divisor)
+        seen = (1 - h.beta2**t) ** 0.5  # divisor and dividend are both multiplied by it
+        add_quotient_(p, -h.lr * seen / (1 - h.beta1**t), s["m"], s["w"].sqrt().add_(at(h.eps * seen, p)))
 
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """torch's Adam with amsgrad, fused where all parameters allow it."""
         groups, betas = as_groups(params, self), (self.beta1, self.beta2)
-        return guard(
-            torch.optim.Adam(
-                for_torch(groups, betas),
-                lr=self.lr,
-                betas=betas,
-                eps=self.eps,
-                weight_decay=self.decay,
-                amsgrad=True,
-                fused=fusable(groups),
-            )
+        return fused.Adam(
+            for_torch(groups, betas),
+            lr=self.lr,
+            betas=betas,
+            eps=self.eps,
+            weight_decay=self.decay,
+            amsgrad=True,
+            fused=fused.fusable(groups),
         )

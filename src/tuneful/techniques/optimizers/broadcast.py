@@ -25,13 +25,32 @@ def at(value: Any, p: Tensor) -> Any:
 
 def decayed(p: Tensor, g: Tensor, decay: Any) -> Tensor:
     """g + decay p, the gradient of a loss with decay/2 |p|^2 added; g itself where there is no decay."""
-    return g if isinstance(decay, float | int) and decay == 0 else g + at(decay, p) * p
+    if isinstance(decay, Tensor):
+        return g + at(decay, p) * p
+    return g if decay == 0 else torch.add(g, p, alpha=decay)
 
 
 def shrink_(p: Tensor, share: Any) -> None:
     """p loses this share of itself, in place; nothing is done for a share of 0."""
     if isinstance(share, Tensor) or share != 0:
         p.mul_(at(1 - share, p))
+
+
+def mean_square_(v: Tensor, g: Tensor, beta: Any) -> Tensor:
+    """v = beta v + (1 - beta) g^2, in place."""
+    if isinstance(beta, Tensor):
+        return v.lerp_(g * g, at(1 - beta, v))
+    return v.mul_(beta).addcmul_(g, g, value=1 - beta)
+
+
+def add_(p: Tensor, rate: Any, u: Tensor) -> Tensor:
+    """p += rate u, in place, in one pass for one model."""
+    return p.add_(at(rate, p) * u) if isinstance(rate, Tensor) else p.add_(u, alpha=rate)
+
+
+def add_quotient_(p: Tensor, rate: Any, u: Tensor, r: Tensor) -> Tensor:
+    """p += rate u / r, in place, in one pass for one model."""
+    return p.add_(at(rate, p) * u / r) if isinstance(rate, Tensor) else p.addcdiv_(u, r, value=rate)
 
 
 def trials(h: Hyper) -> int:

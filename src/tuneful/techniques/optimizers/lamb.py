@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from tuneful.core.config import Fraction, NonNegative, Positive
 from tuneful.techniques.interfaces import Hyper, Optimizer
-from tuneful.techniques.optimizers.broadcast import at, decayed, length, pick
+from tuneful.techniques.optimizers.broadcast import at, decayed, length, mean_square_, pick
 from tuneful.techniques.optimizers.rule import RuleOptimizer
 
 
@@ -33,6 +33,7 @@ class LAMB(Optimizer):
     cost: ClassVar[str] = "two tensors per parameter; about twelve passes over the weights a step"
     state: ClassVar[tuple[str, ...]] = ("m", "v")
     scale_free: ClassVar[tuple[str, ...]] = ("lr",)
+    stacks: ClassVar[bool] = True
 
     kind: Literal["lamb"] = "lamb"
     lr: Positive = 5e-3  # share of a tensor's length that a step moves it
@@ -44,11 +45,12 @@ class LAMB(Optimizer):
     def step_(self, p: Tensor, g: Tensor, s: MutableMapping[str, Any], t: int | Tensor, h: Hyper) -> None:
         """One step, in place; see interfaces.Optimizer for the shapes."""
         s["m"].lerp_(g, at(1 - h.beta1, p))
-        s["v"].lerp_(g * g, at(1 - h.beta2, p))
-        divisor = s["v"].sqrt().div_(at((1 - h.beta2**t) ** 0.5, p)).add_(at(h.eps, p))
-        u = decayed(p, (s["m"] / at(1 - h.beta1**t, p)).div_(divisor), h.decay)
+        mean_square_(s["v"], g, h.beta2)
+        divisor = s["v"].sqrt().div_(at((1 - h.beta2**t) ** 0.5, p)).add_(at(h.eps, p)).mul_(at(1 - h.beta1**t, p))
+        u = decayed(p, s["m"] / divisor, h.decay)
         size, step = length(p, h), length(u, h)
-        p.sub_(at(h.lr, p) * pick((size > 0) & (step > 0), size / step, torch.ones_like(size)) * u)
+        trust = pick((size > 0) & (step > 0), size / step, torch.ones_like(size))
+        p.sub_(at(h.lr, p) * trust * u)
 
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """The rule in its shell: torch has no LAMB."""

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from tuneful.core.config import Fraction, NonNegative, Positive
 from tuneful.techniques.interfaces import Hyper, Optimizer
-from tuneful.techniques.optimizers.broadcast import at, decayed, length
+from tuneful.techniques.optimizers.broadcast import add_, at, decayed, length
 from tuneful.techniques.optimizers.rule import RuleOptimizer
 
 
@@ -33,6 +33,7 @@ class LARS(Optimizer):
     source: ClassVar[str] = "You et al. 2017, arXiv:1708.03888"
     cost: ClassVar[str] = "one tensor per parameter; about seven passes over the weights a step"
     state: ClassVar[tuple[str, ...]] = ("v",)
+    stacks: ClassVar[bool] = True
 
     kind: Literal["lars"] = "lars"
     lr: Positive = 1.0  # step size, beside the trust
@@ -49,7 +50,7 @@ class LARS(Optimizer):
             adapts = (size > 0) & (steep > 0) & torch.as_tensor(h.decay > 0, device=p.device)
             g = decayed(p, g, h.decay) * torch.where(adapts, q, torch.ones_like(q))
         s["v"].mul_(at(h.momentum, p)).add_(g)
-        p.sub_(at(h.lr, p) * s["v"])
+        add_(p, -h.lr, s["v"])
 
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """The rule in its shell: torch has no LARS."""

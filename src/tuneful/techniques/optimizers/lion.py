@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from tuneful.core.config import Fraction, NonNegative, Positive
 from tuneful.techniques.interfaces import Hyper, Optimizer
-from tuneful.techniques.optimizers.broadcast import at, cautious, shrink_
+from tuneful.techniques.optimizers.broadcast import add_, at, cautious, shrink_
 from tuneful.techniques.optimizers.rule import RuleOptimizer
 
 
@@ -34,6 +34,7 @@ class Lion(Optimizer):
     cost: ClassVar[str] = "one tensor per parameter; about one pass over the weights a step"
     state: ClassVar[tuple[str, ...]] = ("m",)
     scale_free: ClassVar[tuple[str, ...]] = ("lr",)
+    stacks: ClassVar[bool] = True
     fixed: ClassVar[tuple[str, ...]] = ("cautious",)
 
     kind: Literal["lion"] = "lion"
@@ -51,7 +52,7 @@ class Lion(Optimizer):
         """One step, in place; see interfaces.Optimizer for the shapes."""
         shrink_(p, h.lr * h.decay)
         step = torch.lerp(s["m"], g, at(1 - h.beta1, p)).sign_()
-        p.sub_(at(h.lr, p) * (cautious(step, g, h) if h.cautious else step))
+        add_(p, -h.lr, cautious(step, g, h) if h.cautious else step)
         s["m"].lerp_(g, at(1 - h.beta2, p))
 
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:

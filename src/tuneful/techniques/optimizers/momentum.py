@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from tuneful.core.config import Fraction, NonNegative, Positive
 from tuneful.techniques.interfaces import Hyper, Optimizer
-from tuneful.techniques.optimizers.broadcast import at, decayed
-from tuneful.techniques.optimizers.fused import fusable, guard
+from tuneful.techniques.optimizers import fused
+from tuneful.techniques.optimizers.broadcast import add_, at, decayed
 from tuneful.techniques.optimizers.groups import as_groups, for_torch
 
 
@@ -49,17 +49,16 @@ class Momentum(Optimizer):
         """One step, in place; see interfaces.Optimizer for the shapes."""
         g, momentum = decayed(p, g, h.decay), at(h.momentum, p)
         s["v"].mul_(momentum).add_(g)
-        p.sub_(at(h.lr, p) * (g + momentum * s["v"] if h.nesterov else s["v"]))
+        add_(p, -h.lr, g + momentum * s["v"] if h.nesterov else s["v"])
 
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """torch's SGD with momentum, fused where all parameters allow it."""
         groups = as_groups(params, self)
-        optimizer = torch.optim.SGD(
+        return fused.SGD(
             for_torch(groups),
             lr=self.lr,
             momentum=self.momentum,
             nesterov=self.nesterov and self.momentum > 0,  # torch refuses a look-ahead over nothing; it changes nothing
             weight_decay=self.decay,
-            fused=fusable(groups),
+            fused=fused.fusable(groups),
         )
-        return guard(optimizer, zeros=("momentum_buffer",) if self.momentum > 0 else ())

@@ -45,6 +45,7 @@ class Muon(Optimizer):
     state: ClassVar[tuple[str, ...]] = ("m", "v")
     rates: ClassVar[tuple[str, ...]] = ("lr", "adam_lr")
     scale_free: ClassVar[tuple[str, ...]] = ("lr", "adam_lr")
+    stacks: ClassVar[bool] = True
     unrated: ClassVar[str] = "its steps are orthogonal"
     fixed: ClassVar[tuple[str, ...]] = ("nesterov", "iterations", "match_rms", "bf16")
 

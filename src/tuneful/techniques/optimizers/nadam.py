@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from tuneful.core.config import Fraction, NonNegative, Positive
 from tuneful.techniques.interfaces import Hyper, Optimizer
-from tuneful.techniques.optimizers.broadcast import at, decayed
+from tuneful.techniques.optimizers.broadcast import add_quotient_, at, decayed, mean_square_
 from tuneful.techniques.optimizers.rule import RuleOptimizer
 
 
@@ -53,10 +53,11 @@ class NAdam(Optimizer):
         mu, after = (h.beta1 * (1 - 0.5 * 0.96 ** (h.psi * i)) for i in (t, t + 1))
         s["product"] = s["product"] * mu
         s["m"].lerp_(g, at(1 - h.beta1, p))
-        s["v"].lerp_(g * g, at(1 - h.beta2, p))
-        divisor = s["v"].sqrt().div_(at((1 - h.beta2**t) ** 0.5, p)).add_(at(h.eps, p))
-        d = g * at(h.lr * (1 - mu) / (1 - s["product"]), p)
-        p.sub_(d.add_(s["m"] * at(h.lr * after / (1 - s["product"] * after), p)).div_(divisor))
+        mean_square_(s["v"], g, h.beta2)
+        seen = (1 - h.beta2**t) ** 0.5  # divisor and dividend are both multiplied by it
+        divisor = s["v"].sqrt().add_(at(h.eps * seen, p))
+        add_quotient_(p, -h.lr * seen * (1 - mu) / (1 - s["product"]), g, divisor)
+        add_quotient_(p, -h.lr * seen * after / (1 - s["product"] * after), s["m"], divisor)
 
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """The rule in its shell: torch's NAdam has no fused kernel."""

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from tuneful.core.config import Fraction, NonNegative, Positive
 from tuneful.techniques.interfaces import Hyper, Optimizer
-from tuneful.techniques.optimizers.broadcast import at, cautious, shrink_
+from tuneful.techniques.optimizers.broadcast import add_quotient_, at, cautious, mean_square_, shrink_
 from tuneful.techniques.optimizers.rule import RuleOptimizer
 
 
@@ -33,6 +33,7 @@ class NAdamW(Optimizer):
     cost: ClassVar[str] = "two tensors per parameter; about one pass over the weights a step"
     state: ClassVar[tuple[str, ...]] = ("m", "v")
     scale_free: ClassVar[tuple[str, ...]] = ("lr",)
+    stacks: ClassVar[bool] = True
     fixed: ClassVar[tuple[str, ...]] = ("cautious",)
 
     kind: Literal["nadamw"] = "nadamw"
@@ -51,12 +52,12 @@ class NAdamW(Optimizer):
         """One step, in place; see interfaces.Optimizer for the shapes."""
         shrink_(p, h.lr * h.decay)
         s["m"].lerp_(g, at(1 - h.beta1, p))
-        s["v"].lerp_(g * g, at(1 - h.beta2, p))
+        mean_square_(s["v"], g, h.beta2)
         n = torch.lerp(s["m"], g, at(1 - h.beta1, p))
         if h.cautious:
             n = cautious(n, g, h)
-        divisor = s["v"].sqrt().div_(at((1 - h.beta2**t) ** 0.5, p)).add_(at(h.eps, p))
-        p.sub_(n.mul_(at(h.lr / (1 - h.beta1**t), p)).div_(divisor))
+        seen = (1 - h.beta2**t) ** 0.5  # divisor and dividend are both multiplied by it
+        add_quotient_(p, -h.lr * seen / (1 - h.beta1**t), n, s["v"].sqrt().add_(at(h.eps * seen, p)))
 
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """The rule in its shell: torch has no NAdamW of this form."""

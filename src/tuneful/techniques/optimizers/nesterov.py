@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from tuneful.core.config import Fraction, NonNegative, Positive
 from tuneful.techniques.interfaces import Hyper, Optimizer
-from tuneful.techniques.optimizers.broadcast import at, decayed
+from tuneful.techniques.optimizers.broadcast import add_, at, decayed
 from tuneful.techniques.optimizers.momentum import Momentum
 
 
@@ -48,7 +48,7 @@ class Nesterov(Optimizer):
         """One step, in place; see interfaces.Optimizer for the shapes."""
         g, momentum = decayed(p, g, h.decay), at(h.momentum, p)
         s["v"].mul_(momentum).add_(g)
-        p.sub_(at(h.lr, p) * (g + momentum * s["v"]))
+        add_(p, -h.lr, g + momentum * s["v"])
 
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """torch's SGD with nesterov, fused where all parameters allow it."""

@@ -1,10 +1,9 @@
 """How a rule's formula is run over many tensors: small ones together, large ones in pieces that stay in the cache.
 
 A formula of ten operations reads and writes a tensor ten times. Where every number moves by itself (`separable`), nothing forbids
-to cut a large tensor into pieces of some 10^4 numbers and to finish one before the next: the ten passes then happen in the
-core's own cache, and main memory is read and written once. Small tensors have the opposite trouble, that an operation costs more to
-call than to do, so they are put in a row, stepped as one and put back. The numbers are the same to the last bit, since none of them
-knows its neighbours.
+to cut a large tensor into pieces of some 10^5 numbers and to finish one before the next: the ten passes then happen in the
+core's own caches, and main memory is read and written once. Small tensors have the opposite trouble, that an operation costs more to
+call than to do, so many are stepped as one (rows.py). The numbers are the same up to rounding.
 
 On a GPU nothing is cut, since there a call costs more than a pass.
 """
@@ -12,91 +11,71 @@ On a GPU nothing is cut, since there a call costs more than a pass.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tuneful.techniques.interfaces import Optimizer
+from tuneful.techniques.optimizers.rows import Moving, Rows, tensors
 
-PIECE = 1 << 15  # numbers of a piece: with gradient, state and temporaries about half of a core's second cache
-SMALL = 1 << 13  # tensors up to this size are put in a row
-
-
-class Moving(NamedTuple):
-    """A parameter that is about to move: its gradient, to be descended, and its state."""
-
-    p: Tensor
-    g: Tensor
-    state: dict[str, Any]
+PIECE = (
+    1 << 17
+)  # numbers of a piece, and of a row, at most: with gradient, state and temporaries some MB of the shared cache
+SMALL = 1 << 13  # tensors up to this size are stepped together
 
 
-def advance_(rule: Optimizer, moving: Sequence[Moving], h: Any) -> None:
+def advance_(rule: Optimizer, moving: Sequence[Moving], h: Any, rows: Rows) -> None:
     """One step of each parameter, in place; the counts of steps in the states are this step's already."""
-    if not rule.separable(h):
-        for p, g, s in moving:
-            rule.step_(p, g, s, int(s["step"]), h)
-        return
-    rows: dict[tuple[Any, ...], list[Moving]] = {}
+    by_number = rule.separable(h)
+    together = by_number or (rule.stacks and not rule.stackable)
+    lots: dict[tuple[Any, ...], list[Moving]] = {}
     for one in moving:
-        p = one.p
-        if p.is_complex():
+        p, s = one.p, one.state
+        if together and p.numel() <= SMALL and not p.is_complex():
+            numbers = [s[name] for name in rule.numbers] if rule.numbers else ()
+            lots.setdefault((p.dtype, p.device, s["step"], None if by_number else p.shape, *numbers), []).append(one)
+        elif not by_number:
+            rule.step_(p, one.g, s, int(s["step"]), h)
+        elif p.is_complex():
             _as_pairs(rule, one, h)
-        elif p.numel() > SMALL:
-            _large(rule, one, h)
         else:
-            s = one.state
-            rows.setdefault((p.dtype, p.device, int(s["step"]), *[s[name] for name in rule.numbers]), []).append(one)
-    for row in rows.values():
+            _large(rule, one, h)
+    for lot in lots.values():
         start = total = 0
-        for i, one in enumerate(row):
+        for i, one in enumerate(lot):
             if total + one.p.numel() > PIECE and i > start:
-                _row(rule, row[start:i], h)
+                _together(rule, lot[start:i], h, rows, not by_number)
                 start, total = i, 0
             total += one.p.numel()
-        _row(rule, row[start:], h)
+        _together(rule, lot[start:] if start else lot, h, rows, not by_number)
 
 
-def _tensors(rule: Optimizer, s: dict[str, Any]) -> list[str]:
-    return [name for name, value in s.items() if isinstance(value, Tensor) and name not in rule.numbers and name != "step"]
-
-
-def _row(rule: Optimizer, row: Sequence[Moving], h: Any) -> None:
-    """Some small tensors as one line of numbers."""
-    first = row[0].state
-    t = int(first["step"])
-    if len(row) == 1:
-        rule.step_(row[0].p, row[0].g, first, t, h)
-        return
-    names = _tensors(rule, first)
-    sizes = [one.p.numel() for one in row]
-    columns = [[one.p for one in row], *[[one.state[name] for one in row] for name in names]]
-    lines = [torch.cat([x.reshape(-1) for x in column]) for column in columns]
-    s: dict[str, Any] = {name: first[name] for name in rule.numbers} | dict(zip(names, lines[1:]))
-    rule.step_(lines[0], torch.cat([one.g.reshape(-1) for one in row]), s, t, h)
-    lines[1:] = [s[name] for name in names]
-    for column, line in zip(columns, lines):
-        parts = [part.view_as(x) for x, part in zip(column, line.split(sizes))]
-        torch._foreach_copy_(column, parts)  # pyright: ignore[reportPrivateImportUsage]
-    for one in row:
-        one.state.update({name: s[name] for name in rule.numbers})
+def _together(rule: Optimizer, ones: Sequence[Moving], h: Any, rows: Rows, stacked: bool) -> None:
+    if len(ones) == 1:
+        p, g, s = ones[0]
+        rule.step_(p, g, s, int(s["step"]), h)
+    else:
+        rows.advance_(rule, ones, h, stacked)
 
 
 def _large(rule: Optimizer, one: Moving, h: Any) -> None:
     """One large tensor, piece after piece."""
     p, g, s = one
-    t, names = int(s["step"]), _tensors(rule, s)
+    t, names = int(s["step"]), tensors(rule, s)
     if g.stride() != p.stride():
         g = torch.empty_like(p).copy_(g)
     for name in names:
         if s[name].stride() != p.stride():
             s[name] = torch.empty_like(p).copy_(s[name])
-    lines = None if p.device.type != "cpu" else [_line(x) for x in (p, g, *[s[name] for name in names])]
-    if lines is None or lines[0] is None:
+    count = -(-p.numel() // PIECE) if p.device.type == "cpu" else 1
+    lines = [_line(x) for x in (p, g, *[s[name] for name in names])] if count > 1 else []
+    if not lines or lines[0] is None:
         rule.step_(p, g, s, t, h)
         return
     before = {name: s[name] for name in rule.numbers}
-    for parts in zip(*[line.split(PIECE) for line in lines if line is not None]):
+    size = -(-p.numel() // count)
+    for parts in zip(*[line.split(size) for line in lines if line is not None]):
         piece = before | dict(zip(names, parts[2:]))
         rule.step_(parts[0], parts[1], piece, t, h)
         s.update({name: piece[name] for name in before})
@@ -113,7 +92,7 @@ def _line(x: Tensor) -> Tensor | None:
 
 def _as_pairs(rule: Optimizer, one: Moving, h: Any) -> None:
     """A complex tensor as pairs of real numbers, as torch's own optimizers see it."""
-    names = _tensors(rule, one.state)
+    names = tensors(rule, one.state)
     s = dict(one.state) | {name: torch.view_as_real(one.state[name]) for name in names}
     rule.step_(torch.view_as_real(one.p), torch.view_as_real(one.g.resolve_conj()), s, int(s["step"]), h)
     one.state.update({name: s[name] for name in rule.numbers})

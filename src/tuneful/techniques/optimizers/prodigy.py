@@ -56,7 +56,7 @@ class Prodigy(Optimizer):
 
     def survey_(self, p: Tensor, g: Tensor, s: MutableMapping[str, Any], d: float, h: Hyper) -> Tensor:
         """The means take in the gradient; gives what this parameter adds to the two sums, [2] in float64."""
-        b3, rate = h.beta2**0.5, h.lr * d * d / h.d0
+        b3, rate = h.beta2**0.5, min(h.lr * d * d / h.d0, torch.finfo(g.dtype).max)  # what runs away ends as inf
         s["m"].lerp_(d * g, 1 - h.beta1)
         s["v"].lerp_((d * d) * g * g, 1 - h.beta2)
         s["s"].mul_(b3).add_(g, alpha=rate)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from tuneful.core.config import Fraction, NonNegative, Positive
 from tuneful.techniques.interfaces import Hyper, Optimizer
-from tuneful.techniques.optimizers.broadcast import at, decayed, larger, pick, root
+from tuneful.techniques.optimizers.broadcast import add_, add_quotient_, at, decayed, larger, mean_square_, pick, root
 from tuneful.techniques.optimizers.rule import RuleOptimizer
 
 
@@ -51,7 +51,7 @@ class RAdam(Optimizer):
         """One step, in place; see interfaces.Optimizer for the shapes."""
         g = decayed(p, g, h.decay)
         s["m"].lerp_(g, at(1 - h.beta1, p))
-        s["v"].lerp_(g * g, at(1 - h.beta2, p))
+        mean_square_(s["v"], g, h.beta2)
         rate, seen = h.lr / (1 - h.beta1**t), 1 - h.beta2**t
         long = 2 / (1 - h.beta2) - 1
         now = long - 2 * t * h.beta2**t / seen
@@ -59,10 +59,12 @@ class RAdam(Optimizer):
         safe = pick(known, now, 6.0)  # what is not used must not be the root of a negative number
         rectified = root(larger((safe - 4) * (safe - 2) * long / ((long - 4) * (long - 2) * safe), 0.0))
         if isinstance(known, Tensor) or known:
-            adapted = at(rate * rectified * seen**0.5, p) * s["m"] / (s["v"].sqrt() + at(h.eps, p))
-            p.sub_(pick(known, adapted, at(rate, p) * s["m"]))
+            divisor = s["v"].sqrt().add_(at(h.eps, p))
+            add_quotient_(
+                p, -rate * pick(known, rectified * seen**0.5, 1.0), s["m"], pick(known, divisor, torch.ones_like(p))
+            )
         else:
-            p.sub_(at(rate, p) * s["m"])
+            add_(p, -rate, s["m"])
 
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """The rule in its shell: torch's RAdam has no fused kernel."""

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from tuneful.core.config import Fraction, NonNegative, Positive
 from tuneful.techniques.interfaces import Hyper, Optimizer
-from tuneful.techniques.optimizers.broadcast import at, decayed
+from tuneful.techniques.optimizers.broadcast import add_, add_quotient_, at, decayed, mean_square_
 from tuneful.techniques.optimizers.rule import RuleOptimizer
 
 
@@ -59,15 +59,15 @@ class RMSprop(Optimizer):
     def step_(self, p: Tensor, g: Tensor, s: MutableMapping[str, Any], t: int | Tensor, h: Hyper) -> None:
         """One step, in place; see interfaces.Optimizer for the shapes."""
         g = decayed(p, g, h.decay)
-        s["v"].mul_(at(h.beta, p)).addcmul_(g, at(1 - h.beta, p) * g)
-        square = s["v"]
+        square = mean_square_(s["v"], g, h.beta)
         if h.centred:
             s["m"].lerp_(g, at(1 - h.beta, p))
-            square = s["v"] - s["m"] * s["m"]
-        d = g / square.sqrt().add_(at(h.eps, p))
+            square = torch.addcmul(square, s["m"], s["m"], value=-1)
+        r = square.sqrt().add_(at(h.eps, p))
         if "b" in s:
-            d = s["b"].mul_(at(h.momentum, p)).add_(d)
-        p.sub_(at(h.lr, p) * d)
+            add_(p, -h.lr, s["b"].mul_(at(h.momentum, p)).addcdiv_(g, r))
+        else:
+            add_quotient_(p, -h.lr, g, r)
 
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """The rule in its shell: torch's RMSprop has no fused kernel."""

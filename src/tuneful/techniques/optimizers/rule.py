@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from tuneful.core.errors import ModelError
 from tuneful.techniques.interfaces import Optimizer
 from tuneful.techniques.optimizers.groups import OURS_TO_TORCH, as_groups
-from tuneful.techniques.optimizers.pieces import Moving, advance_
+from tuneful.techniques.optimizers.pieces import advance_
+from tuneful.techniques.optimizers.rows import Moving, Rows
 
 
 class RuleOptimizer(torch.optim.Optimizer):
@@ -38,8 +39,17 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def __init__(self, params: Iterable[Any] | nn.Module, settings: Optimizer) -> None:
         self.settings = settings
+        self._rows = Rows()
         defaults = {"maximize": False} | {name: getattr(settings, name) for name in settings.hypers()}
         super().__init__(as_groups(params, settings), defaults)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "settings": self.settings}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Of a copy, and of a loaded state; rows are laid out anew."""
+        super().__setstate__(state)
+        self._rows = Rows()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters, now or in the middle of a run; what the group leaves out, the settings give."""
@@ -71,7 +81,8 @@ class RuleOptimizer(torch.optim.Optimizer):
             moving = self.moving(group, h)
             for one in moving:
                 one.state["step"] += 1
-            advance_(self.settings, moving, h)
+            advance_(self.settings, moving, h, self._rows)
+        self._rows.close()
 
     def moving(self, group: dict[str, Any], h: Any) -> list[Moving]:
         """The parameters of a group that have a gradient, each with it (turned round where the group climbs) and its state."""

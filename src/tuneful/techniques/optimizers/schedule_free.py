@@ -25,7 +25,7 @@ from torch import Tensor
 
 from tuneful.core.errors import ModelError
 from tuneful.techniques.interfaces import Hyper
-from tuneful.techniques.optimizers.broadcast import at, larger, pick
+from tuneful.techniques.optimizers.broadcast import add_, at, larger, pick
 from tuneful.techniques.optimizers.rule import RuleOptimizer
 
 Open = Annotated[float, Field(gt=0, lt=1)]  # x cannot be told from y and z when beta is 0
@@ -38,8 +38,8 @@ def averaged_(p: Tensor, u: Tensor, s: MutableMapping[str, Any], lr: Any, beta: 
     s["weights"] = s["weights"] + weight
     share = pick(s["weights"] > 0, weight / larger(s["weights"], 1e-300), 0.0)
     z = s["z"]
-    p.lerp_(z, at(share, p)).sub_(at(lr * (1 - beta * (1 - share)), p) * u)
-    z.sub_(at(lr, p) * u)
+    add_(p.lerp_(z, at(share, p)), -lr * (1 - beta * (1 - share)), u)
+    add_(z, -lr, u)
 
 
 def average(p: Tensor, s: Mapping[str, Any], beta: Any) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from tuneful.core.config import Fraction, NonNegative, Positive
 from tuneful.techniques.interfaces import Hyper, Optimizer
-from tuneful.techniques.optimizers.broadcast import at, decayed
+from tuneful.techniques.optimizers.broadcast import at, decayed, mean_square_
 from tuneful.techniques.optimizers.schedule_free import Open, ScheduleFreeOptimizer, average, averaged_
 
 
@@ -50,7 +50,7 @@ class ScheduleFreeAdamW(Optimizer):
 
     def step_(self, p: Tensor, g: Tensor, s: MutableMapping[str, Any], t: int | Tensor, h: Hyper) -> None:
         """One step, in place; see interfaces.Optimizer for the shapes."""
-        s["v"].lerp_(g * g, at(1 - h.beta2, p))
+        mean_square_(s["v"], g, h.beta2)
         divisor = s["v"].sqrt().div_(at((1 - h.beta2**t) ** 0.5, p)).add_(at(h.eps, p))
         averaged_(p, decayed(p, g / divisor, h.decay), s, h.lr, h.beta1)
 

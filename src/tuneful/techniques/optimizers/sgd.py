@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from tuneful.core.config import NonNegative, Positive
 from tuneful.techniques.interfaces import Hyper, Optimizer
-from tuneful.techniques.optimizers.broadcast import at, decayed
-from tuneful.techniques.optimizers.fused import fusable, guard
+from tuneful.techniques.optimizers import fused
+from tuneful.techniques.optimizers.broadcast import add_, decayed
 from tuneful.techniques.optimizers.groups import as_groups, for_torch
 
 
@@ -39,9 +39,9 @@ class SGD(Optimizer):
 
     def step_(self, p: Tensor, g: Tensor, s: MutableMapping[str, Any], t: int | Tensor, h: Hyper) -> None:
         """One step, in place; see interfaces.Optimizer for the shapes."""
-        p.sub_(at(h.lr, p) * decayed(p, g, h.decay))
+        add_(p, -h.lr, decayed(p, g, h.decay))
 
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """torch's SGD, fused where all parameters allow it."""
         groups = as_groups(params, self)
-        return guard(torch.optim.SGD(for_torch(groups), lr=self.lr, weight_decay=self.decay, fused=fusable(groups)))
+        return fused.SGD(for_torch(groups), lr=self.lr, weight_decay=self.decay, fused=fused.fusable(groups))
