@@ -23,6 +23,8 @@ FUSED: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adagrad": lambda ps: torch.optim.Adagrad(ps, lr=0.01, fused=True),
 }
 
+RATES = {kind: build([nn.Parameter(torch.ones(1))]).param_groups[0]["lr"] for kind, build in FUSED.items()}
+
 
 def net(*types: torch.dtype) -> list[nn.Parameter]:
     """A matrix and a vector of each type."""
@@ -42,7 +44,7 @@ def test_the_short_way_takes_torchs_steps_to_the_last_bit_and_keeps_torchs_state
     """Types mixed in one group, as in a network of which a part is in half precision."""
     types = (torch.float32, torch.float64, torch.bfloat16)
     a, b = net(*types), net(*types)
-    ours, theirs = TABLE[kind]().build(a), FUSED[kind](b)
+    ours, theirs = TABLE[kind](lr=RATES[kind]).build(a), FUSED[kind](b)
     assert isinstance(ours, type(theirs))
     for t in range(6):
         pull(a, t)
@@ -63,7 +65,7 @@ def test_the_short_way_takes_torchs_steps_to_the_last_bit_and_keeps_torchs_state
 def test_hooks_and_closures_are_called_once_a_step_on_either_way(kind: str):
     FUSED[kind](net(torch.float32))  # from then on torch's own class carries its wrapper
     params = net(torch.float32)
-    optimizer, calls = TABLE[kind]().build(params), []
+    optimizer, calls = TABLE[kind](lr=RATES[kind]).build(params), []
     optimizer.register_step_pre_hook(lambda *_: calls.append("before"))
     optimizer.register_step_post_hook(lambda *_: calls.append("after"))
 
@@ -85,7 +87,7 @@ def test_hooks_and_closures_are_called_once_a_step_on_either_way(kind: str):
 @pytest.mark.parametrize("kind", FUSED)
 def test_a_scaled_loss_is_unscaled_and_skipped_where_it_overflowed(kind: str):
     a, b = net(torch.float32), net(torch.float32)
-    ours, theirs = TABLE[kind]().build(a), FUSED[kind](b)
+    ours, theirs = TABLE[kind](lr=RATES[kind]).build(a), FUSED[kind](b)
     for optimizer, params in ((ours, a), (theirs, b)):
         scaler: Any = torch.amp.GradScaler("cpu", init_scale=8.0)
         for t, worst in enumerate((1.0, 1.0, float("inf"), 1.0)):
@@ -104,7 +106,10 @@ def test_a_scaled_loss_is_unscaled_and_skipped_where_it_overflowed(kind: str):
 @pytest.mark.parametrize("kind", FUSED)
 def test_a_network_laid_out_anew_in_the_middle_of_a_run_goes_on_in_the_same_way(kind: str):
     plain, turned = Odd(torch.float64), Odd(torch.float64)
-    a, b = TABLE[kind]().build(list(plain.parameters())), TABLE[kind]().build(list(turned.parameters()))
+    a, b = (
+        TABLE[kind](lr=RATES[kind]).build(list(plain.parameters())),
+        TABLE[kind](lr=RATES[kind]).build(list(turned.parameters())),
+    )
     for t in range(1, 9):
         if t == 5:
             turned.to(memory_format=torch.channels_last)

@@ -89,6 +89,23 @@ def test_what_is_put_in_the_place_of_its_state_counts(name: str):
     assert all(torch.equal(p, q) for p, q in zip(a, b, strict=True))
 
 
+def test_state_that_was_given_other_memory_counts():
+    """As in the stack of pipeline, which lays the state of many runs side by side, the tensors being the same objects."""
+    a, b = net(), net()
+    first, second, held = as_rule(VARIED["adamax"], a), as_rule(VARIED["adamax"], b), []
+    for t in range(4, 9):
+        if t == 6:
+            for p, q in zip(a, b, strict=True):
+                for name in ("m", "u"):
+                    first.state[p][name].data = torch.stack([first.state[p][name] * 2] * 2)[0]
+                    second.state[q][name] = second.state[q][name] * 2
+        step(first, a, t)
+        step(second, b, t)
+        held = [first.state[p]["m"] for p in a] if t == 6 else held
+        assert t < 6 or all(first.state[p]["m"] is x for p, x in zip(a, held))  # it stays where the others put it
+    assert all(torch.equal(p, q) for p, q in zip(a, b, strict=True))
+
+
 def test_the_state_lies_side_by_side_and_nothing_else_is_kept():
     params = net()
     optimizer: Any = as_rule(VARIED["adamax"], params)

@@ -55,9 +55,9 @@ class Stepping:
         self.named = [dict(run.body.named_parameters()) for run in self.runs]
         place = {p: name for name, p in self.named[0].items()}
         self.groups = [[place[p] for p in group["params"]] for group in optimizer.param_groups]
-        if type(optimizer) in FUSED and all(group.get("fused") for group in optimizer.param_groups):
-            self.way = "kernel"
-            self.kernel = FUSED[type(optimizer)]
+        kernel = next((name for cls, name in FUSED.items() if isinstance(optimizer, cls)), None)
+        if kernel is not None and all(group.get("fused") for group in optimizer.param_groups):
+            self.way, self.kernel = "kernel", kernel
             states = [
                 [run.optimizer.state.get(named[n], {}) for names in self.groups for n in names]
                 for run, named in zip(self.runs, self.named, strict=True)

@@ -6,7 +6,8 @@ trials with the same settings (see interfaces.Optimizer): its norms and products
 
 The state lies side by side from step to step: what a parameter has in `optimizer.state` are views of it, one a name. They are
 looked at anew at every step, and laid out again where another tensor has taken the place of one (a loaded state, a parameter that
-rested or came later), so nothing hangs on them. Parameters and gradients are copied in and out, since they belong to others.
+rested or came later), so nothing hangs on them. Parameters and gradients are copied in and out, since they belong to others, and
+so is a state that lies in memory which others hold (the stack of pipeline lays the state of many runs side by side).
 """
 
 from __future__ import annotations
@@ -43,12 +44,26 @@ class Rows:
         row = self.rows.get(id(first.p))
         if row is None or not row.holds(ones, stacked):
             row = Row(rule, ones, stacked, self._scratch(first.p, sum(one.p.numel() for one in ones)))
-        self.used[id(first.p)] = row
+            if self._free(rule, ones):
+                row.claim(ones)
+        if row.places:
+            self.used[id(first.p)] = row
         row.step_(rule, ones, h)
 
     def close(self) -> None:
         """The step is over: rows that it did not use are forgotten."""
         self.rows, self.used = self.used, {}
+
+    def _free(self, rule: Optimizer, ones: Sequence[Moving]) -> bool:
+        """Does the state lie in memory of its own, or of these rows?"""
+        ours = {
+            line.untyped_storage().data_ptr()
+            for row in (*self.rows.values(), *self.used.values())
+            for line in row.lines.values()
+        }
+        memory = [one.state[name].untyped_storage() for one in ones for name in tensors(rule, one.state)]
+        sizes = [one.state[name].nbytes for one in ones for name in tensors(rule, one.state)]
+        return all(there.nbytes() == size or there.data_ptr() in ours for there, size in zip(memory, sizes, strict=True))
 
     def _scratch(self, p: Tensor, n: int) -> Tensor:
         there = self.scratch.get((p.dtype, p.device))
@@ -68,11 +83,17 @@ class Row:
         self.p_views, self.g_views = self._parts(self.p, self.params), self._parts(self.g, self.params)
         self.lines: dict[str, Tensor] = {}
         self.views: dict[str, list[Tensor]] = {}
+        self.places: dict[str, list[int]] = {}  # a tensor can be given other memory and be the same object still
         for name in tensors(rule, ones[0].state):
             column = [one.state[name] for one in ones]
             line = torch.stack(column) if stacked else torch.cat([x.reshape(-1) for x in column])
             self.lines[name], self.views[name] = line, self._parts(line, column)
-            for one, view in zip(ones, self.views[name], strict=True):
+
+    def claim(self, ones: Sequence[Moving]) -> None:
+        """From now on the state lies here."""
+        for name, views in self.views.items():
+            self.places[name] = [view.data_ptr() for view in views]
+            for one, view in zip(ones, views, strict=True):
                 one.state[name] = view
 
     def _parts(self, line: Tensor, column: Sequence[Tensor]) -> list[Tensor]:
@@ -91,7 +112,11 @@ class Row:
             return False
         if not all(one.p is p for one, p in zip(ones, self.params)):
             return False
-        return all(one.state.get(name) is view for name, views in self.views.items() for one, view in zip(ones, views))
+        for name, views in self.views.items():
+            for one, view, place in zip(ones, views, self.places[name]):
+                if one.state.get(name) is not view or view.data_ptr() != place:
+                    return False
+        return True
 
     def step_(self, rule: Optimizer, ones: Sequence[Moving], h: Any) -> None:
         """One step of all."""
@@ -103,6 +128,8 @@ class Row:
             if s[name] is not line:  # a rule may put a new tensor in the place of its own
                 line.copy_(s[name])
         torch._foreach_copy_(self.params, self.p_views)  # pyright: ignore[reportPrivateImportUsage]
+        for name, views in self.views.items() if not self.places else ():
+            torch._foreach_copy_([one.state[name] for one in ones], views)  # pyright: ignore[reportPrivateImportUsage]
         if rule.numbers:
             for one in ones:
                 one.state.update({name: s[name] for name in rule.numbers})

@@ -47,9 +47,11 @@ class RuleOptimizer(torch.optim.Optimizer):
         return {**super().__getstate__(), "settings": self.settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Of a copy, and of a loaded state; rows are laid out anew."""
+        """Of a copy, and of a loaded state, whose tensors get memory of their own; rows are laid out anew."""
         super().__setstate__(state)
         self._rows = Rows()
+        for s in self.state.values():
+            s.update({name: value.clone() for name, value in s.items() if isinstance(value, Tensor)})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters, now or in the middle of a run; what the group leaves out, the settings give."""
