@@ -54,13 +54,19 @@ def told(search: Search) -> list[tuple]:
 class Restless(Halt):
     """Asks for a stop when it has been asked so often whether one is due."""
 
-    left = 0
+    def __init__(self, left: int) -> None:
+        self.left, self.asked = left, False
+        super().__init__()
 
     @property
-    def due(self) -> bool:
+    def requested(self) -> bool:
         self.left -= 1
-        self.requested = self.requested or self.left <= 0
-        return self.requested
+        self.asked = self.asked or self.left <= 0
+        return self.asked
+
+    @requested.setter
+    def requested(self, value: bool) -> None:
+        self.asked = self.asked or value
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +91,9 @@ def bits(network: nn.Module) -> bytes:
 def test_stopped_on_request_in_the_middle_of_every_trial_it_is_the_same_search(flowers, tmp_path, undisturbed):
     dice, stops = random.Random(3), 0
     while True:
-        halt = Restless()
-        halt.left = dice.randrange(2, 24)
+        halt = Restless(dice.randrange(2, 24))
         search = searched(flowers, tmp_path, halt)
-        if not halt.requested:
+        if not halt.asked:
             break
         assert search.ended == "it was asked to stop"
         stops += 1
@@ -103,9 +108,7 @@ def damaged(data: bytes, how: str) -> bytes:
 
 @pytest.mark.parametrize("how", ["cut", "flipped"])
 def test_a_damaged_state_is_told_and_its_trial_is_trained_anew_to_the_same_bits(flowers, tmp_path, undisturbed, how):
-    halt = Restless()
-    halt.left = 60
-    search = searched(flowers, tmp_path, halt)
+    search = searched(flowers, tmp_path, Restless(60))
     broken = [search.study.trial_folder(t.number) / STATE for t in search.study.trials()]
     assert len(broken) > 3
     for path in broken:

@@ -59,7 +59,7 @@ class Adagrad(Optimizer):
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """torch's Adagrad, fused where all parameters allow it (on the CPU alone: it has no other such kernel)."""
         groups = as_groups(params, self)
-        return fused.Adagrad(
+        return fused.FusedAdagrad(
             for_torch(groups),
             lr=self.lr,
             lr_decay=self.lr_decay,

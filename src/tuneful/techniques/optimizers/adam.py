@@ -55,7 +55,7 @@ class Adam(Optimizer):
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """torch's Adam, fused where all parameters allow it."""
         groups, betas = as_groups(params, self), (self.beta1, self.beta2)
-        return fused.Adam(
+        return fused.FusedAdam(
             for_torch(groups, betas),
             lr=self.lr,
             betas=betas,

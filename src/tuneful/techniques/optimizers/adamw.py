@@ -62,7 +62,7 @@ class AdamW(Optimizer):
         if self.cautious:
             return RuleOptimizer(params, self)
         groups, betas = as_groups(params, self), (self.beta1, self.beta2)
-        return fused.AdamW(
+        return fused.FusedAdamW(
             for_torch(groups, betas),
             lr=self.lr,
             betas=betas,

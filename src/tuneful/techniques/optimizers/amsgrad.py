@@ -59,7 +59,7 @@ class AMSGrad(Optimizer):
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """torch's Adam with amsgrad, fused where all parameters allow it."""
         groups, betas = as_groups(params, self), (self.beta1, self.beta2)
-        return fused.Adam(
+        return fused.FusedAdam(
             for_torch(groups, betas),
             lr=self.lr,
             betas=betas,

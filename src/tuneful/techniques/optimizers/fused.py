@@ -83,7 +83,7 @@ OF_ADAM = Way(inspect.unwrap(torch.optim.Adam.step), lambda group: MOST if group
 OF_ADAGRAD = Way(inspect.unwrap(torch.optim.Adagrad.step), lambda group: ("sum",), _adagrad_)
 
 
-class SGD(torch.optim.SGD):
+class FusedSGD(torch.optim.SGD):
     """torch's SGD, by the short way where it is safe."""
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -91,7 +91,7 @@ class SGD(torch.optim.SGD):
         return _stepped(self, OF_SGD, closure)
 
 
-class Adam(torch.optim.Adam):
+class FusedAdam(torch.optim.Adam):
     """torch's Adam, by the short way where it is safe."""
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -99,7 +99,7 @@ class Adam(torch.optim.Adam):
         return _stepped(self, OF_ADAM, closure)
 
 
-class AdamW(torch.optim.AdamW):
+class FusedAdamW(torch.optim.AdamW):
     """torch's AdamW, by the short way where it is safe."""
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -107,7 +107,7 @@ class AdamW(torch.optim.AdamW):
         return _stepped(self, OF_ADAM, closure)
 
 
-class Adagrad(torch.optim.Adagrad):
+class FusedAdagrad(torch.optim.Adagrad):
     """torch's Adagrad, by the short way where it is safe."""
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -51,4 +51,4 @@ class GD(Optimizer):
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """torch's SGD, fused where all parameters allow it."""
         groups = as_groups(params, self)
-        return fused.SGD(for_torch(groups), lr=self.lr, weight_decay=self.decay, fused=fused.fusable(groups))
+        return fused.FusedSGD(for_torch(groups), lr=self.lr, weight_decay=self.decay, fused=fused.fusable(groups))

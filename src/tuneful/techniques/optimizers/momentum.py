@@ -54,7 +54,7 @@ class Momentum(Optimizer):
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """torch's SGD with momentum, fused where all parameters allow it."""
         groups = as_groups(params, self)
-        return fused.SGD(
+        return fused.FusedSGD(
             for_torch(groups),
             lr=self.lr,
             momentum=self.momentum,
