@@ -125,11 +125,30 @@ def _linear(net: Any, prefix: str) -> Link:
             flow.h, flow.shared = y if b is None else y + b, False
             return
         h = flow.stacked()
-        rows = h.flatten(1, -2)
-        y = torch.bmm(rows, w.transpose(1, 2)) if b is None else torch.baddbmm(b, rows, w.transpose(1, 2))
+        y = _Products.apply(h if h.ndim == 3 else h.flatten(1, -2), w, b)
         flow.h = y if h.ndim == 3 else y.unflatten(1, h.shape[1:-1])
 
     return link
+
+
+class _Products(torch.autograd.Function):
+    """x W^T + b of K members. What autograd makes of it hands back the gradient of W^T, whose numbers lie in the wrong order for
+    the optimizer's kernels; this hands back that of W."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, w)
+        ctx.biased = b is not None
+        wt = w.transpose(1, 2)
+        return torch.bmm(x, wt) if b is None else torch.baddbmm(b, x, wt)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        (g,) = grads
+        x, w = ctx.saved_tensors
+        gx = torch.bmm(g, w.to(g.dtype)) if ctx.needs_input_grad[0] else None
+        gb = g.sum(1, keepdim=True) if ctx.biased else None
+        return gx, torch.bmm(g.transpose(1, 2), x.to(g.dtype)), gb
 
 
 def _conv(net: Any, prefix: str) -> Link | None:

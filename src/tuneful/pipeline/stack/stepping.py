@@ -65,6 +65,9 @@ class Stepping:
             if "step" in states[0][0]:
                 rows = [one["step"] for state in states for one in state]
                 self.steps = laid(rows).view(len(self.runs), -1)
+            self.lines = (
+                [list(range(len(self.groups)))] if self._alike_but_decay() else [[i] for i in range(len(self.groups))]
+            )
             self.rows = [self._lists(run, named) for run, named in zip(self.runs, self.named, strict=True)]
             return
         numbers = sum(p.numel() for p in self.named[0].values())
@@ -88,11 +91,20 @@ class Stepping:
 
     # ------------------------------------------------------------------------------------------------ kernels
 
+    def _alike_but_decay(self) -> bool:
+        """Do the groups of each member differ in their decay alone? Then decay is applied to the stack, and one call does the rest."""
+        for run in self.runs:
+            first, *others = run.optimizer.param_groups
+            same = [key for key in first if key not in ("params", "weight_decay")]
+            if any(group[key] != first[key] for group in others for key in same) or first["maximize"]:
+                return False
+        return len(self.groups) > 1
+
     def _lists(self, run: Run, named: Mapping[str, Tensor]) -> list[dict[str, list[Any]]]:
-        """For each group the tensors of its parameters and of their state, in lists as the kernels take them."""
+        """For each line of groups the tensors of its parameters and of their state, in lists as the kernels take them."""
         found: list[dict[str, list[Any]]] = []
-        for names in self.groups:
-            params = [named[n] for n in names]
+        for line in self.lines:
+            params = [named[n] for i in line for n in self.groups[i]]
             states = [run.optimizer.state.get(p, {}) for p in params]
             kinds = {key for state in states for key, value in state.items() if isinstance(value, Tensor)}
             lists: dict[str, list[Any]] = {kind: [state[kind] for state in states] for kind in kinds}
@@ -100,13 +112,36 @@ class Stepping:
         return found
 
     def _kernels(self, begin: int, end: int, grads: Gradients) -> None:
+        merged = len(self.lines) < len(self.groups)
+        grads = self._decayed(begin, end, grads) if merged else grads
         each = {name: _alike(g, self.named[begin][name]).unbind(0) for name, g in grads.items()}
         if self.kernel != "sgd":
             self.steps[begin:end].add_(1)
         step: Any = KERNELS[self.kernel]
+        named = [[n for i in line for n in self.groups[i]] for line in self.lines]
         for at, k in enumerate(range(begin, end)):
-            for names, lists, group in zip(self.groups, self.rows[k], self.runs[k].optimizer.param_groups, strict=True):
-                step(lists, [each[name][at] for name in names], group)
+            groups = self.runs[k].optimizer.param_groups
+            for line, names, lists in zip(self.lines, named, self.rows[k], strict=True):
+                group = groups[line[0]]
+                step(lists, [each[name][at] for name in names], group, 0.0 if merged else group["weight_decay"])
+
+    def _decayed(self, begin: int, end: int, grads: Gradients) -> Gradients:
+        """Decay of all members at once: of the weights where it is decoupled, else the gradients with it."""
+        found = dict(grads)
+        for at, names in enumerate(self.groups):
+            groups = [run.optimizer.param_groups[at] for run in self.runs[begin:end]]
+            if not any(group["weight_decay"] for group in groups):
+                continue
+            free = groups[0].get("decoupled_weight_decay", False)
+            shares = [group["weight_decay"] * (group["lr"] if free else 1.0) for group in groups]
+            for name in names:
+                p = self.bank.tensors[name][begin:end]
+                column = _column(shares, p.ndim).to(p)
+                if free:
+                    p.mul_(1.0 - column)
+                else:
+                    found[name] = torch.addcmul(found[name], column, p)
+        return found
 
     # ------------------------------------------------------------------------------------------------ rules
 
@@ -233,26 +268,26 @@ def _alike(g: Tensor, p: Tensor) -> Tensor:
 # ---------------------------------------------------------------------------------------------------------- kernels
 
 
-def _adam(lists: dict[str, list[Any]], grads: list[Tensor], group: dict[str, Any]) -> None:
+def _adam(lists: dict[str, list[Any]], grads: list[Tensor], group: dict[str, Any], decay: float) -> None:
     step = library._fused_adamw_ if group["decoupled_weight_decay"] else library._fused_adam_
     step(
         lists["p"], grads, lists["exp_avg"], lists["exp_avg_sq"], lists.get("max_exp_avg_sq", []), lists["step"], lr=group["lr"],
-        beta1=group["betas"][0], beta2=group["betas"][1], weight_decay=group["weight_decay"], eps=group["eps"],
+        beta1=group["betas"][0], beta2=group["betas"][1], weight_decay=decay, eps=group["eps"],
         amsgrad=group["amsgrad"], maximize=group["maximize"],
     )  # fmt: skip
 
 
-def _sgd(lists: dict[str, list[Any]], grads: list[Tensor], group: dict[str, Any]) -> None:
+def _sgd(lists: dict[str, list[Any]], grads: list[Tensor], group: dict[str, Any], decay: float) -> None:
     library._fused_sgd_(
-        lists["p"], grads, lists.get("momentum_buffer", []), weight_decay=group["weight_decay"], momentum=group["momentum"],
+        lists["p"], grads, lists.get("momentum_buffer", []), weight_decay=decay, momentum=group["momentum"],
         lr=group["lr"], dampening=group["dampening"], nesterov=group["nesterov"], maximize=group["maximize"], is_first_step=False,
     )  # fmt: skip
 
 
-def _adagrad(lists: dict[str, list[Any]], grads: list[Tensor], group: dict[str, Any]) -> None:
+def _adagrad(lists: dict[str, list[Any]], grads: list[Tensor], group: dict[str, Any], decay: float) -> None:
     library._fused_adagrad_(
         lists["p"], grads, lists["sum"], lists["step"], lr=group["lr"], lr_decay=group["lr_decay"],
-        weight_decay=group["weight_decay"], eps=group["eps"], maximize=group["maximize"],
+        weight_decay=decay, eps=group["eps"], maximize=group["maximize"],
     )  # fmt: skip
 
 
