@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tuneful.pipeline.prepare import prepare
     from tuneful.pipeline.prove import prove
     from tuneful.pipeline.ship import ship
+    from tuneful.pipeline.stack import Stack
     from tuneful.pipeline.train import Run
     from tuneful.runtime.load import load
 
@@ -48,6 +49,7 @@ _FROM = {
     "Recipe": "tuneful.core.recipe",
     "Result": "tuneful.pipeline.optimize",
     "Run": "tuneful.pipeline.train",
+    "Stack": "tuneful.pipeline.stack",
     "Study": "tuneful.core.study",
     "Task": "tuneful.core.task",
     "TunefulError": "tuneful.core.errors",
@@ -73,6 +75,7 @@ __all__ = [
     "Recipe",
     "Result",
     "Run",
+    "Stack",
     "Study",
     "Task",
     "TunefulError",
