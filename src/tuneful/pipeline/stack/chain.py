@@ -63,7 +63,7 @@ def chain(net: nn.Module, prefix: str = "") -> list[Link] | None:
     """The links of a network that is a chain of known layers; None where it is not."""
     if net._forward_hooks or net._forward_pre_hooks:  # something acts on its way
         return None
-    if type(net) is nn.Sequential:
+    if isinstance(net, nn.Sequential) and type(net).forward is nn.Sequential.forward:
         links: list[Link] = []
         for name, part in net.named_children():
             found = chain(part, f"{prefix}{name}.")

@@ -126,18 +126,22 @@ class Streams(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.randn_like:
-            return _Placed.apply(args[0], self.carrier, self, func)
+            return self._placed(args[0], func)
         if func in DROPS:
             x, _, training = _arguments(func, args, kwargs or {})
-            return _Placed.apply(x, self.carrier, self, func) if training else x
+            return self._placed(x, func) if training else x
         return func(*args, **(kwargs or {}))
+
+    def _placed(self, x: Tensor, function: Any) -> Any:
+        # Not `self` but a function: what has __torch_function__ is taken for a tensor there.
+        return _Placed.apply(x, self.carrier, lambda stacked: self.dropped(stacked, function))
 
 
 class _Placed(torch.autograd.Function):
     """A draw inside of vmap: what is given to `Streams.dropped` is the whole stack."""
 
     @staticmethod
-    def forward(x: Tensor, carrier: Tensor, streams: Streams, function: Any) -> Tensor:
+    def forward(x: Tensor, carrier: Tensor, draw: Callable[[Tensor], Tensor]) -> Tensor:
         raise NotImplementedError("a draw outside of vmap")
 
     @staticmethod
@@ -145,9 +149,9 @@ class _Placed(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> tuple[Tensor, int]:
-        x, _, streams, function = args
+        x, _, draw = args
         stacked = x.movedim(in_dims[0], 0) if in_dims[0] is not None else x.expand(info.batch_size, *x.shape)
-        return streams.dropped(stacked, function), 0
+        return draw(stacked), 0
 
 
 def _alpha(x: Tensor, mask: Tensor, rates: Sequence[float]) -> Tensor:

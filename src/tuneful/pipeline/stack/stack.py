@@ -79,6 +79,7 @@ class Stack:
         self.program: Program | None = None
         self.draws: dict[int, list[Draw]] = {}  # where each member draws, by number
         self.single = ""  # why members train one by one in their own loops; "": they need not
+        self.refused = ""  # why the network cannot be stacked; "": it can, or nobody tried
         self.paces = Width(1)
         for recipe in recipes:
             self.add(recipe)
@@ -135,7 +136,7 @@ class Stack:
     @property
     def reason(self) -> str:
         """Why members step as they do, in words."""
-        return self.single or self.paces.reason
+        return self.refused or self.single or self.paces.reason
 
     def _lay(self) -> None:
         """Put the members that train side by side, unless they had better train one by one."""
@@ -169,15 +170,17 @@ class Stack:
             program = Program(net, by_hand)
             if by_hand and program.links is None:
                 continue
-            self.single = tried(self.members, self.bank, self.streams, program)
-            if not self.single:
+            self.single = reason = tried(self.members, self.bank, self.streams, program)
+            if not reason:
                 self.program = program
                 return
+            self.refused = self.refused or reason
+        self.single = self.refused
 
     def _alone(self) -> str:
         """Why members need not be laid side by side at all; "" where they shall."""
-        if len(self.rows) < 2:
-            return "there is one member"
+        if self.refused or len(self.rows) < 2:
+            return self.refused or "there is one member"
         if self.width == 1:
             return "a width of 1 was asked for"
         if reason := unfit(self.task, self.members[0].recipe):

@@ -8,6 +8,7 @@ the network's own) is trained singly, with the reason told.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,7 +30,9 @@ def tried(runs: Sequence[Run], bank: Bank, streams: Streams, program: Program) -
     """Why the first two members cannot be stacked by this program; "" where they can. Nothing of them is changed."""
     pair = list(runs[:2])
     try:
-        ours = _stacked(pair, bank, streams, program)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of rules that vmap lacks; how fast it is without them is measured
+            ours = _stacked(pair, bank, streams, program)
     except Exception as error:  # the user's code may raise anything, and vmap too
         first = str(error).strip().splitlines()
         return f"the network cannot be stacked: {first[0] if first else type(error).__name__}"

@@ -74,11 +74,28 @@ class Unrolled(nn.Module):
         return torch.sigmoid(o) * torch.tanh(cell), cell
 
 
+class Padded(nn.Module):
+    """The twin of an nn.Embedding with a padding index, which vmap's rule forgets: no gradient reaches that row."""
+
+    def __init__(self, table: nn.Embedding) -> None:
+        super().__init__()
+        self.weight, self.padding = table.weight, table.padding_idx
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.embedding(x, self.weight)
+        return torch.where((x == self.padding).unsqueeze(-1), y.detach(), y)
+
+
 def replaced(net: nn.Module) -> nn.Module:
-    """The network with loops in the place of torch's recurrent layers where the twin serves; itself, changed."""
+    """The network with twins in the place of what vmap cannot batch as it is, where they serve; itself, changed."""
     for name, module in list(net.named_modules()):
+        twin: nn.Module | None = None
         if isinstance(module, nn.RNN | nn.LSTM | nn.GRU) and not (module.dropout or module.proj_size):
+            twin = Unrolled(module)
+        elif type(module) is nn.Embedding and module.padding_idx is not None and not module.scale_grad_by_freq:
+            twin = Padded(module)
+        if twin is not None:
             if not name:
-                return Unrolled(module)
-            net.set_submodule(name, Unrolled(module))
+                return twin
+            net.set_submodule(name, twin)
     return net
