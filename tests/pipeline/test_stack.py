@@ -14,6 +14,7 @@ from tuneful.core.recipe import Recipe
 from tuneful.core.task import Objective, Sealed, Split, Task
 from tuneful.pipeline import state
 from tuneful.pipeline.stack import Stack, apart
+from tuneful.pipeline.stack.width import Width
 from tuneful.pipeline.train import Run
 from tuneful.techniques.augments import Noise
 from tuneful.techniques.models import MLP
@@ -152,3 +153,13 @@ def test_says_why_two_recipes_cannot_stand_in_one_stack(change: dict[str, Any], 
 
 def test_equal_shapes_stand_together():
     assert apart(task(), BASE, BASE.replace({"optimizer.lr": 1.0, "seed": 7, "epochs": 9.0, "schedule": Cosine()})) == ""
+
+
+@pytest.mark.parametrize(("together", "chosen"), [(0.5, 4), (0.95, 1), (1.2, 1), (9.0, 1)])
+def test_the_width_is_what_is_clearly_the_fastest_and_one_by_one_where_none_is(together: float, chosen: int):
+    paces, seconds = Width(4), {4: together, 2: 1.5, 1: 1.0}
+    for _ in range(20):
+        if not paces.chosen:
+            paces.took(paces.next(), seconds[paces.next()])
+    assert paces.chosen == chosen
+    assert "a step of all 4 took" in paces.reason

@@ -1,8 +1,8 @@
 """How many members step at once: measured on the steps of the training itself.
 
 All widths give the same training (to rounding), so measuring costs nothing but what the slower ones take longer. The widths take
-turns, step by step, so that what slows the machine down for a while slows all of them; the least median wins, and one by one is
-always among them.
+turns, step by step, so that what slows the machine down for a while slows all of them; the least median wins. One by one is always
+among them, and is given up only for a width that is clearly faster: a few samples are often a tenth off (LOG.md).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 
 SAMPLES = 5  # steps of each width
+CLEAR = 0.9  # of the time one by one: what a width must stay below to be taken
 HOPELESS = 2.0  # times the best: a width that is so slow after two steps is not tried again
 
 
@@ -47,6 +48,8 @@ class Width:
     def _choose(self) -> None:
         middle = {w: statistics.median(found) for w, found in self.taken.items()}
         self.chosen = min(middle, key=lambda w: middle[w])
+        if 1 in middle and middle[self.chosen] > CLEAR * middle[1]:
+            self.chosen = 1
         told = ", ".join(f"{'one by one' if w == 1 else f'{w} at once'} {1e3 * s:.3g} ms" for w, s in sorted(middle.items()))
         self.reason = f"a step of all {self.k} took {told}"
 
