@@ -53,7 +53,7 @@ SEQUENCES = {
     "gru_encoder_decoder",
 }
 TABLES = {"tabm", "ft_transformer"}  # members in training; levels that a form without groups leaves unused
-ELSEWHERE = {"own", "pretrained", *SEQUENCES, *TABLES}  # they have tests of their own
+ELSEWHERE = {"own", "pretrained", "evidence", *SEQUENCES, *TABLES}  # they have tests of their own
 MEMBERS: list[Model] = [
     Linear(),
     MLP(width=16, norm="batch"),

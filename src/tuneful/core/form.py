@@ -7,7 +7,7 @@ from typing import Literal
 
 from tuneful.core.errors import ModelError
 
-FormKind = Literal["image", "spectrogram", "vector", "series", "tokens", "pair"]
+FormKind = Literal["image", "spectrogram", "vector", "series", "tokens", "pair", "grams"]
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,11 @@ class Form:
         tokens       (T,) int64, numbers below `vocabulary`; 0 fills up short ones, 1 is anything unknown
         pair         (S + T,) int64: a source of S tokens below `vocabulary`, then the target so far, T tokens below `outputs`;
                      `source` is S
+        grams        (M,) int64: numbers below `vocabulary` in rising order, each once, the n-grams that a text holds; 0 fills up
     outputs: how many numbers the network gives for each example ([B, outputs]) or, where each is "place", for each place of
         the sequence ([B, T, outputs]) or each pixel of the image ([B, outputs, H, W], as torch's networks give them).
     groups: of a vector, the sizes of its runs of features that belong together (a category's one-hot levels; 1: a number);
-        () where nothing is known. They add up to D.
+        () where nothing is known. They add up to D. Of grams, how many of the numbers from 1 on are of each view (words, letters).
     causal: may an answer look at its own place and those before it alone? So it is where the answer is what comes next.
     """
 
@@ -60,7 +61,7 @@ class Form:
     @property
     def whole(self) -> bool:
         """Does the network take whole numbers (tokens) rather than floats?"""
-        return self.kind in ("tokens", "pair")
+        return self.kind in ("tokens", "pair", "grams")
 
     @property
     def answer(self) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,14 @@ class _Fitted:
 
 
 def baselines(
-    kind: Kind, outputs: int, train: Split, x: Array, seconds: float, seed: int = 0, threads: int | None = None
+    kind: Kind,
+    outputs: int,
+    train: Split,
+    x: Array,
+    seconds: float,
+    seed: int = 0,
+    threads: int | None = None,
+    sets: int = 0,
 ) -> list[Baseline]:
     """Fit all on train and predict x, the cheapest first, within about `seconds` of wall-clock time.
 
@@ -74,6 +82,7 @@ def baselines(
         outputs: how many classes there are; 1 for regression.
         x:       [N, *shape] the inputs of the split to predict, as train.x.
         threads: of BLAS and OpenMP while fitting; None leaves them as they are.
+        sets:    of texts that are sets of n-grams, up to which number these are of words.
 
     Returns: one entry each. One that failed or was left out has predictions None.
     """
@@ -87,7 +96,7 @@ def baselines(
         if kind in neighbours.NAMES:
             opponents = [(neighbours.NAMES[kind][0], _shares, 1.0), (neighbours.NAMES[kind][1], _given, 1.0)]
         elif train.x.dtype in (np.int32, np.int64):  # texts
-            opponents = [opponents[0], (f"{opponents[1][0]} on TF-IDF", _words, 0.9)]
+            opponents = [opponents[0], (f"{opponents[1][0]} on TF-IDF", partial(_words, sets=sets), 0.9)]
         for name, fit, share in opponents:
             begin = time.perf_counter()
             allowed = share * (end - begin)
@@ -124,8 +133,8 @@ def _given(kind: Kind, outputs: int, train: Split, x: Array, seconds: float, see
     return _Fitted(neighbours.given(train, x, outputs, kind))
 
 
-def _words(kind: Kind, outputs: int, train: Split, x: Array, seconds: float, seed: int) -> _Fitted:
-    p, classes, note = tfidf(kind, train, x, seconds, seed)
+def _words(kind: Kind, outputs: int, train: Split, x: Array, seconds: float, seed: int, sets: int = 0) -> _Fitted:
+    p, classes, note = tfidf(kind, train, x, seconds, seed, sets)
     if p is None:
         raise _Skipped(note)
     return _Fitted(p if kind == "regression" else _spread_out(p, classes, outputs), note)

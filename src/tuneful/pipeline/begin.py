@@ -1,4 +1,4 @@
-"""How a network begins: built, checked, filled by the init, prepared by the regularizers."""
+"""How a network begins: built, checked, filled by the init and by what is counted in train, prepared by the regularizers."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ def begun(task: Task, recipe: Recipe) -> tuple[nn.Module, dict[str, Rate]]:
     check(body, form(task))
     with arithmetic(int(recipe.threads)):  # what an init makes of the data depends on it
         apply_(body, plan.init, recipe.seed, sample=_sample(task, recipe.seed, plan.init.looks), twin=twin)
+    plan.model.learn_(body, task.train.x, task.train.y)
     rates = _times(plan.init.rates(body, twin), plan.model.rates(body))
     for one in plan.regularizers:
         one.prepare(body)

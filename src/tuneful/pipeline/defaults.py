@@ -20,7 +20,7 @@ from tuneful.pipeline.goals import form, goal
 from tuneful.techniques.augments import Crop, Flip, Rotate, Shift, TimeShift
 from tuneful.techniques.inits import AsBuilt, He, Xavier
 from tuneful.techniques.losses import TABLE as LOSSES
-from tuneful.techniques.models import GRU, LSTM, MLP, Bag, Conv1d, ConvNet, TabM, UNet, make
+from tuneful.techniques.models import GRU, LSTM, MLP, Bag, Conv1d, ConvNet, Evidence, TabM, UNet, make
 from tuneful.techniques.models.check import size
 from tuneful.techniques.models.features import apart
 from tuneful.techniques.optimizers import AdamW
@@ -30,6 +30,7 @@ from tuneful.techniques.schedules import Constant, Linear
 
 ONE_THREAD = 1e8  # multiply-adds a step below which a second thread costs more than it brings (LOG.md)
 PAIRS_FROM = 20_000  # texts from which pairs of words have vectors of their own (LOG.md)
+CLASSES = 16  # up to which a weight for each n-gram and class is cheap
 FEW = 500  # series (or windows of one) below which a run has small batches and many epochs (LOG.md)
 NUMBERS = 128  # columns of numbers up to which each is embedded by waves of its own
 WAVES = (
@@ -60,6 +61,15 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
                 return UNet(), f"each pixel of images of {'x'.join(map(str, seen.shape))} has an answer"
             if seen.each == "place":
                 return LSTM(width=64), "each place has an answer, which depends on both sides of it"
+            if seen.kind == "grams" and seen.outputs <= CLASSES:
+                return (
+                    Evidence(),
+                    "the examples are texts of few classes: what their words and letters tell is counted, then corrected by learning",
+                )
+            if seen.kind == "grams":
+                return Bag(
+                    width=128, ngrams=1
+                ), f"the examples are texts of {seen.outputs} classes, whose n-grams share vectors"
             if seen.kind == "tokens":
                 if n < PAIRS_FROM:
                     return Bag(
@@ -92,7 +102,7 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
             kind = goal(task).loss
             return LOSSES[kind](), f"it is the usual one of a {task.kind} task"
         case "optimizer":
-            if getattr(recipe.model, "kind", "") == "bag":
+            if getattr(recipe.model, "kind", "") in ("bag", "evidence"):
                 return AdamW(lr=1e-2, decay=0.05), "a word's vector is met in few steps, so these are long"
             if seen.causal and getattr(recipe.model, "kind", "") in ("rnn", "gru", "lstm"):
                 return AdamW(lr=4e-3, decay=0.05), "recurrent networks bear long steps, and there are few of them"
@@ -155,7 +165,7 @@ def _regularizers(task: Task, recipe: Recipe) -> tuple[tuple[Any, ...], str]:
         return (average,), f"{said}; few series say little on when to stop"
     if seen.causal:
         return (average, Clipping()), f"{said}; recurrent networks meet steep places"
-    if seen.kind == "tokens" and not own:
+    if seen.kind in ("tokens", "grams") and not own:
         return (average, Dropout(rate=0.3), EarlyStopping(patience=6)), f"{said}; networks overfit few texts early"
     rate = {"regression": 0.0, "forecasting": 0.3 if model == "mlp" else 0.0}.get(task.kind, 0.1)
     drops = (Dropout(rate=rate),) if rate and not own else ()
@@ -251,7 +261,9 @@ def dials(task: Task, recipe: Recipe) -> dict[str, str]:
         found |= {"model.sigma": "0.03..30", "regularizers.dropout.rate": "0..0.5"}
     if kind == "conv1d" and form(task).kind == "series":
         found["model.width"] = "16..64"
-    if kind == "bag":
+    if kind == "evidence" or (kind == "bag" and form(task).kind == "grams"):
+        found |= {"regularizers.dropout.rate": "0..0.6"}
+    elif kind == "bag":
         found |= {"model.ngrams": "1..2", "regularizers.dropout.rate": "0..0.6"}
     if goal(task).writes:
         return {"optimizer.lr": "1e-3..1e-2", "regularizers.dropout.rate": "0.05..0.4"}

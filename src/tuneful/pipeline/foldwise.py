@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuneful.core.task import Task
-from tuneful.pipeline.tfidf import grams
+from tuneful.pipeline.tfidf import analyzer, words_of
 
 FOLDS = 5
 TREES = 50
@@ -39,7 +39,7 @@ def probabilities(task: Task, rows: NDArray[np.int64], seconds: float, seed: int
     y = task.train.y[rows]
     begin = time.perf_counter()
     if task.schema.get("kind") == "tokens":
-        ways = [("a logistic regression on words", _words(task.train.x[rows]), _of_words)]
+        ways = [("a logistic regression on words", _words(task.train.x[rows], words_of(task)), _of_words)]
     else:
         x = _flat(task, rows)
         ways = [("gradient-boosted trees", x, _trees), ("a logistic regression", _standard(x), _linear)]
@@ -101,13 +101,12 @@ def _of_words(seed: int) -> Any:
     return LogisticRegression(max_iter=_STEPS, random_state=seed)
 
 
-def _words(x: NDArray[Any]) -> Any:
+def _words(x: NDArray[Any], sets: int) -> Any:
     """TF-IDF of tokens; counts of documents know no classes, so they may be of all folds."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    analyzer: Any = grams
     least: Any = 2 if len(x) > 100 else 1
-    return TfidfVectorizer(analyzer=analyzer, sublinear_tf=True, min_df=least, max_features=_COMMON).fit_transform(x)
+    return TfidfVectorizer(analyzer=analyzer(sets), sublinear_tf=True, min_df=least, max_features=_COMMON).fit_transform(x)
 
 
 def _flat(task: Task, rows: NDArray[np.int64]) -> NDArray[np.float32]:

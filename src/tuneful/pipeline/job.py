@@ -32,6 +32,7 @@ Kinds = Literal[
 Steps = Annotated[tuple[Cleaner, ...], Field(strict=False), BeforeValidator(clean_words.steps)]
 Mode = Literal["train", "tune", "optimize"]
 FORMAT = 1
+SETS_FOR = "evidence"  # the model that reads sets of n-grams alone
 NUMBERS = (
     "size",
     "limit",
@@ -121,10 +122,12 @@ class Job:
     name: str | None = None
     command: str = ""
     places: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)  # {"data.metric": "file:line"}
+    own: bool = False  # does the user bring a network, as a Python object?
 
     @property
     def reading(self) -> dict[str, Any]:
-        """The keyword arguments of `prepare`. Texts for a trained network are cut by its own tokenizer, where that lies beside it."""
+        """The keyword arguments of `prepare`. Texts for a trained network are cut by its own tokenizer, where that lies beside it;
+        where no model is named, or one that reads sets of n-grams, they may be such sets."""
         options = self.data.options()
         said = {Keys().resolve(entry.key)[0]: entry.value for entry in self.entries}
         if (
@@ -133,6 +136,8 @@ class Job:
             and isinstance(name := said.get("model.name"), str)
         ):
             options["tokens"] = beside(name) or "auto"
+        elif options["tokens"] == "auto" and not self.own and said.get("model", SETS_FOR) == SETS_FOR:
+            options["tokens"] = "best"
         return options
 
     @property

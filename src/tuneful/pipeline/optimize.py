@@ -96,7 +96,12 @@ class Work:
     def __init__(self, job: Job, *, folder: Path | None = None, root: Path | None = None, fresh: bool = False,
                  halt: Halt | None = None, device: str | None = None, began: float | None = None,
                  model: Settings | None = None) -> None:  # fmt: skip
-        self.job, self.halt, self.device, self.model = job, halt if halt is not None else Halt(), device, model
+        self.job, self.halt, self.device, self.model = (
+            replace(job, own=model is not None),
+            halt if halt is not None else Halt(),
+            device,
+            model,
+        )
         self.folder, self.root, self.fresh = folder, root, fresh
         self.clock: Clock | None = None
         self.task: Task | None = None

@@ -13,7 +13,7 @@ from tuneful.core.task import Finding, Kind, Objective
 from tuneful.pipeline import split, targets
 from tuneful.pipeline.goals import GOALS
 from tuneful.pipeline.metrics import METRICS
-from tuneful.pipeline.tokenizer_file import KINDS, NAME
+from tuneful.pipeline.tokenizer_file import KINDS, NAME, SETS
 from tuneful.runtime.writing import MOST_BEAMS
 from tuneful.techniques import sources
 
@@ -92,10 +92,10 @@ def _goal(kind: str | None, metric: str | None) -> list[Problem]:
 
 
 def _tokens(tokens: str) -> list[Problem]:
-    if tokens in ("auto", *KINDS) or Path(tokens).expanduser().exists():
+    if tokens in ("auto", *SETS, *KINDS) or Path(tokens).expanduser().exists():
         return []
-    sentence = f"tokens is {tokens!r}; it must be {', '.join(KINDS)}, or a folder that has a {NAME}"
-    return [Problem("tokens", sentence, nearest=nearest(tokens, KINDS))]
+    sentence = f"tokens is {tokens!r}; it must be {', '.join(('grams', *KINDS))}, or a folder that has a {NAME}"
+    return [Problem("tokens", sentence, nearest=nearest(tokens, (*SETS, *KINDS)))]
 
 
 def _columns(told: Mapping[str, Any]) -> list[Problem]:

@@ -242,6 +242,10 @@ def _tokenizer(texts: Sequence[str], name: str, options: Options, findings: list
     kind, why = options.tokens, ""
     if kind == "auto":
         kind, why = _usual(texts)
+    if kind == "grams":
+        raise DataError(
+            "tokens is grams, n-grams in no order; what is written token by token needs an order", "leave tokens out"
+        )
     tokenizer = Tokenizer(learn(kind, texts, options.vocabulary or (PIECES if kind == "bpe" else None)))
     said = {"byte": "bytes", "char": "letters", "word": "words and signs", "bpe": "pieces of words (byte pair encoding)"}
     findings.append(note(f"{name} is cut into {said[kind]}{why}, {tokenizer.vocabulary} different ones",

@@ -46,6 +46,7 @@ class Options:
     standardize: bool | Literal["auto"] = "auto"
     ledger: Ledger = field(default_factory=Ledger)
     outside: tuple[str, ...] = ()
+    unordered: bool = False  # may texts be sets of n-grams? No model that reads their order is asked for
 
 
 @dataclass

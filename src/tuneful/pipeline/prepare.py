@@ -115,7 +115,8 @@ def prepare(
         limit: at most so many examples a split, stratified.
         form: "series" when arrays [N, C, T] (or [N, T]) are time series; three axes are grey images otherwise.
         tokens: of text: "byte", "char", "word" or "bpe", learned from train; or the folder of a trained network, whose
-            tokenizer.json is used; "auto" chooses for the text and the task.
+            tokenizer.json is used; "grams": the set of its n-grams of words and letters, for a class each; "auto" chooses for the
+            text and the task, and keeps the order; "best": as "auto", but sets of n-grams where a text has a class.
         length: tokens that are looked at of a text; chosen from the lengths in train when not given.
         vocabulary: at most so many different tokens.
         scale: of a table's numbers: "deviation" (mean 0, deviation 1), "ranks" (normal by their ranks, so that outliers and
@@ -151,8 +152,8 @@ def prepare(
     ledger = Ledger(clean_words.steps(clean))
     named = target if target is None or isinstance(target, str) else tuple(target)
     options = _Options(named, kind, words(missing), words(keep), words(leave_out), size, valid, test, seed, limit,
-                       form or "", tokens, length, vocabulary, scale, order, words(levels), beam, masks, standardize, ledger,
-                       words(outside))  # fmt: skip
+                       form or "", "auto" if tokens == "best" else tokens, length, vocabulary, scale, order, words(levels), beam,
+                       masks, standardize, ledger, words(outside), tokens == "best")  # fmt: skip
     raw = sequences.running(sources.read(source)) if kind == "language" else sources.read(source)
     if kind == "forecasting" or horizon is not None:
         ledger.serve("forecast", "rows of a forecast, which follow one another")

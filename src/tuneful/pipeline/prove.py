@@ -29,6 +29,7 @@ from tuneful.pipeline.goals import goal
 from tuneful.pipeline.judge import METRICS, Floats, compare, measures, predict
 from tuneful.pipeline.lazy import joined
 from tuneful.pipeline.naive import opponents
+from tuneful.pipeline.tfidf import words_of
 
 FORMAT = 1
 _SURE = 0.05  # a smaller p is no tie
@@ -122,7 +123,7 @@ def _opponents(task: Task, candidate: Candidate, x: np.ndarray, seconds: float, 
         return pixelwise.opponents(task, x, seconds, seed)
     front = candidate.network.front
     train = Split(for_baselines(front, task.train.x), task.train.y)
-    return baselines(task.kind, task.outputs, train, for_baselines(front, x), seconds, seed, threads)
+    return baselines(task.kind, task.outputs, train, for_baselines(front, x), seconds, seed, threads, words_of(task))
 
 
 def _apart(against: list[Baseline], n: int) -> tuple[list[Baseline], dict[str, Floats]]:

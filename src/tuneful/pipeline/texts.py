@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from tuneful.core.errors import DataError, MissingError
+from tuneful.core.errors import DataError, MissingError, Problem, RecipeError
 from tuneful.core.task import Finding
-from tuneful.pipeline import cleaning, columns, outside, targets
+from tuneful.pipeline import cleaning, columns, grams, outside, targets
 from tuneful.pipeline.cells import Frame
 from tuneful.pipeline.likeness import of_texts
 from tuneful.pipeline.parts import Built, Options, Parts, divide, take
 from tuneful.pipeline.tokenizer_file import KINDS, read
+from tuneful.runtime.grams import Grams
 from tuneful.runtime.text import FIRST, Tokenizer, encode, marked, shaped
 from tuneful.techniques.sources import Raw, Texts, note
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 LONGEST = 512  # tokens of a text that are looked at when nothing is said
 MOST = {"char": 5_000, "word": 50_000, "bpe": 8_000}  # different tokens when nothing is said
+MANY = 16_384  # n-grams of a text that are looked at when nothing is said
+CLASSED = ("binary", "multiclass", "openset")  # kinds of task whose texts may be sets of n-grams
 _SHARE = 0.99  # of the texts of train are not cut
 _WORDY = 3  # words that free text has on average
 _CHUNK = 20  # letters between two spaces, on average, from which text is taken to be written without spaces
@@ -64,7 +67,12 @@ def built(
     schema = {
         "format": 1,
         "kind": "tokens",
-        **fit([texts[given][int(i)] for i in indices], options, findings),
+        **fit(
+            [texts[given][int(i)] for i in indices],
+            options,
+            findings,
+            sets=sum(map(len, texts.values())) if target.kind in CLASSED else 0,
+        ),
         "column": column,
     }
     tokenizer, (length,) = Tokenizer(schema["tokenizer"]), schema["shape"]
@@ -147,12 +155,26 @@ def fit(
     usual: str = "",
     plain: bool = True,
     shapes: bool = False,
+    sets: int = 0,
 ) -> dict[str, Any]:
-    """{"tokenizer", "vocabulary", "shape"} learned from the texts of train.
+    """{"tokenizer", "vocabulary", "shape"} learned from the texts of train; of sets of n-grams also what the network sees of them.
 
     usual: what "auto" means here; "" is words, or letters where text has hardly any spaces. plain: capitals and the values of
-    digits do not count. shapes: an unknown word is known by its shape.
+    digits do not count. shapes: an unknown word is known by its shape. sets: how many texts there are in all, where sets of n-grams
+    would do; 0 where the order counts.
     """
+    if options.tokens == "grams" and not sets:
+        raise RecipeError(
+            [
+                Problem(
+                    "tokens",
+                    "tokens is grams, n-grams in no order; they tell of texts with one class each, and of nothing else",
+                )
+            ],
+            "leave tokens out",
+        )
+    if options.tokens == "grams" or (options.unordered and sets and _fit_in(texts, sets, findings)):
+        return _sets(texts, options, findings)
     kind, why = _kind(texts, usual) if options.tokens == "auto" else (options.tokens, "")
     if kind in KINDS:
         data = learn(kind, texts, options.vocabulary, lower=plain and kind in ("word", "bpe"), digits=plain, shapes=shapes)
@@ -168,7 +190,7 @@ def fit(
     findings.append(
         note(
             f"text is cut into {named}{why}, {tokenizer.vocabulary} different ones",
-            "tokens=byte, char, word or bpe takes others, and tokens=FOLDER those of a trained network",
+            "tokens=grams, byte, char, word or bpe takes others, and tokens=FOLDER those of a trained network",
         )
     )
     findings.append(
@@ -179,6 +201,38 @@ def fit(
     if empty:
         findings.append(Finding("warning", "texts of train have no token at all", empty, len(lengths)))
     return {"tokenizer": data, "vocabulary": tokenizer.vocabulary, "shape": [length]}
+
+
+def _fit_in(texts: Sequence[str], n: int, findings: list[Finding]) -> bool:
+    """Do their n-grams fit into memory? A note where they do not."""
+    there = grams.room(texts, n)
+    if not there:
+        findings.append(note(f"n-grams of {n} texts of this length would not fit into memory; they are read as words", n=n))
+    return there
+
+
+def _sets(texts: Sequence[str], options: Options, findings: list[Finding]) -> dict[str, Any]:
+    """What `fit` gives where a text is the set of its n-grams."""
+    data = grams.learn(texts, options.vocabulary)
+    tokenizer = Grams(data)
+    held = np.array([len(tokenizer.ids(text, MANY)) for text in texts])
+    length = options.length or int(min(MANY, max(1, held.max(initial=1))))
+    findings.append(
+        note(
+            f"a text is the set of its {grams.said()}, of which {sum(tokenizer.sizes)} are known: those that two texts of train hold",
+            "tokens=word (byte, char, bpe) keeps the order, for model=gru and others that read it",
+        )
+    )
+    empty = int((held == 0).sum())
+    if empty:
+        findings.append(Finding("warning", "texts of train have no known n-gram at all", empty, len(held)))
+    return {
+        "tokenizer": data,
+        "vocabulary": 1 + sum(tokenizer.sizes),
+        "shape": [length],
+        "groups": tokenizer.sizes,
+        "seen": {"kind": "grams", "shape": [length]},
+    }
 
 
 def learn(

@@ -2,7 +2,7 @@
 
     tf-idf(w) = (1 + log count in the text) (1 + log((1 + N) / (1 + texts that hold w)));  rows of length 1
 
-Tokens are those that the network sees, cut at the same length. Pairs that occur in one text of train alone are left out.
+Tokens are those that the network sees, cut at the same length; where it sees sets of n-grams, those of words. Pairs that occur in one text of train alone are left out.
 
 Source: Wang & Manning, ACL 2012 (linear models on pairs of words are strong); scikit-learn's TfidfVectorizer.
 """
@@ -11,20 +11,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from tuneful.core.task import Kind, Split
+from tuneful.core.task import Kind, Split, Task
 from tuneful.pipeline.metrics import Array
 
 FEWEST = 500  # texts that are fitted to see how long it takes
 _STEPS = 200
 
 
-def tfidf(kind: Kind, train: Split, x: Array, seconds: float, seed: int) -> tuple[Array | None, Any, str]:
+def tfidf(kind: Kind, train: Split, x: Array, seconds: float, seed: int, sets: int = 0) -> tuple[Array | None, Any, str]:
     """(predictions, the classes of their columns, a note) of a model fitted on train, with fewer texts where time is short.
+
+    sets: see `analyzer`.
 
     None for the predictions, and why in the note, when not even a few fit into the time.
     """
@@ -33,8 +36,7 @@ def tfidf(kind: Kind, train: Split, x: Array, seconds: float, seed: int) -> tupl
 
     begin = time.perf_counter()
     order = np.random.default_rng(seed).permutation(len(train.y))
-    analyzer: Any = grams
-    vectorizer: Any = TfidfVectorizer(analyzer=analyzer, sublinear_tf=True)
+    vectorizer: Any = TfidfVectorizer(analyzer=analyzer(sets), sublinear_tf=True)
 
     def fit(rows: Any, steps: int) -> Any:
         vectorizer.min_df = 2 if len(rows) > 100 else 1
@@ -59,6 +61,21 @@ def tfidf(kind: Kind, train: Split, x: Array, seconds: float, seed: int) -> tupl
     if int(np.max(model.n_iter_)) >= _STEPS:
         notes.append(f"stopped after {_STEPS} steps, before it converged")
     return model.predict_proba(vectorizer.transform(x)), model.classes_, "; ".join(notes)
+
+
+def analyzer(sets: int) -> Any:
+    """What says which features a row has. sets: where rows are sets of n-grams, up to which number these are of words; else 0."""
+    return partial(words, most=sets) if sets else grams
+
+
+def words_of(task: Task) -> int:
+    """Up to which number the n-grams of a task are of words; 0 where its texts are no sets."""
+    return int(task.schema["groups"][0]) if task.schema.get("tokenizer", {}).get("kind") == "grams" else 0
+
+
+def words(row: Array, most: int) -> list[int]:
+    """The n-grams of words in a set; 0 fills up."""
+    return row[(row != 0) & (row <= most)].tolist()
 
 
 def grams(row: Array) -> Iterator[Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from tuneful.core.errors import DataError
 from tuneful.runtime.library import parsed
 
+SETS = ("grams", "best")  # texts as sets of n-grams, always or where that serves (see `texts`)
 KINDS = ("byte", "char", "word", "bpe")  # of tokenizers that are learned from the texts instead
 NAME = "tokenizer.json"
 LARGEST = 64 * 2**20  # bytes of such a file
@@ -49,4 +50,4 @@ def beside(name: str) -> str:
     return name if folder.is_dir() and (folder / NAME).is_file() else ""
 
 
-__all__ = ["KINDS", "NAME", "beside", "read"]
+__all__ = ["KINDS", "NAME", "SETS", "beside", "read"]

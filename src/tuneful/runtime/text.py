@@ -7,6 +7,7 @@ A tokenizer is plain data in the schema, fitted on train by `pipeline.texts`:
     {"kind": "word", "items": [word, ...], "lower", "digits", "shapes"}  a word or a sign is one
     {"kind": "bpe",  "items": [piece, ...], "merges": [[a, b], ...], "lower"}   a word is cut into pieces
     {"kind": "library", "json", "pad"}                                   as a trained network came with it (`runtime.library`)
+    {"kind": "grams", "views", "lower", "digits"}                        the set of its n-grams, in no order (`runtime.grams`)
 
 Numbers: 0 fills up, 1 is anything unknown, 2 stands before and after a sentence, items follow from 3. lower: capitals do not
 count; digits: every digit is 0; shapes: an unknown word is looked up without its capitals, then by its shape ("Xx", "x0"); spaces: words are
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 
 from tuneful.core.errors import DataError
 from tuneful.core.mojibake import mended
+from tuneful.runtime.grams import Grams
 from tuneful.runtime.library import Library
 
 PAD, UNKNOWN, EDGE, FIRST = 0, 1, 2, 3
@@ -52,12 +54,15 @@ class Tokenizer:
         self._rank = {(a, b): at for at, (a, b) in enumerate(data.get("merges", ()))}
         self._known: dict[str, list[str]] = {}  # words that were cut before
         self._library = Library(data) if self.kind == "library" else None
+        self._grams = Grams(data) if self.kind == "grams" else None
 
     @property
     def vocabulary(self) -> int:
         """How many different numbers there are."""
         if self._library:
             return self._library.size
+        if self._grams:
+            return 1 + sum(self._grams.sizes)
         return FIRST + (256 if self.kind == "byte" else len(self.items))
 
     def pieces(self, text: str) -> Iterator[str]:
@@ -69,7 +74,7 @@ class Tokenizer:
             yield from text
         elif self.spaces:
             yield from text.split()
-        elif self.kind == "word":
+        elif self.kind in ("word", "grams"):
             for found in _WORD.finditer(text):
                 yield _DIGIT.sub("0", found[0]) if self.digits else found[0]
         else:
@@ -80,6 +85,8 @@ class Tokenizer:
         """The numbers of a text, the first `most` of them."""
         if self._library:
             return self._library.ids(text, most)
+        if self._grams:
+            return self._grams.ids(text, most)
         if self.kind == "byte":
             return [FIRST + byte for byte in text[:most].encode("utf-8", "replace")[:most]]
         return [self.number(piece) for piece in islice(self.pieces(text), most)]

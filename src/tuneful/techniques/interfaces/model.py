@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tuneful.techniques.interfaces.technique import Technique
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import nn
 
     from tuneful.core.form import Form, FormKind
@@ -31,6 +32,10 @@ class Model(Technique):
         Weights may hold anything: an Init fills them. Whoever builds for data of unknown kind asks `techniques.models.make`
         instead, which refuses what `serves` and `places` leave out. Raises ModelError when the shape cannot be served.
         """
+
+    def learn_(self, net: nn.Module, x: NDArray[Any], y: NDArray[Any]) -> None:
+        """What is counted in the training split before the first step, put into buffers of the network. net: what `build` made;
+        x, y: all examples as the split holds them; class numbers below 0 are of no class."""
 
     def rates(self, net: nn.Module) -> dict[str, Rate]:
         """Factors of the optimizer's rates by parameter, as an Init's; both are multiplied. net: what `build` made."""

@@ -9,6 +9,7 @@ from tuneful.techniques.models.conv1d import Conv1d
 from tuneful.techniques.models.convnet import ConvNet
 from tuneful.techniques.models.decoder import Decoder
 from tuneful.techniques.models.encoder_decoder import EncoderDecoder
+from tuneful.techniques.models.evidence import Evidence
 from tuneful.techniques.models.ft_transformer import FTTransformer
 from tuneful.techniques.models.gru import GRU
 from tuneful.techniques.models.gru_encoder_decoder import GRUEncoderDecoder
@@ -48,6 +49,7 @@ TABLE: dict[str, type[Model]] = {
     "vit": ViT,
     "unet": UNet,
     "bag": Bag,
+    "evidence": Evidence,
     "attention": Attention,
     "conv1d": Conv1d,
     "resnet1d": ResNet1d,
@@ -63,7 +65,7 @@ TABLE: dict[str, type[Model]] = {
 }
 
 __all__ = [
-    "GRU", "LSTM", "MLP", "RNN", "TABLE", "Attention", "Bag", "Conv1d", "ConvNet", "Decoder", "EncoderDecoder", "FTTransformer", "GRUEncoderDecoder", "LeNet", "Linear",
+    "GRU", "LSTM", "MLP", "RNN", "TABLE", "Attention", "Bag", "Conv1d", "ConvNet", "Decoder", "EncoderDecoder", "Evidence", "FTTransformer", "GRUEncoderDecoder", "LeNet", "Linear",
     "MobileNetV2", "MobileNetV3", "Own", "Pretrained", "ResNet", "ResNet1d", "ResNet9", "Size", "TabM", "TableResNet", "Transformer", "UNet", "ViT", "check", "make", "merged_",
     "size", "with_callable",
 ]  # fmt: skip

@@ -34,7 +34,7 @@ class Bag(Model):
     source: ClassVar[str] = "Joulin et al., EACL 2017, arXiv:1607.01759"
     cost: ClassVar[str] = "(vocabulary + buckets) * width weights, width multiply-adds a token and n-gram"
 
-    serves: ClassVar[tuple[FormKind, ...]] = ("tokens",)
+    serves: ClassVar[tuple[FormKind, ...]] = ("tokens", "grams")
 
     kind: Literal["bag"] = "bag"
     width: Count = 64  # numbers in a word's vector
@@ -46,14 +46,14 @@ class Bag(Model):
     activation: Activation = "relu"  # nonlinear function of the hidden layers
 
     def build(self, form: Form) -> nn.Module:
-        """For tokens of any length from 1."""
+        """For tokens of any length from 1, or sets of n-grams, which are taken as they are."""
         return _Bag(self, form)
 
 
 class _Bag(nn.Module):
     def __init__(self, dials: Bag, form: Form) -> None:
         super().__init__()
-        self.ngrams = min(dials.ngrams, form.shape[0])
+        self.ngrams = min(dials.ngrams, form.shape[0]) if form.kind == "tokens" else 1
         self.buckets = dials.buckets
         sizes = [form.vocabulary, *([dials.buckets + 1] if self.ngrams > 1 else [])]
         # Not nn.Embedding: an init would fill them, and what matters here is that words never met say nothing.
