@@ -16,7 +16,7 @@ workshop, arXiv:1412.5335. Inverse document frequency: Sparck Jones, Journal of 
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ class Evidence(Model):
         """For sets of n-grams of any number from 1."""
         return _Evidence(form.groups or (form.vocabulary - 1,), form.outputs, self)
 
-    def learn_(self, net: nn.Module, x: NDArray[np.integer], y: NDArray[np.generic]) -> None:
+    def learn_(self, net: nn.Module, x: NDArray[Any], y: NDArray[Any]) -> None:
         """Count. Where the target is no class, every ratio stays 0."""
         cast("_Evidence", net).count_(x, y)
 
@@ -114,7 +114,7 @@ class _Evidence(nn.Module):
         return [member for member in members.children() if isinstance(member, _Member)]
 
     @torch.no_grad()
-    def count_(self, x: NDArray[np.integer], y: NDArray[np.generic]) -> None:
+    def count_(self, x: NDArray[Any], y: NDArray[Any]) -> None:
         held, texts = self._counts(x, y)
         for (start, size), members in zip(self.views, self.members, strict=True):
             here = held[start + 1 : start + size + 1]
@@ -132,7 +132,7 @@ class _Evidence(nn.Module):
                     continue
                 member.scale[1:] = torch.where(known, counted, 0).float()
 
-    def _counts(self, x: NDArray[np.integer], y: NDArray[np.generic]) -> tuple[Tensor, int]:
+    def _counts(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[Tensor, int]:
         """(how many texts of each class hold each n-gram, [V, L] or [V, 1] where the target is no class; texts in all)."""
         classed = y.ndim == 1 and y.dtype.kind in "iu" and int(y.max(initial=0)) < self.outputs
         known = np.flatnonzero(y >= 0) if classed else np.arange(len(y))  # outsiders are of no class
