@@ -52,7 +52,7 @@ def test_a_file_without_padding_and_one_that_is_too_large_are_refused(folder):
 
 
 def test_a_wrong_word_is_told_before_the_data_is_read():
-    with pytest.raises(RecipeError, match="tokens is 'words'; it must be byte, char, word, bpe, or a folder"):
+    with pytest.raises(RecipeError, match="tokens is 'words'; it must be grams, byte, char, word, bpe, or a folder"):
         prepare((TEXTS, LABELS), tokens="words")
 
 
