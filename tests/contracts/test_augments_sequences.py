@@ -79,7 +79,7 @@ def test_speed_stretches_around_the_middle_as_numpy_interpolates(amount: float, 
     for k, rate in enumerate(rates.tolist()):
         for channel in range(2):
             wanted = np.interp(15 + rate * (np.arange(31) - 15), np.arange(31), x[k, channel].numpy())
-            np.testing.assert_allclose(changed[k, channel].numpy(), wanted, atol=1e-5)
+            np.testing.assert_allclose(changed[k, channel].numpy(), wanted, atol=1e-12)
 
 
 def test_a_tone_played_faster_is_higher():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -73,3 +75,45 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+HEAD = """
+import sys, threading
+import numpy as np, polars as pl, torch
+from tuneful.pipeline.codec import from_mapping
+from tuneful.pipeline.judge import predict
+from tuneful.pipeline.lazy import Lazy
+from tuneful.pipeline.prepare import prepare
+from tuneful.pipeline.train import Run
+"""
+
+WATCH = """
+def taken():  # kilobytes of its own: pages of mapped files can go at any moment and do not count
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+
+grown(few, 2)  # all is loaded now
+before, seen, over = taken(), [0], threading.Event()
+
+def watch():
+    while not over.wait(0.002):
+        seen[0] = max(seen[0], taken())
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+task = grown(sys.argv[1], STEPS)
+over.set()
+watcher.join()
+print((seen[0] - before) / 1024, isinstance(task.train.x, Lazy), len(task.train))
+"""
+
+
+@pytest.fixture
+def growth() -> Callable[[str, int], str]:
+    """Makes a program for a child process that tells how much memory it takes of its own beyond what little data took.
+
+    body: defines `grown(data, steps)`, which prepares and trains and gives the task, and `few`, little data of the same kind.
+
+    The program takes the data's path and prints megabytes, whether train lies on disk, and its length.
+    """
+    return lambda body, steps: HEAD + body + WATCH.replace("STEPS", str(steps))

@@ -283,15 +283,7 @@ def test_a_full_disk_is_told(tmp_path, monkeypatch, little):
 
 # Memory
 
-CHILD = """
-import sys, threading
-import numpy as np, polars as pl, torch
-from tuneful.pipeline.codec import from_mapping
-from tuneful.pipeline.lazy import Lazy
-from tuneful.pipeline.judge import predict
-from tuneful.pipeline.prepare import prepare
-from tuneful.pipeline.train import Run
-
+GROWN = """
 def grown(path, steps):
     task = prepare(path)
     run = Run(task, from_mapping(dict(model="mlp", width=8, batch_size=256, threads=1), task)[0], device="cpu")
@@ -299,23 +291,7 @@ def grown(path, steps):
     predict(run.network, task.valid.x[:2000], kind=task.kind)
     return task
 
-def taken():  # kilobytes of its own: pages of mapped files can go at any moment and do not count
-    lines = open("/proc/self/status").read().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
-
-grown(pl.DataFrame({"x": np.arange(400) % 7, "z": np.arange(400) % 5 * 1.5, "label": np.arange(400) % 2}), 2)  # all is loaded now
-before, seen, over = taken(), [0], threading.Event()
-
-def watch():
-    while not over.wait(0.002):
-        seen[0] = max(seen[0], taken())
-
-watcher = threading.Thread(target=watch)
-watcher.start()
-task = grown(sys.argv[1], 50)
-over.set()
-watcher.join()
-print((seen[0] - before) / 1024, isinstance(task.train.x, Lazy), len(task.train))
+few = pl.DataFrame({"x": np.arange(400) % 7, "z": np.arange(400) % 5 * 1.5, "label": np.arange(400) % 2})
 """
 
 
@@ -324,7 +300,7 @@ print((seen[0] - before) / 1024, isinstance(task.train.x, Lazy), len(task.train)
     not Path("/proc/self/status").exists(), reason="the system does not tell what a process takes of its own"
 )
 @pytest.mark.parametrize(("kind", "allowed"), [("parquet", 15), ("csv", 15)])
-def test_memory_stays_far_below_a_file_that_is_several_times_as_large(kind, allowed, tmp_path):
+def test_memory_stays_far_below_a_file_that_is_several_times_as_large(kind, allowed, tmp_path, growth):
     dice = np.random.default_rng(0)
     n, width = 60_000, 120
     frame = pl.DataFrame({f"x{i}": dice.normal(size=n) for i in range(width)}).with_columns(
@@ -344,7 +320,9 @@ def test_memory_stays_far_below_a_file_that_is_several_times_as_large(kind, allo
         "POLARS_MAX_THREADS": "2",
         "MALLOC_ARENA_MAX": "2",
     }
-    done = subprocess.run([sys.executable, "-c", CHILD, str(path)], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", growth(GROWN, 50), str(path)], env=env, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     grew, lazy, _ = done.stdout.split()
     print(f"{kind}: a file of {size:.0f} MB, {allowed} MB allowed, {float(grew):.0f} MB taken")

@@ -162,37 +162,13 @@ def raw_of(path: Path):
     return part
 
 
-CHILD = """
-import sys, threading
-import polars as pl
-from tuneful.pipeline.codec import from_mapping
-from tuneful.pipeline.lazy import Lazy
-from tuneful.pipeline.prepare import prepare
-from tuneful.pipeline.train import Run
-
+GROWN = """
 def grown(path, steps):
     task = prepare(path, target="mood")
     Run(task, from_mapping(dict(model="bag", width=8, batch_size=64, threads=1), task)[0], device="cpu").timed(steps, 0.0)
     return task
 
-def taken():  # kilobytes of its own: pages of mapped files can go at any moment and do not count
-    lines = open("/proc/self/status").read().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
-
 few = pl.DataFrame({"said": [f"the thing {k} of many was {k % 7} as long" for k in range(300)], "mood": ["a", "b"] * 150})
-grown(few, 2)  # all is loaded now
-before, seen, over = taken(), [0], threading.Event()
-
-def watch():
-    while not over.wait(0.002):
-        seen[0] = max(seen[0], taken())
-
-watcher = threading.Thread(target=watch)
-watcher.start()
-task = grown(sys.argv[1], 20)
-over.set()
-watcher.join()
-print((seen[0] - before) / 1024, isinstance(task.train.x, Lazy), len(task.train))
 """
 
 
@@ -201,19 +177,19 @@ print((seen[0] - before) / 1024, isinstance(task.train.x, Lazy), len(task.train)
     not Path("/proc/self/status").exists(), reason="the system does not tell what a process takes of its own"
 )
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
-def test_memory_stays_far_below_a_file_of_texts(kind, tmp_path, monkeypatch):
+def test_memory_stays_far_below_a_file_of_texts(kind, tmp_path, monkeypatch, growth):
     dice = np.random.default_rng(0)
     words = np.array([f"w{k}" for k in range(3000)])
-    n, long = 24_000, 500
+    n, long = 48_000, 500
     said = [" ".join(words[row]) for row in dice.integers(0, 3000, (n, long))]
     frame = pl.DataFrame({"said": said, "mood": np.array(["a", "b"])[dice.integers(0, 2, n)]})
     path = tmp_path / f"t.{kind}"
     frame.write_parquet(path, row_group_size=500, compression="uncompressed") if kind == "parquet" else frame.write_csv(path)
     size = sum(map(len, said)) / 1e6
-    assert size > 55
+    assert size > 110
     monkeypatch.setenv(raw.MEMORY, "6MB")
-    done = subprocess.run([sys.executable, "-c", CHILD, str(path)], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", growth(GROWN, 20), str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     grown, lazy, train = done.stdout.split()
     assert (lazy, train) == ("True", str(round(0.6 * n)))
-    assert float(grown) < 0.6 * size, done.stdout
+    assert float(grown) < 0.6 * size, done.stdout  # 50 MB at 68 MB as at 135 MB: what readers take, and no part of the file

@@ -148,6 +148,19 @@ def test_a_way_whose_losses_are_others_is_rejected_with_the_figure(stripes, payi
     assert found.chosen.precision == "fp32"
 
 
+@pytest.mark.skipif(not BF16, reason="this processor would emulate bf16")
+@pytest.mark.parametrize("network", [convolutions, Crooked])
+def test_a_precision_that_is_asked_for_stays_and_is_measured_like_the_others(stripes, paying, network):
+    recipe = own(stripes, network, precision="bf16")
+    found = planned(Run(stripes, recipe, device="cpu"))
+    chosen = next(one for one in found.tried if one.verdict == "chosen")
+    assert found.chosen.precision == "bf16"
+    assert "bf16" in chosen.way
+    assert chosen.ms != found.tried[0].ms  # its own time, and not that of fp32
+    assert (chosen.loss > plan.LOSSES) is (network is Crooked)
+    assert ("bf16 is asked for, though its losses lie" in chosen.why) is (network is Crooked)
+
+
 def test_values_keep_their_digits(houses, paying):
     found = planned(Run(houses, made(houses, model="mlp"), device="cpu"))
     assert [one.why for one in by_way(found, "bf16")] == ["the answers are values, of which bf16 keeps three digits"]

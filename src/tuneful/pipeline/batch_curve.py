@@ -14,16 +14,13 @@ gradients and the optimizer's state, which do not depend on the batch, come on t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import torch
-from torch import Tensor
 
 from tuneful.core.errors import RecipeError
 from tuneful.core.measure import Measure, t_interval
 from tuneful.core.recipe import Recipe
 from tuneful.core.task import Task
 from tuneful.pipeline.defaults import resolve
+from tuneful.pipeline.keeping import kept_bytes
 from tuneful.pipeline.train import Run
 
 WARM = 2  # steps before the clock starts: the first are slow
@@ -93,34 +90,11 @@ def batch_curve(
 def _load(task: Task, recipe: Recipe, seconds: float, device: str | None) -> Load | None:
     """One size measured; None when memory ran out, which shows in micro-batches or in the end of the run."""
     run = Run(task, recipe, device=device)
-    kept = _Kept()
-    with torch.autograd.graph.saved_tensors_hooks(kept.count, lambda tensor: tensor):
+    with kept_bytes(run.network) as kept:
         run.timed(1, 0.0)
     run.timed(WARM - 1, 0.0)
     times = [run.timed(1, seconds / (TIMES + 1)) for _ in range(TIMES)]
     if run.micro > 1 or run.ended.startswith("failed"):
         return None
     speed = t_interval([int(recipe.batch_size) / one for one in times], unit="examples/s")
-    return Load(int(recipe.batch_size), speed, kept.bytes - _own_bytes(run, kept))
-
-
-class _Kept:
-    """Counts the storages that autograd keeps, each once."""
-
-    def __init__(self) -> None:
-        self.storages: dict[int, int] = {}
-
-    def count(self, tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        self.storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    @property
-    def bytes(self) -> int:
-        return sum(self.storages.values())
-
-
-def _own_bytes(run: Run, kept: _Kept) -> int:
-    """Bytes of weights and buffers among what was kept: they are there anyway."""
-    own: dict[int, Any] = {t.untyped_storage().data_ptr(): None for t in run.network.state_dict().values()}
-    return sum(size for pointer, size in kept.storages.items() if pointer in own)
+    return Load(int(recipe.batch_size), speed, kept())

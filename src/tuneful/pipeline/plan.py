@@ -26,6 +26,7 @@ from torch import Tensor
 
 from tuneful.core.errors import TunefulError
 from tuneful.core.execution import Execution
+from tuneful.pipeline.keeping import kept_bytes
 from tuneful.pipeline.train import Run
 from tuneful.pipeline.ways import Facts, moves
 
@@ -131,6 +132,9 @@ def _search(bench: Bench, until: float, seconds: float) -> tuple[Execution, list
     best, ms = exact, base.ms
     tried = {exact: Tried(str(exact), "slower", ms=base.ms, loss=0.0, cosine=1.0)}
     skipped: list[Tried] = []
+    if exact != bench.start and facts.asked:  # what the user sets is not overruled, and measured like the others
+        found = tried[bench.start] = bench.judged(bench.start, base)
+        best, ms = bench.start, base.ms if found.ms is None else found.ms
     for move in moves(facts, run.form, run.device, bench.start, bench.saved, int(run.recipe.batch_size), seconds):
         way = None if move.why_not else move.make(best)
         if run.halt.requested:
@@ -144,13 +148,10 @@ def _search(bench: Bench, until: float, seconds: float) -> tuple[Execution, list
             found = tried[way] = bench.judged(way, base)
             if found.verdict == "slower" and found.ms is not None and found.ms < GAIN * ms:
                 best, ms = way, found.ms
-    asked = bench.start
-    if asked.precision != "fp32" and "precision" not in run.recipe.reasons and best.precision == "fp32":
-        best = best.replace(precision=asked.precision)  # what the user sets is not overruled
-        tried.setdefault(best, Tried(str(best), "slower", "it is asked for"))
     for way, one in tried.items():
         if way == best:
-            tried[way] = replace(one, verdict="chosen", why=_gain(ms, base.ms))
+            told = _gain(ms, base.ms) if one.verdict == "slower" else f"{facts.asked} is asked for, though {one.why}"
+            tried[way] = replace(one, verdict="chosen", why=told)
         elif one.verdict == "slower" and one.ms is not None and not one.why:
             tried[way] = replace(one, why=f"{one.ms / ms:.2f} times the time of the chosen way")
     return best, [*tried.values(), *skipped]
@@ -195,16 +196,9 @@ class Bench:
 
     def warm(self) -> float:
         """Seconds of a step as the recipe has it; and how many bytes it keeps is known afterwards."""
-        held: dict[int, int] = {}
-
-        def keep(tensor: Tensor) -> Tensor:
-            held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        with kept_bytes(self.run.network) as kept:
             self._step()
-        weights = {p.untyped_storage().data_ptr() for p in self.run.params}
-        self.saved = sum(size for place, size in held.items() if place not in weights)
+        self.saved = kept()
         return min(self._step()[0], self._step()[0])
 
     def _step(self) -> tuple[float, float]:

@@ -20,10 +20,10 @@ from torch import Tensor
 from tuneful.pipeline.stack.bank import Bank, freed, laid
 from tuneful.pipeline.train import Run
 from tuneful.techniques.optimizers import RuleOptimizer
+from tuneful.techniques.optimizers.fused import FusedAdagrad, FusedAdam, FusedAdamW, FusedSGD
 
+FUSED = (FusedSGD, FusedAdam, FusedAdamW, FusedAdagrad)
 SMALL = 1 << 15  # numbers of a network up to which a rule is worked out for all members at once
-FUSED = {torch.optim.AdamW: "adam", torch.optim.Adam: "adam", torch.optim.SGD: "sgd", torch.optim.Adagrad: "adagrad"}
-library: Any = torch  # whose kernels the optimizers of torch call in this way
 Gradients = Mapping[str, Tensor]  # by the parameter's name, [K, *shape]
 
 
@@ -55,9 +55,8 @@ class Stepping:
         self.named = [dict(run.body.named_parameters()) for run in self.runs]
         place = {p: name for name, p in self.named[0].items()}
         self.groups = [[place[p] for p in group["params"]] for group in optimizer.param_groups]
-        kernel = next((name for cls, name in FUSED.items() if isinstance(optimizer, cls)), None)
-        if kernel is not None and all(group.get("fused") for group in optimizer.param_groups):
-            self.way, self.kernel = "kernel", kernel
+        if isinstance(optimizer, FUSED) and all(group.get("fused") for group in optimizer.param_groups):
+            self.way, self.kernel = "kernel", optimizer.way
             states = [
                 [run.optimizer.state.get(named[n], {}) for names in self.groups for n in names]
                 for run, named in zip(self.runs, self.named, strict=True)
@@ -115,15 +114,18 @@ class Stepping:
         merged = len(self.lines) < len(self.groups)
         grads = self._decayed(begin, end, grads) if merged else grads
         each = {name: _alike(g, self.named[begin][name]).unbind(0) for name, g in grads.items()}
-        if self.kernel != "sgd":
+        if self.kernel.counts:
             self.steps[begin:end].add_(1)
-        step: Any = KERNELS[self.kernel]
         named = [[n for i in line for n in self.groups[i]] for line in self.lines]
         for at, k in enumerate(range(begin, end)):
             groups = self.runs[k].optimizer.param_groups
             for line, names, lists in zip(self.lines, named, self.rows[k], strict=True):
                 group = groups[line[0]]
-                step(lists, [each[name][at] for name in names], group, 0.0 if merged else group["weight_decay"])
+                decay = 0.0 if merged else group["weight_decay"]
+                kept = [lists[name] for name in self.kernel.kept(group)]
+                self.kernel.kernel_(
+                    group, decay, lists["p"], [each[name][at] for name in names], kept, lists.get("step", [])
+                )
 
     def _decayed(self, begin: int, end: int, grads: Gradients) -> Gradients:
         """Decay of all members at once: of the weights where it is decoupled, else the gradients with it."""
@@ -263,32 +265,3 @@ def _columns(rule: Any, hypers: Sequence[Any], axes: int) -> Any:
 def _alike(g: Tensor, p: Tensor) -> Tensor:
     """Gradients [K, *shape] laid out as the parameter is, which the kernels ask for."""
     return g if g.stride()[1:] == p.stride() else torch.stack([torch.empty_like(p).copy_(row) for row in g.unbind(0)])
-
-
-# ---------------------------------------------------------------------------------------------------------- kernels
-
-
-def _adam(lists: dict[str, list[Any]], grads: list[Tensor], group: dict[str, Any], decay: float) -> None:
-    step = library._fused_adamw_ if group["decoupled_weight_decay"] else library._fused_adam_
-    step(
-        lists["p"], grads, lists["exp_avg"], lists["exp_avg_sq"], lists.get("max_exp_avg_sq", []), lists["step"], lr=group["lr"],
-        beta1=group["betas"][0], beta2=group["betas"][1], weight_decay=decay, eps=group["eps"],
-        amsgrad=group["amsgrad"], maximize=group["maximize"],
-    )  # fmt: skip
-
-
-def _sgd(lists: dict[str, list[Any]], grads: list[Tensor], group: dict[str, Any], decay: float) -> None:
-    library._fused_sgd_(
-        lists["p"], grads, lists.get("momentum_buffer", []), weight_decay=decay, momentum=group["momentum"],
-        lr=group["lr"], dampening=group["dampening"], nesterov=group["nesterov"], maximize=group["maximize"], is_first_step=False,
-    )  # fmt: skip
-
-
-def _adagrad(lists: dict[str, list[Any]], grads: list[Tensor], group: dict[str, Any], decay: float) -> None:
-    library._fused_adagrad_(
-        lists["p"], grads, lists["sum"], lists["step"], lr=group["lr"], lr_decay=group["lr_decay"],
-        weight_decay=decay, eps=group["eps"], maximize=group["maximize"],
-    )  # fmt: skip
-
-
-KERNELS = {"adam": _adam, "sgd": _sgd, "adagrad": _adagrad}

@@ -54,7 +54,7 @@ class Speed(Augment):
         middle = (T - 1) / 2
         places = (middle + drawn["rate"][:, None] * (torch.arange(T) - middle)).clamp(0, T - 1)
         before = places.floor().clamp(max=max(T - 2, 0))
-        share = (places - before).to(x.device, torch.float32)[:, None]
+        share = (places - before).to(x.device, x.dtype if x.is_floating_point() else torch.float32)[:, None]
         index = before.long().to(x.device)[:, None].expand(B, C, T)
         left, right = x.gather(-1, index), x.gather(-1, (index + 1).clamp(max=T - 1))
-        return left + share.to(left.dtype if left.is_floating_point() else torch.float32) * (right - left), p
+        return left + share * (right - left), p

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,6 +27,8 @@ ONE = torch.ones(())  # counts of steps are raised by a tensor: a number costs t
 
 Group = dict[str, Any]
 Column = list[Tensor]
+Kernel = Callable[[Group, float, Column, Column, list[Column], Column], None]
+"""Decay, parameters, gradients, state as `Way.kept` names it, and counts of steps, which are this step's already."""
 
 
 class Way(NamedTuple):
@@ -34,7 +36,7 @@ class Way(NamedTuple):
 
     long: Callable[[Any], Any]
     kept: Callable[[Group], tuple[str, ...]]
-    kernel_: Callable[[Group, Column, Column, list[Column], Column], None]  # parameters, gradients, state, counts of steps
+    kernel_: Kernel
     counts: bool = True  # are there counts of steps?
     zeros: bool = False  # is its state to be there, zero, before the first gradient?
 
@@ -49,27 +51,25 @@ def _fusable(p: Tensor, devices: tuple[str, ...]) -> bool:
     return p.is_floating_point() and p.layout == torch.strided and p.device.type in devices
 
 
-def _sgd_(group: Group, p: Column, g: Column, state: list[Column], counts: Column) -> None:
+def _sgd_(group: Group, decay: float, p: Column, g: Column, state: list[Column], counts: Column) -> None:
     torch._fused_sgd_(  # pyright: ignore[reportPrivateImportUsage]
-        p, g, state[0] if state else [], weight_decay=group["weight_decay"], momentum=group["momentum"], lr=group["lr"],
+        p, g, state[0] if state else [], weight_decay=decay, momentum=group["momentum"], lr=group["lr"],
         dampening=group["dampening"], nesterov=group["nesterov"], maximize=group["maximize"], is_first_step=False,
     )  # fmt: skip
 
 
-def _adam_(group: Group, p: Column, g: Column, state: list[Column], counts: Column) -> None:
+def _adam_(group: Group, decay: float, p: Column, g: Column, state: list[Column], counts: Column) -> None:
     beta1, beta2 = group["betas"]
-    torch._foreach_add_(counts, ONE)  # pyright: ignore[reportPrivateImportUsage]
     kernel_ = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_  # pyright: ignore[reportPrivateImportUsage]
     kernel_(
         p, g, state[0], state[1], state[2] if len(state) > 2 else [], counts, lr=group["lr"], beta1=beta1, beta2=beta2, eps=group["eps"],
-        weight_decay=group["weight_decay"], amsgrad=group["amsgrad"], maximize=group["maximize"],
+        weight_decay=decay, amsgrad=group["amsgrad"], maximize=group["maximize"],
     )  # fmt: skip
 
 
-def _adagrad_(group: Group, p: Column, g: Column, state: list[Column], counts: Column) -> None:
-    torch._foreach_add_(counts, ONE)  # pyright: ignore[reportPrivateImportUsage]
+def _adagrad_(group: Group, decay: float, p: Column, g: Column, state: list[Column], counts: Column) -> None:
     torch._fused_adagrad_(  # pyright: ignore[reportPrivateImportUsage]
-        p, g, state[0], counts, lr=group["lr"], lr_decay=group["lr_decay"], eps=group["eps"], weight_decay=group["weight_decay"],
+        p, g, state[0], counts, lr=group["lr"], lr_decay=group["lr_decay"], eps=group["eps"], weight_decay=decay,
         maximize=group["maximize"],
     )  # fmt: skip
 
@@ -86,33 +86,41 @@ OF_ADAGRAD = Way(inspect.unwrap(torch.optim.Adagrad.step), lambda group: ("sum",
 class FusedSGD(torch.optim.SGD):
     """torch's SGD, by the short way where it is safe."""
 
+    way: ClassVar[Way] = OF_SGD
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step; gives what the closure gave."""
-        return _stepped(self, OF_SGD, closure)
+        return _stepped(self, self.way, closure)
 
 
 class FusedAdam(torch.optim.Adam):
     """torch's Adam, by the short way where it is safe."""
 
+    way: ClassVar[Way] = OF_ADAM
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step; gives what the closure gave."""
-        return _stepped(self, OF_ADAM, closure)
+        return _stepped(self, self.way, closure)
 
 
 class FusedAdamW(torch.optim.AdamW):
     """torch's AdamW, by the short way where it is safe."""
 
+    way: ClassVar[Way] = OF_ADAM
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step; gives what the closure gave."""
-        return _stepped(self, OF_ADAM, closure)
+        return _stepped(self, self.way, closure)
 
 
 class FusedAdagrad(torch.optim.Adagrad):
     """torch's Adagrad, by the short way where it is safe."""
 
+    way: ClassVar[Way] = OF_ADAGRAD
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step; gives what the closure gave."""
-        return _stepped(self, OF_ADAGRAD, closure)
+        return _stepped(self, self.way, closure)
 
 
 def _stepped(optimizer: torch.optim.Optimizer, way: Way, closure: Callable[[], Any] | None) -> Any:
@@ -133,7 +141,9 @@ def _stepped(optimizer: torch.optim.Optimizer, way: Way, closure: Callable[[], A
             return loss
         for group, lot in zip(optimizer.param_groups, lots, strict=True):
             if lot is not None and lot[0]:
-                way.kernel_(group, *lot)
+                if way.counts:
+                    torch._foreach_add_(lot[3], ONE)  # pyright: ignore[reportPrivateImportUsage]
+                way.kernel_(group, group["weight_decay"], *lot)
     return loss
 
 

@@ -13,11 +13,11 @@ import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING
 
 from tuneful.core.errors import DataError
 from tuneful.core.task import Finding
-from tuneful.techniques.sources.raw import Stored, Table, allowed, head
+from tuneful.techniques.sources.raw import Stored, Table, allowed, head, unpacked
 from tuneful.techniques.sources.stored import Spill, needed, piece
 
 if TYPE_CHECKING:
@@ -104,13 +104,7 @@ def records(path: Path, size: int) -> Iterator[tuple[str, int]]:
 def _opened(path: Path) -> IO[str]:
     start = head(path)
     encoding = "utf-16" if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-    return io.TextIOWrapper(_binary(path), encoding=encoding, newline=None)
-
-
-def _binary(path: Path) -> IO[bytes]:
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    return cast("IO[bytes]", gzip.open(path, "rb")) if packed else path.open("rb")
+    return io.TextIOWrapper(unpacked(path), encoding=encoding, newline=None)
 
 
 def _whole(text: str) -> int:
@@ -147,7 +141,7 @@ def _not_text(path: Path, error: UnicodeDecodeError) -> DataError:
         return DataError(f"{path} begins like UTF-16 text and is not", "save it as UTF-8")
     line = 1
     decoder = codecs.getincrementaldecoder("utf-8")()
-    with _binary(path) as file:
+    with unpacked(path) as file:
         while piece := file.read(MOST):
             try:
                 decoder.decode(piece)

@@ -11,10 +11,10 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from tuneful.core.errors import DataError
-from tuneful.techniques.sources.raw import Stored, allowed
+from tuneful.techniques.sources.raw import Stored, allowed, packed, unpacked
 from tuneful.techniques.sources.stored import Spill, piece
 
 if TYPE_CHECKING:
@@ -26,9 +26,7 @@ MOST, LEAST = 1 << 24, 1 << 20  # letters that are converted together
 
 def large(path: Path) -> bool:
     """Would all of it take more memory than data may?"""
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    return float(path.stat().st_size) * (PACKED if packed else 1) * PARSED > allowed()
+    return float(path.stat().st_size) * (PACKED if packed(path) else 1) * PARSED > allowed()
 
 
 def table(path: Path) -> Stored:
@@ -86,7 +84,7 @@ def _objects(path: Path) -> Iterator[tuple[int, Mapping[str, Any], int]]:
     """(number among the entries, the object, letters of its line) of every line that is not blank."""
     entry = 0
     try:
-        with _opened(path) as file:
+        with io.TextIOWrapper(unpacked(path), encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
                 if not line.strip():
                     continue
@@ -107,13 +105,3 @@ def _objects(path: Path) -> Iterator[tuple[int, Mapping[str, Any], int]]:
         raise DataError(f"{path} is a damaged or truncated gzip file", "copy or download it again") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-
-
-def _opened(path: Path) -> IO[str]:
-    return io.TextIOWrapper(_binary(path), encoding="utf-8-sig", newline=None)
-
-
-def _binary(path: Path) -> IO[bytes]:
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    return cast("IO[bytes]", gzip.open(path, "rb")) if packed else path.open("rb")

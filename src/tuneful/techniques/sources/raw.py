@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from numpy.typing import NDArray
 
@@ -184,6 +184,19 @@ def head(path: Path, size: int = 512) -> bytes:
     return start
 
 
+def packed(path: Path) -> bool:
+    """Is the file gzip, by its first bytes?"""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def unpacked(path: Path) -> IO[bytes]:
+    """A file opened for reading bytes, which are unpacked on the way where it is gzip."""
+    import gzip
+
+    return cast("IO[bytes]", gzip.open(path, "rb")) if packed(path) else path.open("rb")
+
+
 def content(path: Path) -> bytes:
     """A whole file, unpacked when it is gzip; refuses what would not fit into memory, also while it unpacks."""
     import gzip
@@ -191,9 +204,8 @@ def content(path: Path) -> bytes:
 
     try:
         guard(path.stat().st_size, f"{path}")
-        with path.open("rb") as plain:
-            if plain.read(2) != b"\x1f\x8b":
-                return path.read_bytes()
+        if not packed(path):
+            return path.read_bytes()
         most = allowed()
         pieces: list[bytes] = []
         total = 0
