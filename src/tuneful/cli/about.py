@@ -1,4 +1,4 @@
-"""The commands that tell what there is: list, schema, env."""
+"""The commands that tell what there is: list (techniques and recipes), schema, env."""
 
 from __future__ import annotations
 
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 
 def techniques(
-    family: Annotated[str | None, typer.Argument(metavar="[FAMILY|TECHNIQUE]", help="such as optimizer, or adabound",
+    family: Annotated[str | None, typer.Argument(metavar="[FAMILY|TECHNIQUE|RECIPE]", help="such as optimizer, adabound, recipes, or mnist-10",
                                                  show_default=False)] = None,
     as_json: AsJson = False,
 ) -> int:  # fmt: skip
-    """List the techniques, each with one line, its source and its cost; one technique with all its settings."""
+    """List the techniques, each with one line, its source and its cost; one technique with all its settings. And the recipes, with what
+    they reached; one recipe as its file, which may be kept and changed: `tuneful list mnist-10 > my.toml`."""
+    if family is not None and (told := _recipes(family, as_json)):
+        print(told)
+        return 0
     families = _families()
     kinds = {kind: (name, cls) for name, table in families.items() for kind, cls in table.items()}
     wanted = {"models": "model", "inits": "init", "optimizers": "optimizer", "schedules": "schedule", "regularizer": "regularizers",
@@ -46,10 +50,14 @@ def techniques(
                 for kind, cls in table.items():
                     indent = " " * (wide + 3)
                     print(f"  {kind:<{wide}} {_data(cls)['what']}\n{indent}source: {cls.source}\n{indent}cost: {cls.cost}")
+            if family is None:
+                print(_recipes("recipes", as_json))
         return 0
     if family not in kinds:
-        guess = nearest(family, [*families, *kinds])
-        known = f"known are {', '.join(families)}, and every technique by its name"
+        from tuneful.pipeline import shelf
+
+        guess = nearest(family, [*families, *kinds, "recipes", *shelf.names()])
+        known = f"known are {', '.join(families)}, recipes, and every technique and recipe by its name"
         raise TunefulError(f"there is no family and no technique {family}; {f'did you mean {guess}?' if guess else known}",
                            f"such as `tuneful list {guess or 'optimizer'}`")  # fmt: skip
     name, cls = kinds[family]
@@ -64,6 +72,32 @@ def techniques(
             + f"  {told['wanted']}: {told['comment']}"
         )
     return 0
+
+
+def _recipes(told: str, as_json: bool) -> str:
+    """What is said of all recipes, or the text of one; "" where no recipe is meant."""
+    from tuneful.pipeline import shelf
+
+    name = told.removeprefix("recipes/").removesuffix(".toml")
+    if told in ("recipes", "recipe"):
+        found = [shelf.opened(one) for one in shelf.names()]
+        if as_json:
+            return json.dumps({one.name: one.about.as_data() for one in found}, indent=1)
+        wide = max(14, *(len(one.name) for one in found))
+        lines = [(one, " " * (wide + 3)) for one in found]
+        return "recipes:\n" + "\n".join(
+            f"  {one.name:<{wide}} {one.about.what}\n{indent}data: {one.about.data}\n{indent}source: {one.about.source}\n"
+            f"{indent}measured: {one.about.measured}"
+            for one, indent in lines
+        )
+    if name not in shelf.names():
+        return ""
+    one = shelf.opened(name)
+    if as_json:
+        return json.dumps(
+            {"recipe": name, "about": one.about.as_data(), "settings": {e.key: e.value for e in one.entries}}, indent=1
+        )
+    return one.path.read_text(encoding="utf-8").rstrip()
 
 
 def _families() -> dict[str, dict[str, type[Technique]]]:

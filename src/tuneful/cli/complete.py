@@ -89,6 +89,11 @@ def words(incomplete: str) -> list[str]:
     return [*(["digits"] if "digits".startswith(key) else []), *offered]
 
 
+def recipes(incomplete: str) -> list[str]:
+    """Names of recipes that come along; nothing leaves the shell to offer files."""
+    return sorted(path.stem for path in (ROOT / "recipes").glob("*.toml") if path.stem.startswith(incomplete))
+
+
 def contenders(incomplete: str) -> list[str]:
     """What a word after `tuneful compare` may become: an optimizer, or a setting of all runs."""
     kinds = [kind for kind in techniques("optimizer") if kind.startswith(incomplete)]

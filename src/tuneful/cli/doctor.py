@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tuneful.cli.work import AsJson, Device, Words, check_device
+from tuneful.cli.work import AsJson, By, Device, Words, check_device
 from tuneful.core.errors import TunefulError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def doctor(
     words: Words,
+    recipe: By = None,
     steps: Annotated[int, typer.Option("--steps", metavar="N", help="how long to watch")] = 300,
     warmup: Annotated[bool, typer.Option("--warmup", help="and how long a warm-up this rate needs")] = False,
     rates: Annotated[bool, typer.Option("--rates", help="and between which learning rates it learns at all")] = False,
@@ -41,7 +42,7 @@ def doctor(
         raise TunefulError(
             f"--steps is {steps}; it must be 20 or more, so that there is something to see", "such as --steps 300"
         )
-    job = job_of("doctor", words)
+    job = job_of("doctor", words, recipe)
     from tuneful.core.recipe import Recipe
     from tuneful.pipeline.asked import asked, checked
     from tuneful.pipeline.defaults import resolve
@@ -51,8 +52,8 @@ def doctor(
     checked(job, looking=True)
     check_device(device)
     task = prepare(job.source, **job.reading)
-    recipe = resolve(asked(job, task, Recipe()).recipe, task)
-    found = examine(task, recipe, steps=steps, device=device)
+    made = resolve(asked(job, task, Recipe()).recipe, task)
+    found = examine(task, made, steps=steps, device=device)
     told: dict[str, Any] = {
         "complaints": [one.as_data() for one in found.complaints], "steps": found.steps, "looks": found.looks,
         "seconds": round(found.seconds, 2), "ended": found.ended, "sharpness": found.seen.sharpness,
@@ -62,7 +63,7 @@ def doctor(
         (warmup, "warmup", _warmup), (rates, "rates", _rates), (noise, "noise", _noise), (batches, "batches", _batches),
     ):  # fmt: skip
         if wanted:
-            told[name], line = probe(task, recipe, device)
+            told[name], line = probe(task, made, device)
             lines.append(line)
     if as_json:
         print(json.dumps(told, indent=1))

@@ -8,7 +8,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "doctor": ("tuneful doctor digits", "tuneful doctor digits optimizer=sgd lr=3 --steps 200"),
     "plan": ("tuneful plan digits", "tuneful plan data/flowers model=resnet9 batch_size=256 --seconds 30"),
     "optimize": ("tuneful optimize digits --budget 60s", "tuneful optimize houses.toml --budget 30min --name houses"),
-    "train": ("tuneful train digits", "tuneful train digits optimizer=adabound lr=3e-3 epochs=20"),
+    "train": (
+        "tuneful train digits",
+        "tuneful train digits optimizer=adabound lr=3e-3 epochs=20",
+        "tuneful train data/mnist --recipe mnist-10 seed=1",
+    ),
     "tune": ("tuneful tune digits lr=1e-4..1e-1 width=16,32,64 --budget 5min",),
     "compare": (
         "tuneful compare sgd adam adamw --on digits epochs=20",
@@ -28,13 +32,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "tuneful show runs/digits/artifact --json",
         "tuneful show digits rotate=20 zoom=0.2 --augment -o seen.png",
     ),
-    "list": ("tuneful list", "tuneful list optimizer", "tuneful list adabound"),
+    "list": ("tuneful list", "tuneful list optimizer", "tuneful list adabound", "tuneful list mnist-10"),
     "env": ("tuneful env", "tuneful env --json"),
     "schema": ("tuneful schema -o tuneful.schema.json",),
 }
 
 VALUES: dict[str, str] = {
-    "--budget": "30min", "--name": "first", "--home": "runs", "--runs": "runs", "--device": "cpu", "--output": "out.csv",
+    "--budget": "30min", "--recipe": "mnist-10", "--name": "first", "--home": "runs", "--runs": "runs", "--device": "cpu", "--output": "out.csv",
     "-o": "out.csv", "--schema": "tuneful.schema.json", "--kills": "3", "--trial": "0", "--steps": "200", "--on": "digits", "--seeds": "5", "--tune": "20", "--seconds": "10",
 }  # fmt: skip
 """A value for every option that wants one."""

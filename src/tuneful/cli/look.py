@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tuneful.cli import runs
-from tuneful.cli.work import AsJson, Clean, Device, Words, with_steps
+from tuneful.cli.work import AsJson, By, Clean, Device, Words, with_steps
 from tuneful.core.errors import TunefulError
 
 if TYPE_CHECKING:
@@ -72,12 +72,19 @@ def init(
     return 0
 
 
-def check(words: Words, clean: Clean = None, labels: Labels = None, device: Device = None, as_json: AsJson = False) -> int:
+def check(
+    words: Words,
+    recipe: By = None,
+    clean: Clean = None,
+    labels: Labels = None,
+    device: Device = None,
+    as_json: AsJson = False,
+) -> int:
     """Say what is wrong with the data, what would be trained, and whether a batch goes through; train nothing.
 
     The exit code is 2 when a finding is an error.
     """
-    job = job_of("check", with_steps(words, clean))
+    job = job_of("check", with_steps(words, clean), recipe)
     from tuneful.core.recipe import Recipe
     from tuneful.pipeline import defaults, doubts
     from tuneful.pipeline.asked import asked, checked
@@ -86,8 +93,8 @@ def check(words: Words, clean: Clean = None, labels: Labels = None, device: Devi
     checked(job, looking=True)
     task = prepare(job.source, **job.reading)
     told = asked(job, task, Recipe())
-    recipe, space = defaults.resolve(told.recipe, task), told.space
-    found = _one_batch(task, recipe, device)
+    made, space = defaults.resolve(told.recipe, task), told.space
+    found = _one_batch(task, made, device)
     suspects = doubts.doubts(task, LOOKING if labels is None else LONGER)
     lines = doubts.listed(task, suspects)
     if labels is not None:
@@ -98,9 +105,9 @@ def check(words: Words, clean: Clean = None, labels: Labels = None, device: Devi
     if as_json:
         data: dict[str, Any] = {
             "task": task.summary(),
-            "recipe": recipe.as_data(),
+            "recipe": made.as_data(),
             "space": space.as_data(),
-            "id": recipe.id,
+            "id": made.id,
             "batch": found,
             "suspected_labels": {
                 "examples": lines,
@@ -117,19 +124,19 @@ def check(words: Words, clean: Clean = None, labels: Labels = None, device: Devi
         _print_findings(findings, sys.stdout)
         if suspects.why_not:
             print(f"note: label errors were not looked for: {suspects.why_not}")
-        _print_recipe(recipe, space)
+        _print_recipe(made, space)
         _print_batch(found)
     return 2 if bad else 0
 
 
-def job_of(command: str, words: list[str]) -> Job:
-    """What the words of a command that looks ask for."""
+def job_of(command: str, words: list[str], recipe: str | None = None) -> Job:
+    """What the words of a command that looks ask for, beginning at a recipe where one is named."""
     from tuneful.cli.words import sort
 
     source, settings = sort(command, words)
     from tuneful.pipeline.job import from_words
 
-    return from_words("tune", source, settings)
+    return from_words("tune", source, settings, recipe=recipe)
 
 
 def _told(job: Job) -> dict[str, Any]:

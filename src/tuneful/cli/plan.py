@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tuneful.cli.work import AsJson, Device, Home, Words, check_device
+from tuneful.cli.work import AsJson, By, Device, Home, Words, check_device
 from tuneful.core.errors import TunefulError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def plan(
     words: Words,
+    recipe: By = None,
     seconds: Annotated[float, typer.Option("--seconds", metavar="N", help="what measuring may take")] = 10.0,
     again: Annotated[bool, typer.Option("--again", help="measure even where a plan is known")] = False,
     home: Home = None,
@@ -34,7 +35,7 @@ def plan(
 
     if not seconds > 0:
         raise TunefulError(f"--seconds is {seconds:g}; it must be above 0", "such as --seconds 10")
-    job = job_of("plan", words)
+    job = job_of("plan", words, recipe)
     from tuneful.cli import runs
     from tuneful.core.recipe import Recipe
     from tuneful.pipeline.asked import asked, checked

@@ -43,43 +43,52 @@ Clean = Annotated[
         help="change the data first: deduplicate, impute=mean, drop_labels=FILE ...; again for more",
     ),
 ]
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        metavar="NAME|FILE",
+        help="begin at a recipe: of `tuneful list recipes`, or a file; settings win over it",
+        autocompletion=complete.recipes,
+    ),
+]
 Device = Annotated[str | None, typer.Option("--device", metavar="NAME", help="cpu or cuda [a GPU where there is one]")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON, and no progress")]
 
 
 def optimize(
-    ctx: typer.Context, words: Words, budget: Spend = None, clean: Clean = None, name: Name = None, home: Home = None,
-    fresh: Fresh = False, device: Device = None, as_json: AsJson = False,
+    ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
+    home: Home = None, fresh: Fresh = False, device: Device = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Find, prove and ship the best model that the budget can buy.
 
     Needs nothing but data; 10min is the budget when none is given. Fix what you like (model=mlp), give a range where you like
     (lr=1e-4..1e-1). The same command goes on where it was interrupted.
     """
-    return _begin(ctx.obj, "optimize", with_steps(words, clean), budget, name, home, fresh, device, as_json)
+    return _begin(ctx.obj, "optimize", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
 def train(
-    ctx: typer.Context, words: Words, budget: Spend = None, clean: Clean = None, name: Name = None, home: Home = None,
-    fresh: Fresh = False, device: Device = None, as_json: AsJson = False,
+    ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
+    home: Home = None, fresh: Fresh = False, device: Device = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Train one recipe, prove it and ship it.
 
     What you do not set is chosen for the data, and the choice is told with its reason. The same command goes on where it was
     interrupted.
     """
-    return _begin(ctx.obj, "train", with_steps(words, clean), budget, name, home, fresh, device, as_json)
+    return _begin(ctx.obj, "train", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
 def tune(
-    ctx: typer.Context, words: Words, budget: Spend = None, clean: Clean = None, name: Name = None, home: Home = None,
-    fresh: Fresh = False, device: Device = None, as_json: AsJson = False,
+    ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
+    home: Home = None, fresh: Fresh = False, device: Device = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Search the ranges that you give, and no others.
 
     lr=1e-4..1e-1 is a range, width=16,32,64 a choice, epochs=20 is fixed; log(1..5) and lin(1e-4..1e-1) say the scale.
     """
-    return _begin(ctx.obj, "tune", with_steps(words, clean), budget, name, home, fresh, device, as_json)
+    return _begin(ctx.obj, "tune", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
 def resume(
@@ -111,7 +120,7 @@ def with_steps(words: list[str], clean: list[str] | None) -> list[str]:
 
 
 def _begin(
-    call: Call, mode: Literal["train", "tune", "optimize"], words: list[str], budget: str | None, name: str | None,
+    call: Call, mode: Literal["train", "tune", "optimize"], words: list[str], recipe: str | None, budget: str | None, name: str | None,
     home: Path | None, fresh: bool, device: str | None, as_json: bool,
 ) -> int:  # fmt: skip
     from tuneful.cli.words import sort
@@ -121,10 +130,11 @@ def _begin(
         raise TunefulError(f'the name is "{name}"; it must be the name of one folder', "such as --name first")
     from tuneful.techniques import sources
 
-    sources.located(source)  # a path that is wrong is told at once, before torch is loaded
+    if source or recipe is None:
+        sources.located(source)  # a path that is wrong is told at once, before torch is loaded
     from tuneful.pipeline.job import from_words
 
-    job = from_words(mode, source, settings, name=name, budget=budget, command=call.line)
+    job = from_words(mode, source, settings, recipe=recipe, name=name, budget=budget, command=call.line)
     return _do(call, job, device, as_json, root=home, fresh=fresh)
 
 

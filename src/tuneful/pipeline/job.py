@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field
 from tuneful.core.budget import Budget
 from tuneful.core.config import Auto, Count, Fraction, Settings, Whole, plain
 from tuneful.core.errors import Problem, RecipeError, StudyError
-from tuneful.pipeline import clean_words, files
+from tuneful.pipeline import clean_words, shelf
 from tuneful.pipeline.codec import Entry
 from tuneful.pipeline.keys import Keys, flatten
 from tuneful.pipeline.tokenizer_file import beside
@@ -211,15 +211,16 @@ class Job:
         return Job(mode, source if source is not None else begun, told, how, entries, name or folder.name, command)
 
 
-def from_words(mode: Mode, source: str, words: Iterable[str], **known: Any) -> Job:
+def from_words(mode: Mode, source: str, words: Iterable[str], recipe: str | None = None, **known: Any) -> Job:
     """A job from a command line: a source (or a recipe file with a source in its [data]) and words `key=value`.
 
-    known: name, command, budget. Raises RecipeError with every problem of all words.
+    recipe: a name of the shelf or a file, over which the words win; recipe=NAME is the same. known: name, command, budget. Raises
+    RecipeError with every problem of all words.
     """
+    named = [source] if Path(source).suffix.lower() in shelf.FILES else []
+    source = "" if named else source
+    named += [recipe] if recipe is not None else []
     entries: list[Entry] = []
-    if Path(source).suffix.lower() in (".toml", ".yaml", ".yml"):
-        entries += files.read(Path(source))
-        source = ""
     problems: list[Problem] = []
     for word in words:
         key, sign, value = word.partition("=")
@@ -227,16 +228,24 @@ def from_words(mode: Mode, source: str, words: Iterable[str], **known: Any) -> J
             problems.append(Problem(word, f'"{word}" is not a setting; settings look like key=value, such as lr=1e-3'))
         elif not value.strip():
             problems.append(Problem(key, f"{key} has no value; settings look like key=value, such as {key}=1"))
+        elif key.strip() == "recipe":
+            named.append(value.strip())
         else:
             entries.append(Entry(key.strip(), value.strip()))
     if problems:
         raise RecipeError(problems)
-    return _job(mode, source, entries, **known)
+    if len(named) > 1:
+        raise RecipeError(f"{' and '.join(named)} are {len(named)} recipes; a run begins at one", "name data and one recipe")
+    return _job(mode, source, [*(shelf.entries(named[0]) if named else []), *entries], **known)
 
 
 def from_settings(mode: Mode, source: Any, settings: Mapping[str, Any], **known: Any) -> Job:
-    """A job from Python: `from_settings("tune", (x, y), {"lr": "1e-4..1e-1", "budget": "2min"})`."""
-    return _job(mode, source, [Entry(key, value) for key, value in flatten(settings)], **known)
+    """A job from Python: `from_settings("tune", (x, y), {"lr": "1e-4..1e-1", "budget": "2min"})`. "recipe": a name, a file or a
+    `Recipe` to begin at."""
+    told = dict(settings)
+    recipe = told.pop("recipe", None)
+    begun = shelf.entries(recipe) if recipe is not None else []
+    return _job(mode, source, [*begun, *(Entry(key, value) for key, value in flatten(told))], **known)
 
 
 def _job(

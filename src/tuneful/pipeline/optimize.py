@@ -364,7 +364,7 @@ def optimize(source: Any, *, budget: str = "10min", name: str | None = None, mod
         budget: "90s", "30min", "2h", "40 trials", or both.
         name:   of the run's folder below runs/ (or $TUNEFUL_HOME).
         model:  your own network: a function (inputs=shape, outputs=n) -> nn.Module, or a model's settings.
-        settings: keys as on the command line; a range makes a dial: `lr="1e-4..1e-1"`.
+        settings: as on the command line; a range makes a dial: `lr="1e-4..1e-1"`; `recipe=` a name, a file or a `Recipe` to begin at.
 
     Raises: DataError, RecipeError, StudyError; BudgetError when no trial had a value in time.
     """
