@@ -1,6 +1,7 @@
 """What the recipes that come along reach: fresh seeds that no choice saw, each trained to its end and held to the test split once.
 
     python benchmarks/recipes.py run mnist-10 5          five more seeds of a recipe, a line each in results/recipes.jsonl
+    python benchmarks/recipes.py run mnist-10 1003,1004  these seeds, for a second process beside
     python benchmarks/recipes.py run cifar10 1 limit=5000   a setting behind it is for trying: nothing is recorded
     python benchmarks/recipes.py sum mnist-10            mean and interval over the lines of the recipe as it is now
     python benchmarks/recipes.py ablate mnist-10 3 without-views views=none   pairs on common seeds; valid, the test stays shut
@@ -86,14 +87,15 @@ def measured(run: Run, split: Any, metric: str) -> float:
     return judge.score(metric, judge.predict(run.candidate().network, split.x, kind=run.task.kind), split.y)
 
 
-def runs(name: str, count: int, words: Sequence[str]) -> None:
+def runs(name: str, which: str, words: Sequence[str]) -> None:
     """More seeds of a recipe."""
     with tempfile.TemporaryDirectory() as made:
         job = from_words("train", source_of(name, Path(made)), words, recipe=name)
         task = prepare(job.source, **job.reading)
         metric = task.objective.metric
         done = {one["seed"] for one in lines(name)}
-        seeds = [seed for seed in range(FIRST, FIRST + count + len(done)) if seed not in done][:count]
+        fresh = [seed for seed in range(FIRST, FIRST + len(done) + 100) if seed not in done]
+        seeds = [int(seed) for seed in which.split(",")] if "," in which else fresh[: int(which)]
         for seed in seeds:
             run, took = trained(job, task, seed)
             valid = measured(run, task.valid, metric)
@@ -145,7 +147,7 @@ def ablated(name: str, count: int, label: str, words: Sequence[str]) -> None:
 if __name__ == "__main__":
     verb, name, *rest = sys.argv[1:]
     if verb == "run":
-        runs(name, int(rest[0]), rest[1:])
+        runs(name, rest[0], rest[1:])
     elif verb == "sum":
         summed(name)
     else:

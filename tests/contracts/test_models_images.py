@@ -13,6 +13,7 @@ from tuneful.core.form import Form
 from tuneful.techniques.inits import He, ZeroResidual, apply_
 from tuneful.techniques.interfaces import Model, Residual
 from tuneful.techniques.models import (
+    Airbench,
     ConvNet,
     LeNet,
     MobileNetV2,
@@ -55,6 +56,7 @@ def test_serves_images_of_any_size_from_4x4(
         (ResNet(depth=18), (3, 224, 224), 1000, 11_689_512, 1.81e9),
         (ResNet(depth=34), (3, 224, 224), 1000, 21_797_672, 3.66e9),
         (ResNet(depth=50), (3, 224, 224), 1000, 25_557_032, 4.09e9),
+        (Airbench(), (3, 32, 32), 10, 1_972_792, None),  # 1.97 million, says its author
         (MobileNetV2(), (3, 224, 224), 1000, 3_504_872, 0.30e9),
         (MobileNetV3(), (3, 224, 224), 1000, 2_542_856, 0.057e9),
         (MobileNetV3(variant="large"), (3, 224, 224), 1000, 5_483_032, 0.217e9),

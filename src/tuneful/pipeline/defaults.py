@@ -18,7 +18,7 @@ from tuneful.core.task import Task
 from tuneful.pipeline import pair_defaults
 from tuneful.pipeline.goals import form, goal
 from tuneful.techniques.augments import Crop, Flip, Rotate, Shift, TimeShift
-from tuneful.techniques.inits import AsBuilt, He, Xavier
+from tuneful.techniques.inits import AsBuilt, He, Whitening, Xavier
 from tuneful.techniques.losses import TABLE as LOSSES
 from tuneful.techniques.models import GRU, LSTM, MLP, Bag, Conv1d, ConvNet, Evidence, TabM, UNet, make
 from tuneful.techniques.models.check import size
@@ -97,6 +97,8 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
                 return AsBuilt(), "the network keeps the weights that it comes with"
             if getattr(recipe.model, "kind", "") == "vit":
                 return Xavier(), "nothing rectifies what attention adds up"
+            if getattr(recipe.model, "kind", "") == "airbench":
+                return Whitening(), "its first layer stays as it begins"
             return He(), "the activations are rectified"
         case "loss":
             kind = goal(task).loss

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tuneful.techniques.interfaces import Model
+from tuneful.techniques.models.airbench import Airbench
 from tuneful.techniques.models.bag import Bag
 from tuneful.techniques.models.check import Size, check, size
 from tuneful.techniques.models.conv1d import Conv1d
@@ -43,6 +44,7 @@ TABLE: dict[str, type[Model]] = {
     "convnet": ConvNet,
     "lenet": LeNet,
     "resnet9": ResNet9,
+    "airbench": Airbench,
     "resnet": ResNet,
     "mobilenet_v2": MobileNetV2,
     "mobilenet_v3": MobileNetV3,
@@ -65,7 +67,7 @@ TABLE: dict[str, type[Model]] = {
 }
 
 __all__ = [
-    "GRU", "LSTM", "MLP", "RNN", "TABLE", "Attention", "Bag", "Conv1d", "ConvNet", "Decoder", "EncoderDecoder", "Evidence", "FTTransformer", "GRUEncoderDecoder", "LeNet", "Linear",
+    "GRU", "LSTM", "MLP", "RNN", "TABLE", "Airbench", "Attention", "Bag", "Conv1d", "ConvNet", "Decoder", "EncoderDecoder", "Evidence", "FTTransformer", "GRUEncoderDecoder", "LeNet", "Linear",
     "MobileNetV2", "MobileNetV3", "Own", "Pretrained", "ResNet", "ResNet1d", "ResNet9", "Size", "TabM", "TableResNet", "Transformer", "UNet", "ViT", "check", "make", "merged_",
     "size", "with_callable",
 ]  # fmt: skip
