@@ -82,9 +82,11 @@ def trained(job: Job, task: Any, seed: int) -> tuple[Run, dict[str, Any]]:
     return run, took
 
 
-def measured(run: Run, split: Any, metric: str) -> float:
-    """The metric of what the run reads out."""
-    return judge.score(metric, judge.predict(run.candidate().network, split.x, kind=run.task.kind), split.y)
+def measured(run: Run, split: Any, metric: str, views: tuple[str, ...] | None = None) -> float:
+    """The metric of what the run reads out; views: other ones than the recipe's."""
+    network = run.candidate().network
+    network.views = network.views if views is None else views
+    return judge.score(metric, judge.predict(network, split.x, kind=run.task.kind), split.y)
 
 
 def runs(name: str, which: str, words: Sequence[str]) -> None:
@@ -95,7 +97,7 @@ def runs(name: str, which: str, words: Sequence[str]) -> None:
         metric = task.objective.metric
         done = {one["seed"] for one in lines(name)}
         fresh = [seed for seed in range(FIRST, FIRST + len(done) + 100) if seed not in done]
-        seeds = [int(seed) for seed in which.split(",")] if "," in which else fresh[: int(which)]
+        seeds = [int(seed) for seed in which.split(",") if seed] if "," in which else fresh[: int(which)]
         for seed in seeds:
             run, took = trained(job, task, seed)
             valid = measured(run, task.valid, metric)
@@ -103,8 +105,10 @@ def runs(name: str, which: str, words: Sequence[str]) -> None:
                 print(f"{name} {' '.join(words)}, seed {seed}: valid {metric} {valid:.4f} {took}", flush=True)
                 continue
             test = measured(run, task.test.open(f"seed {seed} of recipe {name}"), metric)
+            plain = measured(run, task.test.open("the same without views"), metric, views=()) if run.recipe.views else test
             record("recipes", f"{name}, one run", {
-                "recipe": digest(name), "seed": seed, "metric": metric, "test": test, "n": len(task.test), "valid": valid, **took,
+                "recipe": digest(name), "seed": seed, "metric": metric, "test": test, "n": len(task.test), "without_views": plain,
+                "valid": valid, **took,
             })  # fmt: skip
 
 
