@@ -70,7 +70,7 @@ class Patches(nn.Module):
         x = F.pad(x, (0, -x.shape[-1] % patch, 0, -x.shape[-2] % patch))
         x = self.cut(x).flatten(2).transpose(1, 2)
         if self.token is not None:
-            x = torch.cat([self.token.expand(len(x), -1, -1), x], dim=1)
+            x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], dim=1)
         return x + self.places
 
 

@@ -59,15 +59,15 @@ class Adafactor(Optimizer):
         new = at(real(t) ** -h.forgetting, p)
         rate = rms(p, h).clamp(min=at(h.least, p)) * at(smaller(h.lr, real(t) ** -0.5), p)
         shrink_(p, h.lr * h.decay)
+        u = g * g  # the one temporary of the parameter's size: it becomes the mean of squares, and then the move
         if "v" in s:
-            v = s["v"].lerp_(g * g, new).clone()
+            u.copy_(s["v"].lerp_(u, new))
         else:
-            square = g * g
-            rows = s["rows"].lerp_(square.mean(-1, keepdim=True), new)
-            columns = s["columns"].lerp_(square.mean(-2, keepdim=True), new)
-            v = rows * columns / rows.mean(-2, keepdim=True).clamp(min=eps)
-        u = v.clamp_(min=eps * eps).rsqrt_().mul_(g)
-        p.sub_(rate / (rms(u, h) / at(h.clip, p)).clamp(min=1.0) * u)
+            rows = s["rows"].lerp_(u.mean(-1, keepdim=True), new)
+            columns = s["columns"].lerp_(u.mean(-2, keepdim=True), new)
+            torch.mul(rows / rows.mean(-2, keepdim=True).clamp(min=eps), columns, out=u)
+        u.clamp_(min=eps * eps).rsqrt_().mul_(g)
+        p.sub_(u.mul_(rate / (rms(u, h) / at(h.clip, p)).clamp(min=1.0)))
 
     def build(self, params: Iterable[Any] | nn.Module) -> torch.optim.Optimizer:
         """The rule in its shell: torch's Adafactor has no fused kernel."""
