@@ -148,7 +148,10 @@ class Batches:
 
     def rows(self, step: int) -> Tensor:
         """The places in train of a step's batch."""
-        return self._chosen(step)
+        if self.places:
+            return self._chosen(step)
+        epoch, number = divmod(step, self.per_epoch)
+        return (self._orders.get(epoch) or self._order(epoch)).places[number]
 
     def taken(self, rows: Tensor, fronted: bool) -> tuple[Tensor, Tensor] | None:
         """x and y at any places in train; x as the body sees it without augments, where fronted. None where that is not in memory."""

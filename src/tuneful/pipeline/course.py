@@ -49,7 +49,11 @@ class Course:
 
     def put_(self, step: int, steps: int) -> None:
         """Write what step 0 <= step < steps takes."""
-        factor = self._schedule.factor(step, steps) * self._reactions.get("schedule", 1.0)
+        self.take_(self._schedule.factor(step, steps), step, steps)
+
+    def take_(self, factor: float, step: int, steps: int) -> None:
+        """The same where the schedule's factor is known: runs side by side may have one schedule."""
+        factor *= self._reactions.get("schedule", 1.0)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         if not self.sides:

@@ -62,7 +62,7 @@ class Early(Watch):
         finally:
             self.detach()
 
-    def heard(self, loss: Tensor, targets: Tensor, notes: list[str]) -> str:
+    def heard(self, loss: Tensor | float, targets: Tensor | None, notes: list[str]) -> str:
         """After each step: why the run ends, "" where it goes on; what is to be known of it is added to the notes."""
         if self.over:
             return ""

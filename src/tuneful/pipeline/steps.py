@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,16 @@ class Steps:
         if not self.early.over:
             self.ended = self.early.heard(loss, target, self.notes) or self.ended
 
+    def noted(self, losses: Sequence[float]) -> None:
+        """Take note of the last steps, which are done, counted, and known to the watch already; only the last of them may be one at
+        which the loss is looked at."""
+        self._add_up()
+        self._sum(losses)
+        if self.step % LOOK == 0 or self.step == self.steps:
+            before = self.ended
+            self._look_at_loss()
+            self.ended = before or self.ended
+
     def _seen(self, step: int) -> tuple[Tensor, Tensor, bool]:
         """The batch of a step as the body and the loss see it; and are its targets rows of train as they are?"""
         front = self.network.front
@@ -234,11 +245,14 @@ class Steps:
 
     def _add_up(self) -> None:
         """Add the losses of the last steps to their sums, one after the other, so that it does not matter when."""
-        for loss in torch.stack(self._heard).tolist() if self._heard else ():
+        self._sum(torch.stack(self._heard).tolist() if self._heard else ())
+        self._heard.clear()
+
+    def _sum(self, losses: Iterable[float]) -> None:
+        for loss in losses:
             self._loss += loss
             self._look += loss
             self._losses += 1
-        self._heard.clear()
 
     def _look_at_loss(self) -> None:
         self._add_up()

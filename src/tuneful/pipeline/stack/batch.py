@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tuneful.core.chance import key
+from tuneful.pipeline.stack.crossing import FEW, Crossing
 from tuneful.pipeline.train import Run
 from tuneful.techniques.augments import apply_stack
 from tuneful.techniques.losses.balance import NOTHING
@@ -115,8 +116,11 @@ def losses(runs: Sequence[Run], z: Tensor, batch: Together) -> Tensor:
     weights: Any = each * target.shape[1] if batch.plain and each is not None else None
     try:
         if loss.kind == "cross_entropy" and prepared is None and z.ndim == 3 and not target.is_floating_point():
-            lines = F.cross_entropy(z.flatten(0, 1), wanted.flatten(), reduction="none", ignore_index=NOTHING)
-            totals = lines.view(len(z), -1).sum(1)
+            if z.shape[2] <= FEW:
+                totals: Tensor = Crossing.apply(z, wanted)  # type: ignore[assignment]
+            else:
+                lines = F.cross_entropy(z.flatten(0, 1), wanted.flatten(), reduction="none", ignore_index=NOTHING)
+                totals = lines.view(len(z), -1).sum(1)
         else:
             totals = torch.vmap(lambda z, y: loss.total(z, y, prepared))(z, wanted)
         weights = torch.vmap(lambda y: loss.weight(y, prepared))(target) if weights is None else weights

@@ -34,6 +34,7 @@ from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.stack.averages import Averages
 from tuneful.pipeline.stack.bank import Bank
 from tuneful.pipeline.stack.batch import losses, together
+from tuneful.pipeline.stack.books import Losses, put_
 from tuneful.pipeline.stack.chance import Draw, Streams, recorded
 from tuneful.pipeline.stack.judging import judged, serves
 from tuneful.pipeline.stack.program import Program
@@ -78,6 +79,7 @@ class Stack:
         self.averages: Averages | None = None
         self.program: Program | None = None
         self.draws: dict[int, list[Draw]] = {}  # where each member draws, by number
+        self.heard = Losses()
         self.single = ""  # why members train one by one in their own loops; "": they need not
         self.refused = ""  # why the network cannot be stacked; "": it can, or nobody tried
         self.paces = Width(1)
@@ -268,6 +270,7 @@ class Stack:
         """So many steps of all members, in which no point is due and none ends unless it fails."""
         began, runs = time.monotonic(), self.members
         self._stacked(steps, len(runs))
+        self.heard.tell(self.members)
         share = (time.monotonic() - began) / len(runs)
         for run in runs:
             run.seconds["train"] += share
@@ -317,8 +320,7 @@ class Stack:
         if end - begin == 1 or any(run.early.looking for run in runs):
             self._singly(runs)
             return
-        for run in runs:
-            run.course.put_(run.step, run.steps)
+        put_(runs)
         with torch.no_grad():
             batch = together(runs)
         first, leaves = runs[0], self.bank.leaves(begin, end)
@@ -336,9 +338,10 @@ class Stack:
         self.stepping.step_(begin, end, grads)
         for run in runs if first.hooks.settles else ():
             run.hooks.settle_(run.optimizer)
-        self._count(runs, begin, end, each.detach(), batch.target)
+        self._count(runs, begin, end, each.detach())
 
     def _singly(self, runs: Sequence[Run]) -> None:
+        self.heard.tell(self.members)
         self.stepping.write()
         for run in runs:
             if not run.ended:
@@ -353,15 +356,15 @@ class Stack:
             for p in run.params:
                 p.grad = None
 
-    def _count(self, runs: Sequence[Run], begin: int, end: int, each: Tensor, target: Tensor) -> None:
+    def _count(self, runs: Sequence[Run], begin: int, end: int, each: Tensor) -> None:
         """Averages, sums and counts after a step."""
         if self.averages is not None:
             self.averages.update_(begin, end)
-        for at, (run, loss) in enumerate(zip(runs, each.unbind(0), strict=True)):
+        for run in runs:
             run.step = step = run.step + 1
             if self.averages is None:
                 run.kept.update_(step, run.steps)
-            run.note(loss, target[at] if not run.early.over else target)
+        self.heard.add(runs, begin, end, each)
 
 
 def _due(run: Run) -> bool:

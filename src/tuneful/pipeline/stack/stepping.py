@@ -1,5 +1,6 @@
 """The optimizers' steps of all members, by whichever way suits the optimizer.
 
+    columns  torch's SGD, Adam and AdamW on states [K, N], where networks are small
     kernel   torch's fused kernels, member by member on their rows: the arithmetic of a single run to the last bit, one pass over
              memory, and a few microseconds a call
     rule     the rule itself on [K, *] with settings [K, 1, ...], where torch has no kernel and the networks are small
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from tuneful.pipeline.stack.bank import Bank, freed, laid
+from tuneful.pipeline.stack.columns import Columns
 from tuneful.pipeline.train import Run
 from tuneful.techniques.optimizers import RuleOptimizer
 from tuneful.techniques.optimizers.fused import FusedAdagrad, FusedAdam, FusedAdamW, FusedSGD
@@ -40,7 +42,9 @@ class Stepping:
         if not self.way and all(_begun(run) for run in self.runs):
             self._settle()
         with torch.no_grad():
-            if self.way == "kernel":
+            if self.way == "columns":
+                self.columns.step_(begin, end, grads)
+            elif self.way == "kernel":
                 self._kernels(begin, end, grads)
             elif self.way == "rule":
                 self._rule(begin, end, grads)
@@ -55,7 +59,11 @@ class Stepping:
         self.named = [dict(run.body.named_parameters()) for run in self.runs]
         place = {p: name for name, p in self.named[0].items()}
         self.groups = [[place[p] for p in group["params"]] for group in optimizer.param_groups]
-        if isinstance(optimizer, FUSED) and all(group.get("fused") for group in optimizer.param_groups):
+        fused = isinstance(optimizer, FUSED) and all(group.get("fused") for group in optimizer.param_groups)
+        if fused and Columns.serve(self.runs, self.named):
+            self.way, self.columns = "columns", Columns(self.runs, self.bank, self.groups, self.named)
+            return
+        if fused:
             self.way, self.kernel = "kernel", optimizer.way
             states = [
                 [run.optimizer.state.get(named[n], {}) for names in self.groups for n in names]
@@ -193,6 +201,8 @@ class Stepping:
 
     def write(self) -> None:
         """Bring what is kept here as plain numbers into the members' own optimizers."""
+        if self.way == "columns":
+            self.columns.write()
         place = 0
         for names in self.groups if self.way == "rule" else ():
             for name in names:
@@ -203,6 +213,8 @@ class Stepping:
 
     def read(self) -> None:
         """Take note of plain numbers that the members' own optimizers have changed."""
+        if self.way == "columns":
+            self.columns.read()
         place = 0
         for names in self.groups if self.way == "rule" else ():
             for name in names:

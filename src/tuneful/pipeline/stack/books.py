@@ -1,0 +1,47 @@
+"""What members of a stack are told around their steps: what their schedules say, and their losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tuneful.pipeline.train import Run
+from tuneful.techniques.interfaces import Schedule
+
+
+def put_(runs: Sequence[Run]) -> None:
+    """Write what moves with the steps, before a step of each; members of one schedule at one step ask it once."""
+    known: list[tuple[Schedule, int, int, float]] = []
+    for run in runs:
+        schedule, step, steps = run.plan.schedule, run.step, run.steps
+        same = (f for one, at, of, f in known if at == step and of == steps and (one is schedule or one == schedule))
+        factor = next(same, None)
+        if factor is None:
+            factor = schedule.factor(step, steps)
+            known.append((schedule, step, steps, factor))
+        run.course.take_(factor, step, steps)
+
+
+class Losses:
+    """Losses of steps that are done and counted. Members hear of them together: up to the next look it does not matter when."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[int, int, Tensor]] = []  # rows begin .. end, and their losses of a step
+
+    def add(self, runs: Sequence[Run], begin: int, end: int, each: Tensor) -> None:
+        """A step of members begin .. end is done, in which none was looked at; a member's watch hears of it at once."""
+        self.waiting.append((begin, end, each))
+        if watched := [(run, at) for at, run in enumerate(runs) if not run.early.over]:
+            values = each.tolist()
+            for run, at in watched:  # its targets matter in a look alone
+                run.ended = run.early.heard(values[at], None, run.notes) or run.ended
+
+    def tell(self, members: Sequence[Run]) -> None:
+        """members: all, in the order of the rows."""
+        for begin, end in sorted({one[:2] for one in self.waiting}):
+            rows = torch.stack([each for *place, each in self.waiting if tuple(place) == (begin, end)], dim=1).tolist()
+            for run, of_one in zip(members[begin:end], rows, strict=True):
+                run.noted(of_one)
+        self.waiting.clear()

@@ -1,0 +1,107 @@
+"""The short ways of a stack's step: optimizers in columns, and cross-entropy with the classes first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from tuneful.core.recipe import Recipe
+from tuneful.pipeline.stack import Stack, columns
+from tuneful.pipeline.stack.crossing import Crossing
+from tuneful.pipeline.train import Run
+from tuneful.techniques.losses.balance import NOTHING
+from tuneful.techniques.models import MLP
+from tuneful.techniques.optimizers import SGD, Adam, AdamW, AMSGrad, Lion, Momentum, Nesterov
+from tuneful.techniques.schedules import Constant
+
+RULES = [SGD(lr=0.05), Momentum(lr=0.02), Nesterov(lr=0.02, decay=0.01), Adam(decay=0.1), AMSGrad(lr=3e-3), AdamW(decay=0.1)]
+
+
+@given(
+    st.integers(1, 5),
+    st.integers(1, 6),
+    st.integers(2, 9),
+    st.sampled_from([torch.float32, torch.float64]),
+    st.integers(0, 99),
+)
+@settings(max_examples=40, deadline=None)
+def test_cross_entropy_of_members_and_its_gradient_are_torchs(k: int, b: int, length: int, kind: torch.dtype, seed: int):
+    dice = torch.Generator().manual_seed(seed)
+    z = (3 * torch.randn(k, b, length, generator=dice, dtype=kind)).requires_grad_()
+    y = torch.randint(NOTHING, length, (k, b), generator=dice)
+    up = torch.rand(k, generator=dice, dtype=kind)
+    ours = Crossing.apply(z, y)
+    theirs = F.cross_entropy(z.flatten(0, 1), y.flatten(), reduction="none", ignore_index=NOTHING).view(k, b).sum(1)
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(*(torch.autograd.grad(one, z, up)[0] for one in (ours, theirs)))
+
+
+def recipe(rule: Any, **others: Any) -> Recipe:
+    return Recipe(
+        model=MLP(width=6, depth=1), optimizer=rule, schedule=Constant(), regularizers=(), augments=(), batch_size=16, epochs=1.0,
+        validate_every=1.0, threads=1,
+    ).replace(others)  # fmt: skip
+
+
+@pytest.fixture
+def doubles() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("doubles")
+@pytest.mark.parametrize("way", ["columns", "kernel"])
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.kind)
+def test_members_step_in_either_way_as_each_alone_and_so_do_those_that_come_later(rule, way, flowers, monkeypatch):
+    if way == "kernel":
+        monkeypatch.setattr(columns, "MOST", 0)
+    recipes = [
+        recipe(rule, **{"seed": n, "optimizer.lr": rule.lr * (1 + n / 3), "optimizer.decay": rule.decay * n})
+        for n in range(3)
+    ]
+    alone = [Run(flowers, one, device="cpu") for one in recipes]
+    stack = Stack(flowers, recipes[:2], device="cpu", width=2)
+    ahead = Run(flowers, recipes[2], device="cpu")
+    for run in (*alone, *stack.runs.values(), ahead):
+        run.early.steps = 0
+    stack._lay()
+    stack._advance(9)
+    ahead.advance(4)
+    stack.enter(*ahead.state())
+    stack.width = 3
+    stack._lay()
+    assert not stack.single
+    stack.runs[2].early.steps = 0
+    stack._advance(1)
+    stack._advance(5)
+    assert stack.stepping.way == way
+    for run, steps in zip(alone, (15, 15, 10), strict=True):
+        run.advance(steps)
+    for number, run in enumerate(alone):
+        tensors, plain = stack.state(number)
+        wanted, known = run.state()
+        assert plain["step"] == known["step"]
+        assert tensors.keys() == wanted.keys()
+        for name, tensor in wanted.items():
+            torch.testing.assert_close(tensors[name], tensor, rtol=1e-9, atol=1e-11, msg=lambda m, name=name: f"{name}: {m}")
+
+
+def test_large_or_unlike_members_are_not_stepped_in_columns(flowers):
+    def served(rule: Any, *changes: dict[str, Any]) -> bool:
+        runs = [Run(flowers, recipe(rule, **change), device="cpu") for change in changes]
+        for run in runs:
+            run.advance(1)
+        return columns.Columns.serve(runs, [dict(run.body.named_parameters()) for run in runs])
+
+    assert served(AdamW(), {}, {"optimizer.beta1": 0.5})
+    assert served(Momentum(), {}, {"optimizer.momentum": 0.5})
+    assert not served(AdamW(), {"model.width": 1 << 16}, {"model.width": 1 << 16})
+    assert not served(Momentum(), {}, {"optimizer.momentum": 0.0})
+    assert not served(Lion(), {}, {})
