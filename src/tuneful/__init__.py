@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from tuneful.core.recipe import Recipe
     from tuneful.core.study import Study
     from tuneful.core.task import Task
+    from tuneful.pipeline.calls import optimize, train, tune
     from tuneful.pipeline.candidate import Candidate
     from tuneful.pipeline.compare import Compared, Comparison, compare
     from tuneful.pipeline.doctor import doctor
-    from tuneful.pipeline.optimize import Result, Work, optimize, train, tune
+    from tuneful.pipeline.optimize import Result, Work
     from tuneful.pipeline.prepare import prepare
     from tuneful.pipeline.prove import prove
     from tuneful.pipeline.ship import ship
@@ -57,12 +58,12 @@ _FROM = {
     "compare": "tuneful.pipeline.compare",
     "doctor": "tuneful.pipeline.doctor",
     "load": "tuneful.runtime.load",
-    "optimize": "tuneful.pipeline.optimize",
+    "optimize": "tuneful.pipeline.calls",
     "prepare": "tuneful.pipeline.prepare",
     "prove": "tuneful.pipeline.prove",
     "ship": "tuneful.pipeline.ship",
-    "train": "tuneful.pipeline.optimize",
-    "tune": "tuneful.pipeline.optimize",
+    "train": "tuneful.pipeline.calls",
+    "tune": "tuneful.pipeline.calls",
 }
 
 __all__ = [

@@ -21,6 +21,7 @@ import typer
 from tuneful.cli import mistakes
 from tuneful.cli.app import app
 from tuneful.cli.call import Call
+from tuneful.cli.group import left
 from tuneful.core.errors import TunefulError
 
 INTERRUPTED = 130
@@ -31,6 +32,11 @@ def main(words: Sequence[str] | None = None) -> int:
     call = Call.of(words)
     if words is None:
         _forgiving_output()
+        return left(_done(call))
+    return _done(call)
+
+
+def _done(call: Call) -> int:
     try:
         code = _run(call)
         sys.stdout.flush()

@@ -12,6 +12,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "tuneful train digits",
         "tuneful train digits optimizer=adabound lr=3e-3 epochs=20",
         "tuneful train data/mnist --recipe mnist-10 seed=1",
+        "tuneful train data/flowers --devices auto --restarts 3",
     ),
     "tune": ("tuneful tune digits lr=1e-4..1e-1 width=16,32,64 --budget 5min",),
     "compare": (
@@ -39,7 +40,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 
 VALUES: dict[str, str] = {
     "--budget": "30min", "--recipe": "mnist-10", "--name": "first", "--home": "runs", "--runs": "runs", "--device": "cpu", "--output": "out.csv",
-    "-o": "out.csv", "--schema": "tuneful.schema.json", "--kills": "3", "--trial": "0", "--steps": "200", "--on": "digits", "--seeds": "5", "--tune": "20", "--seconds": "10",
+    "-o": "out.csv", "--schema": "tuneful.schema.json", "--kills": "3", "--devices": "2", "--restarts": "3", "--trial": "0", "--steps": "200", "--on": "digits", "--seeds": "5", "--tune": "20", "--seconds": "10",
 }  # fmt: skip
 """A value for every option that wants one."""
 

@@ -12,6 +12,7 @@ import typer
 
 from tuneful.cli import complete, runs
 from tuneful.cli.call import Call
+from tuneful.cli.group import Group, again, began, joined
 from tuneful.core.errors import TunefulError
 
 if TYPE_CHECKING:
@@ -53,6 +54,19 @@ By = Annotated[
     ),
 ]
 Device = Annotated[str | None, typer.Option("--device", metavar="NAME", help="cpu or cuda [a GPU where there is one]")]
+Devices = Annotated[
+    str | None,
+    typer.Option(
+        "--devices", metavar="N|auto",
+        help="train in N processes, each on its rows of every batch: one a GPU, or one a core; auto takes all",
+    ),
+]  # fmt: skip
+Restarts = Annotated[
+    int,
+    typer.Option(
+        "--restarts", metavar="N", help="with --devices: go on so often from the last state when a process has died"
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON, and no progress")]
 
 
@@ -70,14 +84,16 @@ def optimize(
 
 def train(
     ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
-    home: Home = None, fresh: Fresh = False, device: Device = None, as_json: AsJson = False,
+    home: Home = None, fresh: Fresh = False, device: Device = None, devices: Devices = None, restarts: Restarts = 0,
+    as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Train one recipe, prove it and ship it.
 
     What you do not set is chosen for the data, and the choice is told with its reason. The same command goes on where it was
-    interrupted.
+    interrupted, on as many devices or on others.
     """
-    return _begin(ctx.obj, "train", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
+    group = Group(devices, restarts)
+    return _begin(ctx.obj, "train", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json, group)
 
 
 def tune(
@@ -94,7 +110,8 @@ def tune(
 def resume(
     ctx: typer.Context,
     run: Annotated[str, typer.Argument(metavar="RUN", help="the folder or the name of a run", show_default=False)],
-    budget: Spend = None, home: Home = None, device: Device = None, as_json: AsJson = False,
+    budget: Spend = None, home: Home = None, device: Device = None, devices: Devices = None, restarts: Restarts = 0,
+    as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Go on with a run that was interrupted, or give a finished one a larger budget.
 
@@ -111,7 +128,7 @@ def resume(
 
         Budget.parse(budget)
         job = replace(job, how=job.how.replace(budget=budget))
-    return _do(ctx.obj, job, device, as_json, folder=folder)
+    return _do(ctx.obj, job, device, as_json, folder=folder, group=Group(devices, restarts))
 
 
 def with_steps(words: list[str], clean: list[str] | None) -> list[str]:
@@ -121,7 +138,7 @@ def with_steps(words: list[str], clean: list[str] | None) -> list[str]:
 
 def _begin(
     call: Call, mode: Literal["train", "tune", "optimize"], words: list[str], recipe: str | None, budget: str | None, name: str | None,
-    home: Path | None, fresh: bool, device: str | None, as_json: bool,
+    home: Path | None, fresh: bool, device: str | None, as_json: bool, group: Group | None = None,
 ) -> int:  # fmt: skip
     from tuneful.cli.words import sort
 
@@ -135,21 +152,27 @@ def _begin(
     from tuneful.pipeline.job import from_words
 
     job = from_words(mode, source, settings, recipe=recipe, name=name, budget=budget, command=call.line)
-    return _do(call, job, device, as_json, root=home, fresh=fresh)
+    return _do(call, job, device, as_json, root=home, fresh=fresh, group=group)
 
 
 def _do(
     call: Call, job: Job, device: str | None, as_json: bool, folder: Path | None = None, root: Path | None = None,
-    fresh: bool = False,
+    fresh: bool = False, group: Group | None = None,
 ) -> int:  # fmt: skip
     """Do a job, show it, print what came of it. The exit code: 0, or 130 after Ctrl-C."""
     check_device(device)
+    if group is not None and (code := group.supervised(call, job, device)) is not None:
+        return code
+    ranks, followed = joined(job, device)
+    if followed:
+        return 0
+    fresh = fresh and not again()
     from tuneful.cli.progress import Progress
     from tuneful.pipeline.limits import Halt, stopping_on_signals
     from tuneful.pipeline.optimize import Work
 
     halt = Halt()
-    work = Work(job, folder=folder, root=root, fresh=fresh, halt=halt, device=device, began=call.began)
+    work = Work(job, folder=folder, root=root, fresh=fresh, halt=halt, device=device, began=began(call), ranks=ranks)
     with stopping_on_signals(halt), Progress(work, halt, quiet=as_json) as progress:
         for beat in work:
             progress.show(beat)

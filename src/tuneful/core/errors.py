@@ -9,6 +9,7 @@
     ├── StateError               a saved state that is damaged or belongs elsewhere
     ├── ArtifactError            a sealed folder that is damaged, foreign or too new
     ├── StorageError             the disk: full, read-only, gone
+    ├── RankError                a process of a group that trains together has ended, or is none of it
     ├── MissingError             an optional package that is not installed
     └── BudgetError              exit 3: the budget ran out before there was any result
 
@@ -96,6 +97,10 @@ class ArtifactError(TunefulError):
 
 class StorageError(TunefulError):
     """The disk is full, read-only or gone. What was saved before stays whole."""
+
+
+class RankError(TunefulError):
+    """A process that trains a model together with others has ended, or cannot take part."""
 
 
 class MissingError(TunefulError):

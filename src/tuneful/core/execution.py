@@ -22,7 +22,7 @@ class Execution:
     """layout: of images in memory; precision: of the forward and backward pass (weights, sums and the optimizer stay fp32);
     fused: does the optimizer step all parameters in one call, where it can? threads: of the CPU; compiled: by torch.compile;
     graphed: captured as a CUDA graph; parts: micro-batches a step, whose gradients are added up; recompute: are activations computed
-    again in the backward pass rather than kept?"""
+    again in the backward pass rather than kept? ranks: processes that compute a step together, each with rows of its own."""
 
     layout: Layout = "rows"
     precision: Precision = "fp32"
@@ -32,6 +32,7 @@ class Execution:
     graphed: bool = False
     parts: int = 1
     recompute: bool = False
+    ranks: int = 1
 
     def replace(self, **changes: Any) -> Execution:
         """A changed copy."""
@@ -57,7 +58,8 @@ class Execution:
         told += ["compiled"] if self.compiled else []
         told += ["CUDA graph"] if self.graphed else []
         told += [f"batches in {self.parts} parts"] if self.parts > 1 else []
-        return ", ".join([*told, "activations recomputed"] if self.recompute else told)
+        told += ["activations recomputed"] if self.recompute else []
+        return ", ".join([*told, f"{self.ranks} processes"] if self.ranks > 1 else told)
 
     def differs(self, other: Execution) -> str:
         """What is otherwise in this one, in words; "" where nothing is.

@@ -29,6 +29,7 @@ from tuneful.pipeline.candidate import as_input
 from tuneful.pipeline.fronts import Normalize
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.lazy import Lazy, Rows, joined
+from tuneful.pipeline.ranks import ALONE, Ranks
 from tuneful.pipeline.stream import Ahead
 from tuneful.techniques.losses.balance import NOTHING
 from tuneful.techniques.schedules.follow import between
@@ -107,9 +108,10 @@ class Batches:
 
     x stays in the type of the split (uint8 images are not inflated) on `device`, or in its files; a batch is float32, or int64 where examples are
     tokens. y: as the goal of the task encodes it. steps: of the whole run; per_epoch: steps an epoch, of the batch size at first.
+    ranks: who trains together; whole: is every rank to have all rows of a batch, since examples are blended with others?
     """
 
-    def __init__(self, task: Task, plan: Any, device: torch.device) -> None:
+    def __init__(self, task: Task, plan: Any, device: torch.device, ranks: Ranks = ALONE, whole: bool = False) -> None:
         split, beside = task.train, task.train.outside
         if beside is not None and len(beside) and any(one.kind == "exposure" for one in plan.regularizers):
             known = np.concatenate([split.y, np.full(len(beside), NOTHING, split.y.dtype)])
@@ -123,6 +125,12 @@ class Batches:
         self.steps = len(self.places) or max(1, round(float(plan.epochs) * self.per_epoch))
         self._orders: dict[int, Order] = {}  # of an epoch, and of the next where batches are read ahead
         self._fronted: Tensor | None = None  # all inputs as the body sees them
+        self.ranks, self._whole = ranks, whole
+        if (least := min((place.size for place in self.places), default=min(self.size, n))) < ranks.world:
+            raise RecipeError(
+                f"a batch of {least} is less than one row for each of {ranks.world} processes",
+                f"batch_size={ranks.world} or more, or fewer devices",
+            )
         if isinstance(x, Lazy):
             self._ahead = Ahead(x, self._rows, device, self.steps)
         else:
@@ -145,6 +153,27 @@ class Batches:
         epoch, number = divmod(step, self.per_epoch)
         order = self._orders.get(epoch) or self._order(epoch)
         return self._fronted.index_select(0, order.places[number]), order.targets[number]
+
+    def mine(self, step: int, front: nn.Module) -> tuple[Tensor, Tensor]:
+        """As `ready`, the rows of this rank alone."""
+        part = self.ranks.part(self.count(step))
+        y = self._targets(step)[part]
+        if self._fronted is not None:
+            return self._fronted.index_select(0, self._chosen(step)[part]), y
+        return front(self.own(step)[0]), y
+
+    def own(self, step: int) -> tuple[Tensor, Tensor]:
+        """As `at`, the rows of this rank alone; all of them where examples are blended with others."""
+        if self._whole:
+            return self.at(step)
+        part = self.ranks.part(self.count(step))
+        rows = self._chosen(step)[part]
+        x = self._ahead.at(step) if self._ahead is not None else self.x.index_select(0, rows)
+        return as_input(x), self._targets(step)[part]
+
+    def count(self, step: int) -> int:
+        """How many rows the batch of a step has."""
+        return self.size if not self.places and self.size <= len(self.y) else len(self._chosen(step))
 
     def rows(self, step: int) -> Tensor:
         """The places in train of a step's batch."""
@@ -181,7 +210,12 @@ class Batches:
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
         """The batch of a step: x [B, ...] float32 (tokens: int64), y."""
-        x = self._ahead.at(step) if self._ahead is not None else self.x.index_select(0, self._chosen(step))
+        if self._ahead is None:
+            x = self.x.index_select(0, self._chosen(step))
+        elif self.ranks.world == 1 or self._whole:
+            x = self._ahead.at(step)
+        else:
+            x = self._ahead.now(self._chosen(step).cpu().numpy())  # what is read ahead are this rank's rows
         return as_input(x), self._targets(step)
 
     def _chosen(self, step: int) -> Tensor:
@@ -212,7 +246,8 @@ class Batches:
         return self._orders[epoch]
 
     def _rows(self, step: int) -> Rows:
-        return self._chosen(step).cpu().numpy()
+        rows = self._chosen(step)
+        return (rows if self._whole else rows[self.ranks.part(len(rows))]).cpu().numpy()
 
     def _place(self, step: int) -> Place:
         if not self.places:

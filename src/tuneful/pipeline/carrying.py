@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from tuneful.core.execution import Execution
 from tuneful.core.form import Form
+from tuneful.pipeline.ranks import Joined
 
 LARGE = 16  # pixels of the shorter side from which images are laid out channel by channel (LOG.md)
 
@@ -53,17 +54,24 @@ def able(how: Execution, device: torch.device) -> Execution:
     return how.replace(threads=min(how.threads, max(1, cores())))
 
 
-def carried(body: nn.Module, how: Execution, sample: Callable[[], Tensor]) -> Body:
-    """What is called in place of the body. sample: gives a batch as the body sees it, for capturing.
+def carried(body: nn.Module, how: Execution, sample: Callable[[], Tensor], joined: Joined | None = None) -> Body:
+    """What is called in place of the body. sample: gives a batch as the body sees it, for capturing; joined: the body of a rank.
 
     Raises RuntimeError where torch cannot compile or capture it; compiling itself happens in the first call.
     """
+    if joined is not None:
+        return joined.through(_alone(joined.module, body, how))
+    return _alone(body, body, how, sample)
+
+
+def _alone(called: nn.Module, body: nn.Module, how: Execution, sample: Callable[[], Tensor] | None = None) -> Body:
+    """called: the body, or what stands around it."""
     if how.recompute:
-        return recomputed(body)
+        return recomputed(body, called)
     if how.compiled:
         # Random numbers as without compiling, so that losses can be compared.
-        return torch.compile(body, dynamic=False, options={"fallback_random": True})
-    return captured(body, how, sample()) if how.graphed else body
+        return torch.compile(called, dynamic=False, options={"fallback_random": True})
+    return captured(body, how, sample()) if how.graphed and sample is not None else called
 
 
 def captured(body: nn.Module, how: Execution, sample: Tensor) -> Body:
@@ -92,7 +100,7 @@ def recomputable(body: nn.Module) -> bool:
     return bool(blocks(body))
 
 
-def recomputed(body: nn.Module) -> Body:
+def recomputed(body: nn.Module, called: nn.Module | None = None) -> Body:
     """The body, whose blocks keep nothing for the backward pass but what they were given, and are computed twice.
 
     Source: Chen et al. 2016, arXiv:1604.06174.
@@ -103,7 +111,7 @@ def recomputed(body: nn.Module) -> Body:
         for block in chosen:
             block.__dict__["forward"] = partial(checkpoint, block.forward, use_reentrant=False)
         try:
-            return body(x)
+            return (called or body)(x)
         finally:
             for block in chosen:
                 del block.__dict__["forward"]

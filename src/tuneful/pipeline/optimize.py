@@ -35,8 +35,9 @@ from tuneful.pipeline import defaults, doubts, files, plans
 from tuneful.pipeline.asked import asked, beside, checked
 from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.codec import from_data
+from tuneful.pipeline.distribute import dismissed
 from tuneful.pipeline.goals import goal
-from tuneful.pipeline.job import Job, from_settings
+from tuneful.pipeline.job import Job
 from tuneful.pipeline.kept import keep, kept, write_json, write_text
 from tuneful.pipeline.keys import Keys
 from tuneful.pipeline.limits import Halt
@@ -44,6 +45,7 @@ from tuneful.pipeline.pace import WIDTH, fitted, narrowed
 from tuneful.pipeline.plans import Plans
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.prove import prove
+from tuneful.pipeline.ranks import ALONE, Ranks
 from tuneful.pipeline.reserve import SHIPPING, proving, reserve, worth_going_on
 from tuneful.pipeline.ship import ship
 from tuneful.pipeline.step import arithmetic
@@ -95,14 +97,14 @@ class Work:
 
     def __init__(self, job: Job, *, folder: Path | None = None, root: Path | None = None, fresh: bool = False,
                  halt: Halt | None = None, device: str | None = None, began: float | None = None,
-                 model: Settings | None = None) -> None:  # fmt: skip
+                 model: Settings | None = None, ranks: Ranks = ALONE) -> None:  # fmt: skip
         self.job, self.halt, self.device, self.model = (
             replace(job, own=model is not None),
             halt if halt is not None else Halt(),
             device,
             model,
         )
-        self.folder, self.root, self.fresh = folder, root, fresh
+        self.folder, self.root, self.fresh, self.ranks = folder, root, fresh, ranks
         self.clock: Clock | None = None
         self.task: Task | None = None
         self.plans: Plans | None = None
@@ -160,16 +162,18 @@ class Work:
             )
             study.remember("recipe", json.dumps(recipe.as_data()))
         if before is not None and _done_with(study, clock.budget):
+            dismissed(self.ranks)
             self.ended = "it was finished before"
             self.result = self._reopened(study, task, folder, before)
             return
         what = "training one recipe" if not len(space) else f"searching {', '.join(space.as_data())}"
         yield Stage("search", f"{what}, {said}")
         search = Search(study, task, recipe, space, clock, proposer=job.proposer, scheduler=job.scheduler, halt=self.halt,
-                        device=self.device, model=self.model, plans=self._plans())  # fmt: skip
+                        device=self.device, model=self.model, plans=self._plans(), ranks=self.ranks)  # fmt: skip
         threading.Thread(target=_load_ahead, daemon=True).start()
         with self._timed("search"):
             yield from search
+        dismissed(self.ranks)
         if self.halt.requested:
             self.ended = f"stopped on request; nothing is lost: `tuneful resume {folder}` goes on"
             self._report(study, task, folder, {}, "interrupted")
@@ -354,47 +358,3 @@ def _done_with(study: Study, budget: Budget) -> bool:
     more_time = old.seconds is not None and (budget.seconds is None or budget.seconds > old.seconds)
     more_trials = old.trials is not None and (budget.trials is None or budget.trials > old.trials)
     return not more_time and not more_trials
-
-
-def optimize(source: Any, *, budget: str = "10min", name: str | None = None, model: Any = None, **settings: Any) -> Result:
-    """Find, prove and seal the best model that the budget can buy.
-
-    Args:
-        source: a name, a path, or data in memory, as `prepare` takes it.
-        budget: "90s", "30min", "2h", "40 trials", or both.
-        name:   of the run's folder below runs/ (or $TUNEFUL_HOME).
-        model:  your own network: a function (inputs=shape, outputs=n) -> nn.Module, or a model's settings.
-        settings: as on the command line; a range makes a dial: `lr="1e-4..1e-1"`; `recipe=` a name, a file or a `Recipe` to begin at.
-
-    Raises: DataError, RecipeError, StudyError; BudgetError when no trial had a value in time.
-    """
-    return _done("optimize", source, settings, name, budget, model)
-
-
-def train(source: Any, *, budget: str | None = None, name: str | None = None, model: Any = None, **settings: Any) -> Result:
-    """Train one recipe, prove it and seal it: `train("digits", optimizer="adabound", lr=3e-3)`.
-
-    Arguments and errors as of `optimize`, but every setting has one value, and there is no time limit unless one is given.
-    """
-    return _done("train", source, settings, name, budget, model)
-
-
-def tune(source: Any, *, budget: str = "10min", name: str | None = None, model: Any = None, **settings: Any) -> Result:
-    """Search the ranges that are given, and no others: `tune("digits", lr="1e-4..1e-1", width="16,32,64")`.
-
-    Arguments and errors as of `optimize`; RecipeError when no setting has a range.
-    """
-    return _done("tune", source, settings, name, budget, model)
-
-
-def _done(mode: Any, source: Any, settings: Mapping[str, Any], name: str | None, budget: str | None, model: Any) -> Result:
-    from tuneful.techniques.models import Own
-
-    own = model if model is None or isinstance(model, Settings) else None if isinstance(model, str) else Own.of(model)
-    told = {**settings, "model": model} if isinstance(model, str) else settings
-    work = Work(from_settings(mode, source, told, name=name, budget=budget), model=own)
-    for _ in work:
-        pass
-    if work.result is None:
-        raise StudyError(f"the work ended without a result: {work.ended}")
-    return replace(work.result)

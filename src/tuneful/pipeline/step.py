@@ -22,6 +22,9 @@ from tuneful.core.task import Task
 from tuneful.pipeline.candidate import channels_last
 from tuneful.pipeline.goals import form, goal
 from tuneful.pipeline.limits import out_of_memory
+from tuneful.pipeline.ranks import Joined
+from tuneful.pipeline.ranks.draws import Rows, fused
+from tuneful.pipeline.ranks.group import gone, lost
 from tuneful.techniques.augments import apply
 from tuneful.techniques.interfaces import Regularizer
 from tuneful.techniques.regularizers import Exposure
@@ -64,12 +67,15 @@ class Augmenter:
         )  # where a label is not known (-1), neither is a blend
         self.targets = tuple(one for one in plan.regularizers if blends and type(one).targets is not Regularizer.targets)
         self.idle = not (plan.augments or self.softens or self.targets)  # nothing happens but the front
+        self.blends = any(one.partners for one in plan.augments)  # are examples blended with others of their batch?
 
-    def __call__(self, x: Tensor, y: Tensor, step: int, fronted: bool = False) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, x: Tensor, y: Tensor, step: int, fronted: bool = False, among: tuple[slice, int] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The batch as the body sees it, with class numbers where nothing blends classes, else probabilities [B, L].
 
         x: [B, ...] as the splits hold it, or behind the front already; y: targets as the goal encodes them, given back as they
-        are where nothing changes them.
+        are where nothing changes them. among: where a rank has these rows alone, of a batch of so many.
         """
         soft = y
         if self.softens:
@@ -81,17 +87,20 @@ class Augmenter:
         soft = soft.masked_fill(soft < 0, torch.nan) if self.unknown else soft
         recording = self.sounds and x.ndim == 3
         if self.before and recording:
-            x, soft = self._applied(self.before, x, soft, step)
+            x, soft = self._applied(self.before, x, soft, step, among)
         x = x if fronted else self.front(x)
         if after := self.after if recording else self.augments:
-            x, soft = self._applied(after, x, soft, step)
+            x, soft = self._applied(after, x, soft, step, among)
         soft = soft.nan_to_num(-1.0) if self.unknown else soft
         for one in self.targets:
             soft = one.targets(soft) if soft.is_floating_point() else soft
         return x, soft
 
-    def _applied(self, chosen: Sequence[Any], x: Tensor, soft: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        return apply(chosen, x, soft, [torch.Generator().manual_seed(key(self.seed, one.kind, step)) for one in chosen])
+    def _applied(
+        self, chosen: Sequence[Any], x: Tensor, soft: Tensor, step: int, among: tuple[slice, int] | None
+    ) -> tuple[Tensor, Tensor]:
+        dice = [torch.Generator().manual_seed(key(self.seed, one.kind, step)) for one in chosen]
+        return apply(chosen, x, soft, dice, among)
 
 
 def augmented(x: Tensor, y: Tensor, task: Task, plan: Any, step: int, front: nn.Module) -> tuple[Tensor, Tensor]:
@@ -154,13 +163,18 @@ class Hooks:
 class Passes:
     """Forward and backward through a body; what is the same in every step is worked out once.
 
-    plan: the resolved recipe; targets: all of train, as the batches give them; prepared: what the loss learned from them.
+    plan: the resolved recipe; targets: all of train, as the batches give them; prepared: what the loss learned from them; joined:
+    the body as one of several ranks calls it.
     """
 
-    def __init__(self, body: nn.Module, plan: Any, targets: Tensor, prepared: Tensor | None) -> None:
+    def __init__(
+        self, body: nn.Module, plan: Any, targets: Tensor, prepared: Tensor | None, joined: Joined | None = None
+    ) -> None:
         self.body, self.loss, self.prepared, self.seed = body, plan.loss, prepared, plan.seed
         self.each: float | None = plan.loss.each(targets, prepared)
         self.draws = draws(body)
+        self.joined = joined
+        self.apart = joined is not None and fused(body)  # does each rank draw from a key of its own?
         self.scaler: torch.amp.GradScaler | None = None  # of fp16, whose small gradients would be nothing
         self._weight: Any = None
         self._share: Tensor | None = None  # the gradient of the mean with regard to the sum, for that weight
@@ -176,18 +190,21 @@ class Passes:
     def uncarried(self, plainly: bool = True) -> Generator[None]:
         """Inside, the body itself is called, neither compiled nor captured, so that its hooks see the pass."""
         before = self.called
-        self.called = self.body if plainly else before
+        self.called = (self.joined or self.body) if plainly else before
         try:
             yield
         finally:
             self.called = before
 
-    def gradients_(self, x: Tensor, target: Tensor, step: int, parts: int, plain: bool) -> Tensor | None:
+    def gradients_(self, x: Tensor, target: Tensor, step: int, parts: int, plain: bool, of: int = 0) -> Tensor | None:
         """Add the gradients of the mean loss over the batch to `p.grad`, part after part, and return that loss.
 
-        plain: are these targets rows of train as they are? None when memory ran out on the way; `p.grad` then holds some of the
-        parts. Dropout is keyed by the step. Raises ModelError when the network fails for another reason.
+        plain: are these targets rows of train as they are? of: rows of the whole batch, where this is a rank's part of it. None when
+        memory ran out on the way; `p.grad` then holds some of the parts. Dropout is keyed by the step. Raises ModelError when
+        the network fails for another reason, RankError when another rank has ended.
         """
+        if self.joined is not None:
+            return self._jointly(self.joined, x, target, step, parts, plain, of)
         if self.draws:
             torch.default_generator.manual_seed(key(self.seed, "dropout", step))
             if x.device.type == "cuda":
@@ -205,6 +222,36 @@ class Passes:
             return None
         return total
 
+    def _jointly(
+        self, joined: Joined, x: Tensor, target: Tensor, step: int, parts: int, plain: bool, of: int
+    ) -> Tensor | None:
+        ranks, part = joined.ranks, joined.ranks.part(of)
+        torch.default_generator.manual_seed(key(self.seed, "dropout", step, *([ranks.rank] if self.apart else [])))
+        if x.device.type == "cuda":
+            torch.cuda.manual_seed(key(self.seed, "dropout", step, *([ranks.rank] if self.apart else [])))
+        if plain and self.each is not None:
+            weight: Any = self.each * of
+        else:
+            weight = self.loss.weight(target, self.prepared).double()
+            ranks.sum_(weight)
+            weight = weight.to(torch.get_default_dtype())
+        total = torch.zeros((), device=x.device)
+        parts = min(parts, of // ranks.world)  # as many on every rank
+        pieces = list(zip(x.tensor_split(parts), target.tensor_split(parts), strict=True))
+        try:
+            for place, (some, wanted) in enumerate(pieces, 1):
+                by_rows = self.draws and parts == 1 and not self.apart
+                with joined.quiet(place < len(pieces)), Rows(part, of) if by_rows else contextlib.nullcontext():
+                    total = total + self._back(some, wanted, weight)
+        except Exception as error:  # the user's code may raise anything
+            if lost(error):
+                raise gone(ranks) from error
+            if not out_of_memory(error):
+                raise ModelError.raised(f"in step {step}", error) from error
+            return None
+        ranks.sum_(total)
+        return total
+
     def _back(self, x: Tensor, target: Tensor, weight: Any) -> Tensor:
         x = channels_last(x) if self.laid else x
         if self.type is None:
@@ -218,7 +265,7 @@ class Passes:
             target, weight = target.repeat_interleave(times, dim=0), weight * times
         total = self.loss.total(full(z), target, self.prepared)
         if isinstance(weight, Tensor) or weight != self._weight:
-            self._weight, self._share = weight, torch.ones_like(total) / weight
+            self._weight, self._share = weight, torch.ones_like(total) * (self.joined.times if self.joined else 1) / weight
         up = total if self.scaler is None else self.scaler.scale(total)
         up.backward(self._share)  # of the mean: what dividing by the weight would hand back, with one operation less
         return total.detach() / weight

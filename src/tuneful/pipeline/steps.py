@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tuneful.core.errors import RecipeError
+from tuneful.core.errors import RankError, RecipeError
 from tuneful.core.execution import Execution
 from tuneful.core.recipe import Recipe
 from tuneful.core.task import Task
@@ -23,12 +23,13 @@ from tuneful.core.trial import Point
 from tuneful.pipeline.batches import Batches
 from tuneful.pipeline.begin import begun
 from tuneful.pipeline.candidate import Network, ends
-from tuneful.pipeline.carrying import Body, carried, plain, recomputable
+from tuneful.pipeline.carrying import Body, carried, cores, plain, recomputable
 from tuneful.pipeline.course import Course
 from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.early import Early, gone
 from tuneful.pipeline.goals import form, goal
 from tuneful.pipeline.limits import Halt
+from tuneful.pipeline.ranks import ALONE, Joined, Ranks
 from tuneful.pipeline.readout import Readout
 from tuneful.pipeline.step import Augmenter, Hooks, NoMemoryError, Passes, arithmetic, stepped_
 from tuneful.techniques.augments import fit, require_views
@@ -51,10 +52,14 @@ class Steps:
         save_to: Path | None,
         save_every: float,
         execution: Execution | None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.task = task
         self.recipe = recipe = resolve(recipe, task)
+        self.ranks = ranks
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if ranks.world > 1:
+            self.device = ranks.device
         self.halt = halt if halt is not None else Halt()
         self.save_to, self.save_every = save_to, save_every
         self.plan: Any = recipe  # the same recipe; its sections are techniques here
@@ -78,11 +83,14 @@ class Steps:
         self.optimizer: torch.optim.Optimizer = self.plan.optimizer.build(groups)
         self._fused = any(group.get("fused") for group in self.optimizer.param_groups)
         self.course = Course(recipe, self.optimizer)
-        self.batches = Batches(task, recipe, self.device)
+        self.augmenter, self.hooks = Augmenter(task, self.plan, self.network.front), Hooks.of(self.plan)
+        self.batches = Batches(task, recipe, self.device, ranks, self.augmenter.blends)
         self.prepared: Tensor | None = self.plan.loss.prepare(self.batches.y, self.form.outputs)
         self.batches.normalize(self.network.front)
-        self.augmenter, self.hooks = Augmenter(task, self.plan, self.network.front), Hooks.of(self.plan)
-        self.passes = Passes(self.body, self.plan, self.batches.y, self.prepared)
+        self.joined: Joined | None = None
+        if ranks.world > 1:
+            self.joined = Joined(self.body, ranks, lambda: self._seen(0)[0][:2])
+        self.passes = Passes(self.body, self.plan, self.batches.y, self.prepared, self.joined)
         self.kept = Readout(self.network, recipe, self.batches, self.optimizer)
         self.memories: dict[str, dict[str, Tensor]] = {
             one.kind: one.start_memory(self.params) for one in self.plan.regularizers
@@ -111,9 +119,14 @@ class Steps:
 
     def use(self, how: Execution) -> None:
         """Carry out the steps so from the next one on. Raises what compiling or capturing raises."""
+        if self.ranks.world > 1:
+            shared = 1 if self.device.type == "cuda" else max(1, cores() // self.ranks.world)
+            how = how.replace(ranks=self.ranks.world, threads=min(how.threads, shared), graphed=False)
+        else:
+            how = how.replace(ranks=1)
         self.execution, self.micro = how, how.parts
         if how not in self._carried:
-            self._carried[how] = carried(self.body, how, lambda: self._seen(0)[0])
+            self._carried[how] = carried(self.body, how, lambda: self._seen(0)[0], self.joined)
         self.network.laid = self.kept.network.laid = how.layout == "channels_last"
         for group in self.optimizer.param_groups:
             if "fused" in group and self._fused:
@@ -147,6 +160,8 @@ class Steps:
 
     def _one_step(self) -> None:
         step = self.step
+        if self.joined is not None:
+            self.joined.remember()
         x, target, plain = self._seen(step)
         self.course.put_(step, self.steps)
         try:
@@ -183,12 +198,26 @@ class Steps:
     def _seen(self, step: int) -> tuple[Tensor, Tensor, bool]:
         """The batch of a step as the body and the loss see it; and are its targets rows of train as they are?"""
         front = self.network.front
+        if self.joined is not None:
+            return self._own(step)
         if self.augmenter.idle:
             return *self.batches.ready(step, front), True
         x, y = self.batches.at(step)
         with torch.no_grad():
             x, target = self.augmenter(x, y, step)
         return x, target, target is y
+
+    def _own(self, step: int) -> tuple[Tensor, Tensor, bool]:
+        """As `_seen`, the rows of this rank."""
+        if self.augmenter.idle:
+            return *self.batches.mine(step, self.network.front), True
+        x, y = self.batches.own(step)
+        of = self.batches.count(step)
+        part = self.ranks.part(of)
+        with torch.no_grad():
+            x, target = self.augmenter(x, y, step, among=None if self.augmenter.blends else (part, of))
+        plain = target is y
+        return (x[part], target[part], plain) if self.augmenter.blends else (x, target, plain)
 
     def _stepped(self, x: Tensor, target: Tensor, plain: bool) -> Tensor:
         """The optimizer's step; plain: see `Passes.gradients_`. Raises NoMemoryError when the run has ended in it."""
@@ -221,12 +250,18 @@ class Steps:
         while True:
             for p in self.params:
                 p.grad = None
-            loss = self.passes.gradients_(x, target, self.step, self.micro, plain)
+            of = self.batches.count(self.step) if self.joined is not None else 0
+            loss = self.passes.gradients_(x, target, self.step, self.micro, plain, of)
             if loss is not None or not self._smaller(len(x)):
                 return loss
 
     def _smaller(self, batch: int) -> bool:
         """Memory ran out: halve the micro-batch. False (and the run has ended) when it is one example already."""
+        if self.joined is not None:
+            raise RankError(
+                f"memory ran out on rank {self.ranks.rank} in step {self.step}, with {batch} rows in {self.micro} parts",
+                "more devices, or a smaller batch_size",
+            )
         self.optimizer.zero_grad(set_to_none=True)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

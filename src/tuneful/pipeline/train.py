@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tuneful.core.errors import StateError
+from tuneful.core.errors import RankError, StateError
 from tuneful.core.execution import Execution
 from tuneful.core.recipe import Recipe
 from tuneful.core.task import Task
@@ -35,9 +35,12 @@ from tuneful.pipeline.carrying import able
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.limits import Halt
+from tuneful.pipeline.ranks import ALONE, Ranks
 from tuneful.pipeline.step import arithmetic
-from tuneful.pipeline.steps import Steps
+from tuneful.pipeline.steps import LOOK, Steps
 from tuneful.techniques.models import with_callable
+
+BEAT = 0.1  # seconds between two agreements of several ranks whether to go on
 
 State = tuple[dict[str, Tensor], dict[str, Any]]
 """Tensors and plain data."""
@@ -49,7 +52,8 @@ class Run(Steps):
     task, recipe: what and how; "auto" is resolved here. device: "cpu", "cuda", or None for the GPU where there is one.
     halt: shared with the caller, who may ask for a stop. save_to: a file that holds the state, written at every point that
     is `save_every` seconds after the last writing, and in between when an epoch is longer than that. execution: how steps are
-    carried out; as the recipe says, when None.
+    carried out; as the recipe says, when None. ranks: of the group that trains this run together (`ranks.join`); every rank makes
+    the same run and iterates it, and breaks off where the others do.
 
     ended: why the run is over, in words; "" while it is not. Errors: RecipeError, ModelError (the network does not fit).
     """
@@ -64,8 +68,13 @@ class Run(Steps):
         save_to: Path | None = None,
         save_every: float = 20.0,
         execution: Execution | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        super().__init__(task, recipe, device=device, halt=halt, save_to=save_to, save_every=save_every, execution=execution)
+        super().__init__(
+            task, recipe, device=device, halt=halt, save_to=save_to, save_every=save_every, execution=execution, ranks=ranks
+        )
+        self._due = 0  # the step at which several ranks next agree whether to go on
+        self._agreed = (0, time.monotonic())  # the step at which they last did, and when
         self._good: State | None = None  # to where a run that is not fp32 goes back when its loss is no number any more
 
     # ------------------------------------------------------------------------------------------------ going
@@ -76,7 +85,43 @@ class Run(Steps):
     def walk(self, beat: float = 0.25) -> Iterator[Point | None]:
         """As iterating, with a None about every `beat` seconds in between, for a progress bar or a look at the clock."""
         with arithmetic(self.execution.threads):
-            yield from self._walk(beat)
+            if self.ranks.world == 1:
+                yield from self._walk(beat)
+                return
+            try:
+                self._due, self._agreed = self.step, (self.step, time.monotonic())
+                yield from self._walk(beat)
+            except GeneratorExit:
+                if self.step < self.steps and not self.ended:
+                    self.ranks.agreed(1, 0, 0)
+                raise
+            except RankError as error:
+                raise self._broken(error) from error
+
+    def _broken(self, error: RankError) -> RankError:
+        """Another rank has ended in the middle of a step. What was done before it is saved; the step was not done."""
+        if not (self.ranks.leads and self.save_to and self.joined) or self.plan.optimizer.closure or self.ended:
+            return error
+        self.joined.back()
+        state.save(self.save_to, *self.state())
+        return RankError(
+            f"{error.message}; the run is saved as it was after {self.step} steps", "the same command goes on from it"
+        )
+
+    def _stops(self, now: float) -> bool:
+        """Is there to be no further step for now? Of several ranks rank 0 says so, every tenth of a second or so."""
+        if self.ranks.world == 1:
+            return self.halt.requested or now >= self.halt.deadline
+        if self.step < self._due:
+            return False
+        steps, pace = self.step - self._agreed[0], now - self._agreed[1]
+        stop = self.halt.requested or now >= self.halt.deadline
+        save = self.save_to is not None and now - self._saved > self.save_every
+        stop, save, ahead = self.ranks.agreed(stop, save, min(LOOK, max(1, BEAT * steps // max(pace, 1e-6))))
+        self._due, self._agreed = self.step + int(ahead), (self.step, now)
+        if save and not stop and self.save_to is not None:
+            self.save(self.save_to)
+        return bool(stop)
 
     def _walk(self, beat: float) -> Iterator[Point | None]:
         beaten = began = time.monotonic()
@@ -84,7 +129,7 @@ class Run(Steps):
         if self._good is None and self.execution.precision != "fp32":
             self._good = self._kept()
         while self.step < self.steps and not self.ended:
-            if self.halt.requested or began >= self.halt.deadline:
+            if self._stops(began):
                 break
             self._one_step()
             now = time.monotonic()
@@ -101,10 +146,11 @@ class Run(Steps):
                     continue
                 yield point
                 began = beaten = time.monotonic()
-            elif now - beaten > beat:
+                self._due = self.step  # whoever was told may have had enough
+            elif now - beaten > beat and self.step >= self._due:
                 yield None
                 began = beaten = time.monotonic()
-            if self.save_to and began - self._saved > self.save_every and not self.ended:
+            if self.save_to and began - self._saved > self.save_every and not self.ended and self.ranks.world == 1:
                 self.save(self.save_to)
                 began = time.monotonic()
         if self.step >= self.steps and not self.ended:
@@ -124,7 +170,16 @@ class Run(Steps):
 
     def look(self, told: Any = None) -> Point:
         """Validate now, whether or not a point is due; the weights stay as they are. told: what `judge.predict` says of valid,
-        where somebody knows it already."""
+        where somebody knows it already. Of several ranks rank 0 does, and tells the others."""
+        if self.ranks.leads:
+            self._look_at_valid(told)
+        if self.ranks.world > 1:
+            self._learn(self.ranks.told(self._outcome() if self.ranks.leads else None))
+        if not self.lost and self.execution.precision != "fp32":
+            self._good = self._kept()
+        return self.curve[-1]
+
+    def _look_at_valid(self, told: Any) -> None:
         began = time.monotonic()
         self._add_up()
         before = self.kept.chosen
@@ -158,9 +213,21 @@ class Run(Steps):
         else:
             self._judge_progress()
         self._react()
-        if finite and self.execution.precision != "fp32":
-            self._good = self._kept()
-        return self.curve[-1]
+
+    def _outcome(self) -> dict[str, Any]:
+        """What a validation changed of the run, as plain data."""
+        return {"point": self.curve[-1].as_data(), "ended": self.ended, "lost": self.lost, "chosen": self.kept.chosen}
+
+    def _learn(self, outcome: dict[str, Any]) -> None:
+        """Become what rank 0 is after a validation."""
+        if self.ranks.leads:
+            return
+        self._add_up()
+        self._loss, self._losses = 0.0, 0
+        self.notes.clear()
+        self.curve.append(Point.from_data(outcome["point"]))
+        self.ended, self.lost, self.kept.chosen = outcome["ended"], outcome["lost"], outcome["chosen"]
+        self._react()
 
     def _kept(self) -> State:
         tensors, plain = self._state()
@@ -221,9 +288,11 @@ class Run(Steps):
     # ------------------------------------------------------------------------------------------------ state
 
     def save(self, path: Path) -> None:
-        """Write everything that the run is to one file, whole or not at all. Raises StorageError."""
+        """Write everything that the run is to one file, whole or not at all; of several ranks rank 0 does. Raises StorageError."""
         began = time.monotonic()
-        state.save(path, *self.state())
+        found = self.state()  # of all ranks, since parts of it may lie with each
+        if self.ranks.leads:
+            state.save(path, *found)
         self._saved = time.monotonic()
         self.seconds["save"] += self._saved - began
 
@@ -257,7 +326,7 @@ class Run(Steps):
     @classmethod
     def resume(
         cls, task: Task, path: Path, *, model: Any = None, device: str | None = None, halt: Halt | None = None,
-        save_to: Path | None = None, save_every: float = 20.0, execution: Execution | None = None,
+        save_to: Path | None = None, save_every: float = 20.0, execution: Execution | None = None, ranks: Ranks = ALONE,
     ) -> Run:  # fmt: skip
         """The run whose state lies at `path`, ready to go on. model: the user's own model settings, when they are not in a file;
         execution: how to go on; as before, when None, as far as this machine can.
@@ -273,10 +342,10 @@ class Run(Steps):
         recipe = from_data(plain["recipe"])
         if model is not None:
             recipe = recipe.replace(model=with_callable(recipe.model, model))
-        run = cls(task, recipe, device=device, halt=halt, save_to=save_to, save_every=save_every)
+        run = cls(task, recipe, device=device, halt=halt, save_to=save_to, save_every=save_every, ranks=ranks)
         run.put(tensors, plain, f"the state {path}")
-        before = run.execution
-        after = able(before, run.device) if execution is None else execution
+        before = Execution.from_data(plain["execution"]) if "execution" in plain else run.execution
+        after = (able(before, run.device) if execution is None else execution).replace(ranks=ranks.world)
         if after != before:
             run.use(after.replace(parts=max(after.parts, run.micro)))
             run._good = None if after.precision == "fp32" else run._good

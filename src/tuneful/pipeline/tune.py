@@ -33,9 +33,11 @@ from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.carrying import able
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.defaults import resolve
+from tuneful.pipeline.distribute import Led
 from tuneful.pipeline.limits import Halt
-from tuneful.pipeline.plan import SHARE
+from tuneful.pipeline.plan import SHARE, Plan
 from tuneful.pipeline.plans import Plans
+from tuneful.pipeline.ranks import ALONE, Ranks
 from tuneful.pipeline.train import Run
 from tuneful.techniques.interfaces import Proposer, Scheduler, Step
 from tuneful.techniques.models import with_callable
@@ -63,7 +65,7 @@ class Search:
     """One search, or one training: an empty space has one trial.
 
     study: where trials are kept; recipe: resolved, what the space leaves open; clock: what may be spent; model: the user's
-    own network, when it is not in a file; plans: where plans of execution are kept. Iterating works; when it ends, `ended` says why.
+    own network, when it is not in a file; plans: where plans of execution are kept; ranks: the group that this process leads. Iterating works; when it ends, `ended` says why.
     """
 
     def __init__(
@@ -80,16 +82,22 @@ class Search:
         device: str | None = None,
         model: Any = None,
         plans: Plans | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.study, self.task, self.recipe, self.space, self.clock = study, task, recipe, space, clock
         self.proposer = proposer or TPE()
         self.scheduler = scheduler or ASHA()
         self.halt = halt if halt is not None else Halt()
-        self.device, self.model = device, model
+        self.device, self.model, self.ranks = device, model, ranks
         self.plans = plans if plans is not None else Plans()
         self.epochs = float(recipe.epochs)
         self.ended = ""
         self._passed, self._trained = 0.0, 0.0  # seconds of this session that trials took, and those in which they trained
+
+    @property
+    def _kind(self) -> type[Run]:
+        """What its runs are: led where other processes follow."""
+        return Led if self.ranks.world > 1 else Run
 
     def __iter__(self) -> Iterator[Beat]:
         self._tidy()
@@ -241,14 +249,16 @@ class Search:
         damage = ""
         if path.exists():
             try:
-                run = Run.resume(self.task, path, model=self.model, device=self.device, halt=self.halt, save_to=path)
+                run = self._kind.resume(
+                    self.task, path, model=self.model, device=self.device, halt=self.halt, save_to=path, ranks=self.ranks
+                )
                 if run.recipe.id == resolve(recipe, self.task).id:
                     return run
                 damage = f"the state {path} belongs to another recipe"
             except StateError as error:
                 # It costs time but no result: made anew, the trial takes the same course.
                 damage = error.message
-        run = Run(self.task, recipe, device=self.device, halt=self.halt, save_to=path)
+        run = self._kind(self.task, recipe, device=self.device, halt=self.halt, save_to=path, ranks=self.ranks)
         if damage:
             run.notes.append(f"{damage}; trial {trial.number} is trained anew")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -261,6 +271,15 @@ class Search:
         """Let a run that begins go the way that its trial was begun with, or the fastest that is found now."""
         if (found := plans.read(folder)) is not None:
             run.use(able(found.chosen, run.device))
+            return
+        if self.ranks.world > 1:
+            where = "GPUs" if run.device.type == "cuda" else "cores"
+            plans.written(
+                folder, Plan(run.execution, why=f"{self.ranks.world} processes train it; ways are timed for one alone")
+            )
+            run.notes.append(
+                f"{self.ranks.world} processes train it on {where} of their own, each on its rows of every batch"
+            )
             return
         most = SHARE * (self.clock.budget.seconds or math.inf) - self.plans.spent
         found = self.plans.of(run, steps=until * run.batches.per_epoch, most=max(0.0, most))

@@ -1,6 +1,7 @@
 """All augments of a recipe on one batch, or on the batches of a stack of trials.
 
     x, p = apply(augments, x, p, dice)               # x [B, ...]; one generator for each augment
+    x, p = apply(augments, x, p, dice, (rows, B))    # x: only these rows of a batch of B
     x, p = apply_stack(members, x, p, dice)          # x [K, B, ...]; one list of augments and one of generators for each trial
 
 They act in their order. Those that move pixels and stand beside one another act as one: their maps are multiplied and the
@@ -20,9 +21,18 @@ from tuneful.techniques.augments.affine import Geometric, compose, resampled, wi
 from tuneful.techniques.interfaces import Augment
 
 
-def apply(augments: Sequence[Augment], x: Tensor, p: Tensor, dice: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
-    """The batch after all augments. x [B, ...], p [B, ...] as for `Augment.apply`; neither is modified."""
-    return _changed([augments], x, p, [dice])
+def apply(
+    augments: Sequence[Augment],
+    x: Tensor,
+    p: Tensor,
+    dice: Sequence[torch.Generator],
+    among: tuple[slice, int] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The batch after all augments. x [B, ...], p [B, ...] as for `Augment.apply`; neither is modified.
+
+    among: x holds these rows of a batch of so many, and gets what they get there; not with augments that have partners.
+    """
+    return _changed([augments], x, p, [dice], among)
 
 
 def apply_stack(
@@ -52,15 +62,20 @@ def apply_stack(
 
 
 def _changed(
-    members: Sequence[Sequence[Augment]], x: Tensor, p: Tensor, dice: Sequence[Sequence[torch.Generator]]
+    members: Sequence[Sequence[Augment]],
+    x: Tensor,
+    p: Tensor,
+    dice: Sequence[Sequence[torch.Generator]],
+    among: tuple[slice, int] | None = None,
 ) -> tuple[Tensor, Tensor]:
     matrix: Tensor | None = None  # of the moves that were not carried out yet
     exact = True
     for place, one in enumerate(members[0]):
-        shape = (len(x) // len(members), *x.shape[1:])
+        shape = (among[1] if among else len(x) // len(members), *x.shape[1:])
         drawn = _laid_out(
             one, [trial[place].draw(shape, stream[place]) for trial, stream in zip(members, dice, strict=True)]
         )
+        drawn = {name: found[among[0]] for name, found in drawn.items()} if among else drawn
         if isinstance(one, Geometric):
             matrix = drawn["matrix"] if matrix is None else compose(matrix, drawn["matrix"])
             exact = exact and one.exact

@@ -1,0 +1,100 @@
+"""The story as a call from Python: optimize, train and tune, also in the processes of torchrun."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from tuneful.core.artifact import unseal
+from tuneful.core.config import Settings
+from tuneful.core.errors import RankError, StudyError
+from tuneful.core.trial import Point, Trial
+from tuneful.pipeline.distribute import follow
+from tuneful.pipeline.job import Job, from_settings
+from tuneful.pipeline.optimize import Result, Work
+from tuneful.pipeline.prepare import prepare
+from tuneful.pipeline.ranks import Ranks, in_group, join
+from tuneful.techniques.models import Own
+
+
+def optimize(source: Any, *, budget: str = "10min", name: str | None = None, model: Any = None, **settings: Any) -> Result:
+    """Find, prove and seal the best model that the budget can buy.
+
+    Args:
+        source: a name, a path, or data in memory, as `prepare` takes it.
+        budget: "90s", "30min", "2h", "40 trials", or both.
+        name:   of the run's folder below runs/ (or $TUNEFUL_HOME).
+        model:  your own network: a function (inputs=shape, outputs=n) -> nn.Module, or a model's settings.
+        settings: as on the command line; a range makes a dial: `lr="1e-4..1e-1"`; `recipe=` a name, a file or a `Recipe` to begin at.
+
+    Raises: DataError, RecipeError, StudyError; BudgetError when no trial had a value in time.
+    """
+    return _done("optimize", source, settings, name, budget, model)
+
+
+def train(source: Any, *, budget: str | None = None, name: str | None = None, model: Any = None, **settings: Any) -> Result:
+    """Train one recipe, prove it and seal it: `train("digits", optimizer="adabound", lr=3e-3)`.
+
+    Arguments and errors as of `optimize`, but every setting has one value, and there is no time limit unless one is given.
+    In processes that torchrun started, all train this one model, each on rows of its own (decision 0008); rank 0 writes the run, and
+    every rank gets its result.
+    """
+    return _done("train", source, settings, name, budget, model)
+
+
+def tune(source: Any, *, budget: str = "10min", name: str | None = None, model: Any = None, **settings: Any) -> Result:
+    """Search the ranges that are given, and no others: `tune("digits", lr="1e-4..1e-1", width="16,32,64")`.
+
+    Arguments and errors as of `optimize`; RecipeError when no setting has a range.
+    """
+    return _done("tune", source, settings, name, budget, model)
+
+
+def _done(mode: Any, source: Any, settings: Mapping[str, Any], name: str | None, budget: str | None, model: Any) -> Result:
+    if in_group() and mode != "train":
+        raise RankError(
+            f"{mode} works in one process; torchrun has started several", "train one recipe, or start it without torchrun"
+        )
+    own = model if model is None or isinstance(model, Settings) else None if isinstance(model, str) else Own.of(model)
+    told = {**settings, "model": model} if isinstance(model, str) else settings
+    job, ranks = from_settings(mode, source, told, name=name, budget=budget), join()
+    if not ranks.leads:
+        return _followed(job, ranks, own)
+    work = Work(job, model=own, ranks=ranks)
+    for _ in work:
+        pass
+    if work.result is None:
+        raise StudyError(f"the work ended without a result: {work.ended}")
+    if ranks.world > 1:
+        told = {"folder": str(work.result.folder), "report": str(work.result.report), "evidence": work.result.evidence}
+        ranks.told(json.loads(json.dumps({**told, "trial": asdict(work.result.trial)}, default=str)))
+    return replace(work.result)
+
+
+def _followed(job: Job, ranks: Ranks, own: Settings | None) -> Result:
+    """What a rank that follows has at the end: the network that it trained itself, and what rank 0 tells of the run."""
+    task = prepare(job.source, **job.reading)
+    run = follow(task, ranks, model=own)
+    told = ranks.told()
+    folder = Path(told["folder"])
+    sealed = folder / "artifact"
+    trial = Trial(**{**told["trial"], "curve": tuple(Point.from_data(point) for point in told["trial"]["curve"])})
+    if run is None:  # it was finished before
+        raise StudyError(
+            f"{folder} was finished before, so that rank {ranks.rank} has trained nothing", "give it another name"
+        )
+    return Result(
+        folder,
+        task,
+        trial,
+        run.candidate(),
+        told["evidence"],
+        unseal(sealed) if sealed.exists() else None,
+        Path(told["report"]),
+    )
+
+
+__all__ = ["optimize", "train", "tune"]
