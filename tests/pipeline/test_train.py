@@ -11,7 +11,7 @@ from torch import nn
 
 from tuneful.core.errors import ModelError, RecipeError, StateError
 from tuneful.core.recipe import Recipe
-from tuneful.pipeline import judge, optimize
+from tuneful.pipeline import calls, judge
 from tuneful.pipeline.codec import from_mapping
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.train import Run
@@ -240,7 +240,7 @@ def test_a_network_that_fails_is_named_with_its_error(flowers):
 def test_ranges_and_augments_that_do_not_fit_are_refused(flowers):
     said = r"train takes one value for each setting; optimizer.lr=0.0001..0.1 is a range\n  hint: use `tuneful tune`"
     with pytest.raises(RecipeError, match=said):
-        optimize.train("digits", lr="1e-4..1e-1")
+        calls.train("digits", lr="1e-4..1e-1")
     with pytest.raises(RecipeError, match=r"augments.flip takes image data; these are vector of 5"):
         Run(flowers, made(flowers, flip=0.5))
 
