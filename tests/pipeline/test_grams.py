@@ -35,6 +35,7 @@ def test_sets_are_for_texts_of_classes_where_no_model_that_reads_the_order_is_na
     assert from_settings("train", source, {}).reading["tokens"] == "best"
     assert from_settings("train", source, {"model": "evidence"}).reading["tokens"] == "best"
     assert from_settings("train", source, {"model": "gru"}).reading["tokens"] == "auto"
+    assert from_settings("train", source, {"model": {"kind": "gru"}}).reading["tokens"] == "auto"  # as a recipe file says it
     assert from_settings("train", source, {"tokens": "word"}).reading["tokens"] == "word"
     best, plain = prepare(source, tokens="best"), prepare(source)
     assert form(best).kind == "grams"

@@ -37,6 +37,14 @@ def test_words_win_over_a_recipe(tmp_path):
     assert (again.entries, again.source) == (job.entries, "digits")
 
 
+def test_a_list_of_a_recipe_can_be_emptied_by_a_word():
+    job = from_words("train", "digits", ["views=none"], recipe="mnist-10")
+    assert (decode(from_words("train", "digits", [], recipe="mnist-10").entries)[0].views, decode(job.entries)[0].views) == (
+        ("shift",),
+        (),
+    )
+
+
 def test_a_recipe_in_memory_is_begun_at(flowers):
     recipe = Recipe(model=MLP(width=5), augments=(Noise(),), regularizers=(), epochs=2.0)
     found = asked(from_settings("train", "x", {"recipe": recipe, "epochs": 3.0}), flowers, Recipe()).recipe

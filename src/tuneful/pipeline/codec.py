@@ -344,7 +344,7 @@ def _value(work: _Work, cls: type[Settings], name: str, raw: Any, key: str) -> A
     many = get_origin(annotation) is tuple
     if isinstance(raw, str):
         if many:
-            return tuple(parse(part) for part in raw.split(",") if part.strip())
+            return tuple(parse(part) for part in raw.split(",") if part.strip() not in ("", "none"))
         if annotation is str:
             return raw
         value = work.attempt(lambda: parse(raw, integer=_is_whole(annotation)), key)

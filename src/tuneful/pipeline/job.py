@@ -129,7 +129,7 @@ class Job:
         """The keyword arguments of `prepare`. Texts for a trained network are cut by its own tokenizer, where that lies beside it;
         where no model is named, or one that reads sets of n-grams, they may be such sets."""
         options = self.data.options()
-        said = {Keys().resolve(entry.key)[0]: entry.value for entry in self.entries}
+        said = {Keys().resolve(entry.key)[0].removesuffix(".kind"): entry.value for entry in self.entries}
         if (
             options["tokens"] == "auto"
             and said.get("model") == "pretrained"
