@@ -126,15 +126,19 @@ def mean(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def summed(name: str) -> None:
-    """One line over all runs of a recipe."""
+    """One line over all runs of a recipe, and the sentence for its [about]."""
     found = lines(name)
     middle, low, high = mean([one["test"] for one in found])
+    seconds = statistics.median(one["cpu_s"] for one in found)
     record("recipes", name, {
         "recipe": digest(name), "metric": found[0]["metric"], "mean": middle, "low": low, "high": high, "n": len(found),
         "how": "mean over seeds, Student's t 95 %", "each": [one["test"] for one in found], "of": found[0]["n"],
-        "epochs": found[0]["epochs"], "cpu_s": statistics.median(one["cpu_s"] for one in found), "plan": found[-1]["plan"],
-        "parameters": found[0]["parameters"],
+        "without_views": mean([one["without_views"] for one in found])[0],
+        "epochs": found[0]["epochs"], "cpu_s": seconds, "plan": found[-1]["plan"], "parameters": found[0]["parameters"],
     })  # fmt: skip
+    spread = f" [{low:.4f}, {high:.4f}] (mean of {len(found)} seeds" if len(found) > 1 else " (1 seed"
+    print(f'measured = "test {found[0]["metric"]} {middle:.4f}{spread}), {found[0]["epochs"]:g} epochs, {seconds:.0f} s of a core of an '
+          f'{found[0]["machine"]["cpu"]} ({found[-1]["plan"]}), {found[-1]["at"]}"')  # fmt: skip
 
 
 def changes() -> dict[str, dict[str, Any]]:

@@ -62,6 +62,7 @@ MEMBERS: list[Model] = [
     ConvNet(width=8),
     ConvNet(width=8, norm="group", activation="elu"),
     ConvNet(width=8, depth=1, norm="none", activation="tanh"),
+    ConvNet(width=8, halve="late"),
     LeNet(width=8, hidden=(16, 12), norm="layer", activation="sigmoid"),
     LeNet(width=8, kernel=5, hidden=()),
     ResNet9(width=8),

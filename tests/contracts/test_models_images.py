@@ -77,6 +77,16 @@ def test_has_the_published_number_of_parameters(
     assert multiply_adds is None or found.multiply_adds == pytest.approx(multiply_adds, rel=0.02)
 
 
+def test_halving_late_keeps_the_weights_and_does_more_work_with_each():
+    """28x28: convolutions at 28, 14, 14, 7, 7, 3 pixels a side, or at 28, 28, 14, 14, 7, 7."""
+    form, width = Form.of((1, 28, 28), 10), 8
+    maps = [(1, 8), (8, 8), (8, 16), (16, 16), (16, 32), (32, 32)]
+    early, late = (size(ConvNet(width=width, halve=when).build(form), form) for when in ("early", "late"))
+    assert early.parameters == late.parameters
+    for found, its in ((early, (28, 14, 14, 7, 7, 3)), (late, (28, 28, 14, 14, 7, 7))):
+        assert found.multiply_adds == sum(9 * i * o * side**2 for (i, o), side in zip(maps, its, strict=True)) + 32 * 10
+
+
 def test_a_vit_counts_its_attention():
     """Per block: 12 w^2 weights' worth of products at T places, and 2 T^2 w for the scores and the sums of values."""
     form = Form.of((3, 32, 32), 10)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,8 @@ from tuneful.pipeline.job import Job, from_settings, from_words
 from tuneful.techniques.augments import Noise
 from tuneful.techniques.models import MLP
 
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "recipes.jsonl"
+
 
 @pytest.mark.parametrize("name", shelf.names())
 def test_a_recipe_that_comes_along_leaves_no_technique_open_and_says_where_it_comes_from(name):
@@ -25,6 +30,21 @@ def test_a_recipe_that_comes_along_leaves_no_technique_open_and_says_where_it_co
         assert told.get(head, "auto") != "auto", f"{name} leaves {head} to tuneful, so what was measured may change"
     recipe, _ = decode(from_settings("train", "x", {"recipe": name}).entries)
     assert all(getattr(recipe, one) != "auto" for one in ("epochs", "batch_size"))
+
+
+@pytest.mark.parametrize("name", shelf.names())
+def test_what_a_recipe_says_it_reached_is_the_last_line_of_its_results(name):
+    lines = [json.loads(line) for line in RESULTS.read_text("utf-8").splitlines()]
+    told = [one for one in lines if one["claim"] == name]
+    said = shelf.opened(name).about.measured
+    if not told:
+        assert said.startswith("not measured")
+        return
+    assert f"{told[-1]['metric']} {told[-1]['mean']:.4f}" in said
+    assert f"{told[-1]['n']} seed" in said
+    settings = [[one.key, one.value] for one in shelf.opened(name).entries]
+    digest = hashlib.blake2b(json.dumps(settings, default=str).encode(), digest_size=4).hexdigest()
+    assert digest == told[-1]["recipe"], f"{name} was changed since: measure it again, or say not measured"
 
 
 def test_words_win_over_a_recipe(tmp_path):

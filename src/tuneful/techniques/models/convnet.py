@@ -6,7 +6,8 @@
     head:   mean over the picture, dropout, linear
 
 8x8 digits get two stages, 28x28 and 32x32 three. The first convolution of a stage is followed by the halving at once, so
-that norm and activation see a quarter of the pixels (as in airbench, Jordan 2024, arXiv:2404.00498).
+that norm and activation see a quarter of the pixels (as in airbench, Jordan 2024, arXiv:2404.00498). With halve = "late" a stage
+ends in its halving, and the last one has none: four times the work a weight, on finer pictures.
 
 Source: LeCun et al., Proc. IEEE 86, 1998; 3x3 windows and doubling: Simonyan & Zisserman, ICLR 2015, arXiv:1409.1556; the
 mean over the picture: Lin et al., ICLR 2014, arXiv:1312.4400.
@@ -41,6 +42,7 @@ class ConvNet(Model):
     depth: Count = 2  # convolutions per stage
     norm: Norm = "batch"  # normalization before the activation
     activation: Activation = "relu"  # nonlinear function
+    halve: Literal["early", "late"] = "early"  # behind the first convolution of a stage, or at its end
 
     def build(self, form: Form) -> nn.Module:
         """For shape (C, H, W). Raises ModelError for images below 4x4."""
@@ -52,8 +54,11 @@ class ConvNet(Model):
         for stage in range(halvings + (halvings < STAGES)):
             wide = min(2**stage, GROWTH) * self.width
             for number in range(self.depth):
-                blocks.append(self._block(channels, wide, halve=stage < halvings and number == 0))
+                early = self.halve == "early" and stage < halvings and number == 0
+                blocks.append(self._block(channels, wide, halve=early))
                 channels = wide
+            if self.halve == "late" and stage < halvings - 1:
+                blocks.append(nn.MaxPool2d(2))
         head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.0), nn.Linear(channels, form.outputs)]
         return nn.Sequential(*blocks, *head)
 
