@@ -23,6 +23,8 @@ OTHER_WORDS = {
     "info": "show", "validate": "check", "help": "--help", "version": "--version",
 }  # fmt: skip
 
+SEVERAL = "tuneful train data/flowers --devices 2"
+
 NEEDS = {
     "DATA": "data (a folder, a table, an .npz archive, idx files, or digits), or a recipe file",
     "INPUT": "data to predict (a table, images, or arrays)", "RUN": "a run", "ARTIFACT": "an artifact",
@@ -80,6 +82,10 @@ def sentence(message: str, call: Call, options: Sequence[str]) -> TunefulError:
 
 def _option(option: str, call: Call, known: Sequence[str]) -> TunefulError:
     """An unknown option: a setting of the recipe with dashes before it, or a misspelt one."""
+    if option in ("--devices", "--restarts"):
+        return TunefulError(
+            f"{call.command} takes no {option}; one training in several processes is what train does", f"such as `{SEVERAL}`"
+        )
     at = next((i for i, word in enumerate(call.words) if word.startswith(option[:2]) and word.startswith("-")
                and (word.split("=")[0] == option or not option.startswith("--"))), None)  # fmt: skip
     word = call.words[at] if at is not None else option
