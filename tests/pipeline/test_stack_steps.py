@@ -1,4 +1,4 @@
-"""The short ways of a stack's step: optimizers in columns, and cross-entropy with the classes first."""
+"""A stack's step: optimizers in columns, cross-entropy with the classes first, and what goes wrong in it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from torch.nn import functional as F
 
 from tuneful.core.recipe import Recipe
 from tuneful.pipeline.stack import Stack, columns
+from tuneful.pipeline.stack import stack as stacking
 from tuneful.pipeline.stack.crossing import Crossing
 from tuneful.pipeline.train import Run
 from tuneful.techniques.losses.balance import NOTHING
 from tuneful.techniques.models import MLP
 from tuneful.techniques.optimizers import SGD, Adam, AdamW, AMSGrad, Lion, Momentum, Nesterov
+from tuneful.techniques.regularizers import Dropout
 from tuneful.techniques.schedules import Constant
 
 RULES = [SGD(lr=0.05), Momentum(lr=0.02), Nesterov(lr=0.02, decay=0.01), Adam(decay=0.1), AMSGrad(lr=3e-3), AdamW(decay=0.1)]
@@ -105,3 +107,53 @@ def test_large_or_unlike_members_are_not_stepped_in_columns(flowers):
     assert not served(AdamW(), {"model.width": 1 << 16}, {"model.width": 1 << 16})
     assert not served(Momentum(), {}, {"optimizer.momentum": 0.0})
     assert not served(Lion(), {}, {})
+
+
+@pytest.mark.usefixtures("doubles")
+@pytest.mark.parametrize("at", [0, 3, 11])
+def test_memory_that_runs_out_halves_the_width_and_changes_nothing(at, flowers, monkeypatch):
+    recipes = [
+        recipe(Momentum(lr=0.02), seed=n, epochs=2.0, **{"model.norm": "batch", "regularizers": (Dropout(rate=0.2),)})
+        for n in range(5)
+    ]
+    alone = [Run(flowers, one, device="cpu") for one in recipes]
+    stack, calls = Stack(flowers, recipes, device="cpu", width=5), [0]
+    real = stacking.gradients
+
+    def short(runs: Any, *others: Any) -> Any:
+        found = real(runs, *others)
+        calls[0] += 1
+        if calls[0] > at and len(runs) > 2:
+            raise torch.OutOfMemoryError("injected")
+        return found
+
+    monkeypatch.setattr(stacking, "gradients", short)
+    list(stack)
+    for number, run in enumerate(alone):
+        list(run)
+        tensors, _ = stack.state(number)
+        for name, tensor in run.state()[0].items():
+            torch.testing.assert_close(tensors[name], tensor, rtol=1e-9, atol=1e-11, msg=lambda m, name=name: f"{name}: {m}")
+    said = [note for point in stack.runs[0].curve for note in point.notes if "memory" in note]
+    assert said[0].endswith("with 5 members at once: 3 at once from now on")
+    assert said[1].endswith("with 3 members at once: 2 at once from now on")
+    assert len(said) == 2
+
+
+def test_a_member_whose_bf16_comes_to_nothing_goes_on_alone_in_fp32_and_the_others_do_not_notice(flowers):
+    recipes = [recipe(AdamW(lr=0.01), seed=n, epochs=6.0, precision="bf16") for n in range(3)]
+    calm, hurt = (Stack(flowers, recipes, device="cpu", width=3) for _ in range(2))
+    list(calm)
+    for number, point in hurt:
+        if (number, point.epoch) == (1, 2.0):
+            with torch.no_grad():
+                next(hurt.runs[1].body.parameters()).fill_(torch.nan)
+    assert [run.ended for run in hurt.runs.values()] == ["all 6 epochs are done"] * 3
+    assert [run.execution.precision for run in hurt.runs.values()] == ["bf16", "fp32", "bf16"]
+    said = [note for point in hurt.runs[1].curve for note in point.notes]
+    assert any("in bf16: back from step" in note and note.endswith("and on in fp32") for note in said)
+    assert [point.epoch for point in hurt.runs[1].curve] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    assert all(torch.isfinite(p).all() for p in hurt.runs[1].body.parameters())
+    for number in (0, 2):
+        for name, tensor in calm.state(number)[0].items():
+            torch.testing.assert_close(hurt.state(number)[0][name], tensor, msg=lambda m, name=name: f"{name}: {m}")

@@ -126,8 +126,7 @@ class Run(Steps):
     def _walk(self, beat: float) -> Iterator[Point | None]:
         beaten = began = time.monotonic()
         self.network.train()
-        if self._good is None and self.execution.precision != "fp32":
-            self._good = self._kept()
+        self.guard()
         while self.step < self.steps and not self.ended:
             if self._stops(began):
                 break
@@ -135,14 +134,14 @@ class Run(Steps):
             now = time.monotonic()
             self.seconds["train"] += now - began
             began = now
-            if self.lost and self._good is not None:
-                self._retreat(self._good)
+            if self.losing:
+                self.retreat()
                 continue
             due = self.batches.due(self.step, self._every) or self.step == self.steps
             if due and not self.ended:
                 point = self.look()
-                if self.lost and self._good is not None:
-                    self._retreat(self._good)
+                if self.losing:
+                    self.retreat()
                     continue
                 yield point
                 began = beaten = time.monotonic()
@@ -233,8 +232,20 @@ class Run(Steps):
         tensors, plain = self._state()
         return {name: tensor.clone() for name, tensor in tensors.items()}, copy.deepcopy(plain)
 
-    def _retreat(self, good: State) -> None:
+    def guard(self) -> None:
+        """Keep this state to go back to, where steps are not those of fp32 and none is kept yet."""
+        if self._good is None and self.execution.precision != "fp32":
+            self._good = self._kept()
+
+    @property
+    def losing(self) -> bool:
+        """Is it lost, and may go back to a good state?"""
+        return self.lost and self._good is not None
+
+    def retreat(self) -> None:
         """Go back to the last good state, and on in fp32. What was told and spent since then stays so."""
+        assert self._good is not None
+        good = self._good
         lost, why, seconds, precision = self.step, self.ended, dict(self.seconds), self.execution.precision
         self.put(*good)
         self.seconds = seconds

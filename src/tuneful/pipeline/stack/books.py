@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tuneful.pipeline.steps import LOOK
 from tuneful.pipeline.train import Run
 from tuneful.techniques.interfaces import Schedule
 
@@ -45,3 +46,18 @@ class Losses:
             for run, of_one in zip(members[begin:end], rows, strict=True):
                 run.noted(of_one)
         self.waiting.clear()
+
+
+def due_now(run: Run) -> bool:
+    """Is a point of this run due?"""
+    due = run.batches.due(run.step, float(run.recipe.validate_every)) or run.step == run.steps
+    return due and not run.ended
+
+
+def quiet(run: Run) -> int:
+    """How many steps until a point of this run is due, it is looked at, or it may end."""
+    period = max(1, round(float(run.recipe.validate_every) * run.batches.per_epoch))
+    waits = [period - run.step % period, LOOK - run.step % LOOK, run.steps - run.step]
+    if not run.early.over:
+        waits.append(run.early.steps - len(run.early.seen.losses))
+    return max(1, min(waits))

@@ -17,12 +17,10 @@ why.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from tuneful.core.errors import RecipeError
@@ -30,20 +28,20 @@ from tuneful.core.recipe import Recipe
 from tuneful.core.task import Task
 from tuneful.core.trial import Point
 from tuneful.pipeline.codec import from_data
-from tuneful.pipeline.limits import Halt
+from tuneful.pipeline.limits import Halt, out_of_memory
 from tuneful.pipeline.stack.averages import Averages
 from tuneful.pipeline.stack.bank import Bank
-from tuneful.pipeline.stack.batch import losses, together
-from tuneful.pipeline.stack.books import Losses, put_
+from tuneful.pipeline.stack.batch import together
+from tuneful.pipeline.stack.books import Losses, due_now, put_, quiet
 from tuneful.pipeline.stack.chance import Draw, Streams, recorded
+from tuneful.pipeline.stack.gradients import gradients
 from tuneful.pipeline.stack.judging import judged, serves
 from tuneful.pipeline.stack.program import Program
 from tuneful.pipeline.stack.signature import apart, unfit
 from tuneful.pipeline.stack.stepping import Stepping
-from tuneful.pipeline.stack.trial import cast, tried
+from tuneful.pipeline.stack.trial import tried
 from tuneful.pipeline.stack.width import Width
-from tuneful.pipeline.step import arithmetic, channels_last, full
-from tuneful.pipeline.steps import LOOK
+from tuneful.pipeline.step import arithmetic, channels_last
 from tuneful.pipeline.train import Run
 from tuneful.techniques.models import with_callable
 
@@ -74,7 +72,8 @@ class Stack:
         self.task, self.device, self.model, self.width = task, device, model, width
         self.halt = halt if halt is not None else Halt()
         self.runs: dict[int, Run] = {}
-        self.rows: list[int] = []  # the numbers of those that train, in the order of the rows
+        self.rows: list[int] = []  # the numbers of those that train side by side, in the order of the rows
+        self.aside: list[int] = []  # of those that went back to fp32 and go on by themselves
         self.bank: Bank | None = None  # None: members have tensors of their own
         self.averages: Averages | None = None
         self.program: Program | None = None
@@ -119,6 +118,8 @@ class Stack:
             self._free()
             self.rows.remove(number)
             self.single = ""  # to be asked again
+        elif number in self.aside:
+            self.aside.remove(number)
         return self.runs[number]
 
     def state(self, number: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -131,7 +132,7 @@ class Stack:
     @property
     def ended(self) -> bool:
         """Have all members come to their end?"""
-        return not self.rows
+        return not self.rows and not self.aside
 
     # ------------------------------------------------------------------------------------------------ the stack
 
@@ -148,6 +149,7 @@ class Stack:
             return
         for run in runs:
             run.network.train()
+            run.guard()
         self.bank = Bank([run.body for run in runs])
         for number, run in zip(self.rows, runs, strict=True):
             if number not in self.draws:
@@ -224,29 +226,33 @@ class Stack:
         """As iterating, with a None about every `beat` seconds in between. Members may be added, entered and evicted whenever
         it yields."""
         beaten = time.monotonic()
-        while self.rows and not self.halt.due:
-            if self.bank is None and not self.single:
+        while not self.ended and not self.halt.due:
+            if self.rows and self.bank is None and not self.single:
                 self._lay()
-            if self.single:
-                yield from self._one_by_one(beat)
+            yield from self._one_by_one([*self.rows, *self.aside] if self.single else self.aside, beat)
+            if self.bank is None:  # one by one, or members have come or gone meanwhile
                 continue
             with arithmetic(self.members[0].execution.threads):
-                self._advance(min(_quiet(run) for run in self.members))
-            due = [number for number in self.rows if _due(self.runs[number])]
+                self._advance(min(quiet(run) for run in self.members))
+            for number in list(self.rows):
+                self._rescue(number)
+            due = [number for number in self.rows if due_now(self.runs[number])]
             told = self._judged(due)
             for number in due:
                 if number in self.rows:
-                    yield number, self.runs[number].look(told.get(number))
-                    beaten = time.monotonic()
+                    point = self.runs[number].look(told.get(number))
+                    if not self._rescue(number):
+                        yield number, point
+                        beaten = time.monotonic()
             for number in list(self.rows):
                 self._close(number)
             if time.monotonic() - beaten > beat:
                 yield None
                 beaten = time.monotonic()
 
-    def _one_by_one(self, beat: float) -> Iterator[tuple[int, Point] | None]:
-        """Every member in its own loop until its next point."""
-        for number in list(self.rows):
+    def _one_by_one(self, numbers: Sequence[int], beat: float) -> Iterator[tuple[int, Point] | None]:
+        """Each of these in its own loop until its next point."""
+        for number in list(numbers):
             run, found = self.runs[number], None
             for found in run.walk(beat):
                 if found is not None:
@@ -255,8 +261,17 @@ class Stack:
                 yield None
             if self.halt.due:
                 return
-            if number in self.rows:
+            if number in self.rows or number in self.aside:
                 self._close(number)
+
+    def _rescue(self, number: int) -> bool:
+        """Is this member lost in a precision below fp32? Then it goes on by itself, in fp32, from its last good state."""
+        if not self.runs[number].losing:
+            return False
+        self.evict(number)
+        self.runs[number].retreat()
+        self.aside.append(number)
+        return True
 
     def _close(self, number: int) -> None:
         """Take out a member that has come to its end."""
@@ -281,19 +296,26 @@ class Stack:
             steps -= 1
             width, watched = self.paces.next(), any(run.early.looking for run in self.members)
             began = time.perf_counter()
-            self._chunks(width, 1, k)
+            self._chunks(width, 1, 0, k)
             if not watched:
                 self.paces.took(width, time.perf_counter() - began)
         if steps:
-            self._chunks(self.paces.chosen, steps, k)
+            self._chunks(self.paces.chosen, steps, 0, k)
         if self.paces.chosen == 1:
             self._free()
             self.single = self.paces.reason
 
-    def _chunks(self, width: int, steps: int, k: int) -> None:
-        for begin in range(0, k, width):
-            for _ in range(steps):
-                self._tick(begin, min(begin + width, k))
+    def _chunks(self, width: int, steps: int, begin: int, end: int) -> None:
+        """So many steps of members begin .. end, `width` at once, or as many as memory turns out to hold."""
+        while begin < end:
+            width = min(width, self.paces.chosen or width)
+            stop = min(begin + width, end)
+            for done in range(1, steps + 1):
+                self._tick(begin, stop)
+                if 0 < self.paces.chosen < stop - begin:
+                    self._chunks(self.paces.chosen, steps - done, begin, stop)
+                    break
+            begin = stop
 
     def _judged(self, due: Sequence[int]) -> dict[int, Any]:
         """What members whose points are due say of valid, by number; those alone that are judged in one pass."""
@@ -321,24 +343,35 @@ class Stack:
             self._singly(runs)
             return
         put_(runs)
-        with torch.no_grad():
-            batch = together(runs)
-        first, leaves = runs[0], self.bank.leaves(begin, end)
-        self.streams.begin(begin, end, [run.plan.seed for run in runs], [run.step for run in runs])
-        with contextlib.ExitStack() as around:
-            for run in runs if first.hooks.shakes else ():
-                around.enter_context(run.hooks.around(run.params, run.step))
-            with cast(first):
-                z = self.program(batch.x, {**leaves, **self.bank.others(begin, end)}, self.streams, len(runs), batch.shared)
-            each = losses(runs, full(z), batch)
-            found = torch.autograd.grad(each.sum(), list(leaves.values()), allow_unused=True)
-        grads = {name: g for name, g in zip(leaves, found, strict=True) if g is not None}
+        first = runs[0]
+        before = {name: t.clone() for name, t in self.bank.others(begin, end).items()}  # statistics of batch norms, mostly
+        try:
+            each, grads = gradients(runs, self.bank, self.program, self.streams, begin, end)
+        except Exception as error:  # the user's code may raise anything
+            if not out_of_memory(error):
+                raise
+            for name, t in self.bank.others(begin, end).items():
+                t.copy_(before[name])
+            self._narrower(begin, end)
+            return
         if first.hooks.penalties or first.hooks.limits or first.hooks.noises:
             self._restrain(runs, grads)
         self.stepping.step_(begin, end, grads)
         for run in runs if first.hooks.settles else ():
             run.hooks.settle_(run.optimizer)
-        self._count(runs, begin, end, each.detach())
+        self._count(runs, begin, end, each)
+
+    def _narrower(self, begin: int, end: int) -> None:
+        """Memory ran out in a step of members begin .. end: they take it, and those to come, half as many at once."""
+        width = -(-(end - begin) // 2)
+        for run in self.members[begin:end]:
+            run.notes.append(
+                f"memory ran out in step {run.step} with {end - begin} members at once: {width} at once from now on"
+            )
+        self.paces = Width(len(self.rows), width)
+        self.paces.reason = f"memory ran out with {end - begin} members at once"
+        self._tick(begin, begin + width)
+        self._tick(begin + width, end)
 
     def _singly(self, runs: Sequence[Run]) -> None:
         self.heard.tell(self.members)
@@ -365,17 +398,3 @@ class Stack:
             if self.averages is None:
                 run.kept.update_(step, run.steps)
         self.heard.add(runs, begin, end, each)
-
-
-def _due(run: Run) -> bool:
-    due = run.batches.due(run.step, float(run.recipe.validate_every)) or run.step == run.steps
-    return due and not run.ended
-
-
-def _quiet(run: Run) -> int:
-    """How many steps until a point of this run is due, it is looked at, or it may end."""
-    period = max(1, round(float(run.recipe.validate_every) * run.batches.per_epoch))
-    waits = [period - run.step % period, LOOK - run.step % LOOK, run.steps - run.step]
-    if not run.early.over:
-        waits.append(run.early.steps - len(run.early.seen.losses))
-    return max(1, min(waits))
