@@ -117,6 +117,16 @@ class Steps:
         self._every = float(recipe.validate_every)
         self._saved = time.monotonic()
 
+    @property
+    def epoch(self) -> float:
+        """Passes over train so far."""
+        return self.batches.epochs(self.step)
+
+    def _lr(self) -> float:
+        """The rate of the last step, as the recipe counts it: the factors of groups left out."""
+        group = self.optimizer.param_groups[0]
+        return self.plan.optimizer.lr * float(group["lr"]) / group["initial_lr"]
+
     def use(self, how: Execution) -> None:
         """Carry out the steps so from the next one on. Raises what compiling or capturing raises."""
         if self.ranks.world > 1:

@@ -160,11 +160,6 @@ class Run(Steps):
         """What was judged last: the network itself, or an average of its weights."""
         return self.kept.network
 
-    @property
-    def epoch(self) -> float:
-        """Passes over train so far."""
-        return self.batches.epochs(self.step)
-
     # ------------------------------------------------------------------------------------------------ a point
 
     def look(self, told: Any = None) -> Point:
@@ -253,11 +248,6 @@ class Run(Steps):
         self.passes.scaler = None
         self.use(self.execution.replace(precision="fp32", parts=self.micro))
         self.notes.append(f"{why} in {precision}: back from step {lost} to step {self.step}, and on in fp32")
-
-    def _lr(self) -> float:
-        """The rate of the last step, as the recipe counts it: the factors of groups left out."""
-        group = self.optimizer.param_groups[0]
-        return self.plan.optimizer.lr * float(group["lr"]) / group["initial_lr"]
 
     def _react(self) -> None:
         values = [point.value.value for point in self.curve]
