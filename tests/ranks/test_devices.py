@@ -103,7 +103,9 @@ def test_goes_on_by_itself_after_a_death_and_stops_when_asked(tmp_path: Path) ->
     assert steps(tmp_path) >= before > 0
 
 
-def test_python_in_processes_of_torchrun_gives_every_rank_the_result(tmp_path: Path) -> None:
+def test_python_in_processes_of_torchrun_gives_every_rank_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = tmp_path / "mine.py"
     script.write_text(
         "import json, tuneful\n"
@@ -112,11 +114,8 @@ def test_python_in_processes_of_torchrun_gives_every_rank_the_result(tmp_path: P
         "print('FOUND', json.dumps([result.headline, result.candidate.steps, weights, result.artifact is not None]))\n"
         "try:\n    tuneful.tune('digits', lr='1e-4..1e-1')\nexcept tuneful.TunefulError as error:\n    print('SAID', error.message)\n"
     )
-    os.environ["TUNEFUL_HOME"] = str(tmp_path)
-    try:
-        said = together(script, 2)
-    finally:
-        del os.environ["TUNEFUL_HOME"]
+    monkeypatch.setenv("TUNEFUL_HOME", str(tmp_path))
+    said = together(script, 2)
     found = [
         json.loads(line.removeprefix("FOUND ")) for text in said for line in text.splitlines() if line.startswith("FOUND ")
     ]
