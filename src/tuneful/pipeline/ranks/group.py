@@ -117,6 +117,8 @@ def join(device: str | None = None) -> Ranks:
     if world == 1 or "MASTER_ADDR" not in os.environ:
         return ALONE
     import torch.distributed as dist
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
 
     local = int(os.environ.get("LOCAL_RANK", rank))
     on_gpu = device != "cpu" and torch.cuda.is_available()
@@ -130,7 +132,17 @@ def join(device: str | None = None) -> Ranks:
         if on_gpu:
             torch.cuda.set_device(where)
         # What is said on the CPU goes by gloo, so that no decision waits for a GPU.
-        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=LONG)
+        # An agent may keep one store over restarts, in which the addresses of the dead would be found: each attempt has names of its own.
+        try:
+            store, _, _ = next(rendezvous("env://", timeout=LONG))
+            store = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+            kind = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
+            dist.init_process_group(kind, store=store, rank=rank, world_size=world, timeout=LONG)
+        except (RuntimeError, ValueError) as error:
+            raise RankError(
+                f"rank {rank} does not find the other {world - 1} at {os.environ['MASTER_ADDR']} ({str(error).splitlines()[0]})",
+                "one of them has ended, or cannot be reached from here; see what it said",
+            ) from error
     return Ranks(rank, world, where)
 
 
