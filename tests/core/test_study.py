@@ -69,7 +69,9 @@ def test_a_trial_is_on_the_disk_after_every_call(tmp_path):
     again = Study.open(tmp_path).trial(0)
     assert (again.state, again.cost, [p.value.value for p in again.curve]) == ("paused", 3.5, [0.5, 0.75])
     study = Study.open(tmp_path)
-    assert study.claim(0, "it is good", 9.0).tags == {"id": first.tags["id"], "resumed": "it is good", "until": 9.0}
+    claimed = study.claim(0, "it is good", 12.0)
+    told = {"id": first.tags["id"], "resumed": "it is good", "until": 12.0, "by": study.meeting.name}
+    assert claimed.tags == {**told, "legs": [[1, 9.0], [2, 12.0]]}
     study.tell(0, "done", "all epochs are done", 5.0)
     ended = Study.open(tmp_path).trial(0)
     assert (ended.state, ended.ended_because, ended.cost) == ("done", "all epochs are done", 5.0)
@@ -164,6 +166,7 @@ def test_a_trial_whose_process_died_while_ending_it_is_ended_when_the_study_is_o
     study = Study.create(tmp_path, "s", task(), SPACE)
     ask(study, 0)
     study.report(0, point(1, 0.5))
+    study.flush()
     study._write(0, "set_trial_user_attr", "now", {"state": "done", "cost": 1.0, "ended_because": "all epochs are done"})
     Study.open(tmp_path)
     plain = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path / 'study.db'}")

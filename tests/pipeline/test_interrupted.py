@@ -30,7 +30,8 @@ def searched(task: Task, folder: Path, halt: Halt | None = None) -> Search:
     recipe, space = from_mapping(SETTINGS, task)
     study = Study.create(folder, "s", task, space)
     clock = Clock(Budget(trials=8))
-    search = Search(study, task, resolve(recipe, task), space, clock, proposer=TPE(startup=4), halt=halt, device="cpu")
+    search = Search(study, task, resolve(recipe, task), space, clock, proposer=TPE(startup=4), halt=halt, device="cpu",
+                    stacked=False)  # fmt: skip
     for _ in search:
         pass
     return search

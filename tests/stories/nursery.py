@@ -117,7 +117,7 @@ def search(order: dict[str, Any]) -> int:
     with Path(order["progress"]).open("ab", buffering=0) as progress:
         progress.write(b".")
         study = Study.create(folder, "search", task, space)
-        work = Search(study, task, recipe, space, Clock(Budget(trials=order["trials"])), device="cpu")
+        work = Search(study, task, recipe, space, Clock(Budget(trials=order["trials"])), device="cpu", at_once=4)
         progress.writelines(b"." for _ in work)
     (folder / "ended").write_text(work.ended)
     return 0

@@ -1,7 +1,6 @@
 """Where a study's memory lies: Optuna's storage, checked before use and held by one process at a time.
 
-Samplers see the storage through `PausedAsPruned`: a paused trial counts with the values it has, so that what it taught is
-not lost while it waits.
+Samplers see the storage through a `View`, in which trials are as they are to know them.
 """
 
 from __future__ import annotations
@@ -138,31 +137,33 @@ def connect(url: str) -> BaseStorage:
     return optuna.storages.get_storage(store)
 
 
-def paused_as_pruned(inner: BaseStorage) -> BaseStorage:
-    """A view for samplers: trials marked as paused are shown as pruned, with the values that they have."""
-    from optuna.storages import BaseStorage
-    from optuna.trial import TrialState
+class View:
+    """A storage for samplers, in which the first trials are those that one sets here, and the rest what is born in `inner`.
 
-    def shown(trial: FrozenTrial) -> FrozenTrial:
-        if trial.state is not TrialState.RUNNING or trial.user_attrs.get("now", {}).get("state") != "paused":
-            return trial
-        pruned = copy.copy(trial)
-        pruned.state, pruned.datetime_complete = TrialState.PRUNED, trial.datetime_start
-        return pruned
+    trials: as samplers are to see them, in the order of their numbers; storage: to give to a study of Optuna's.
+    """
 
-    def get_all_trials(_: object, study_id: int, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
-        trials = [shown(trial) for trial in inner.get_all_trials(study_id, deepcopy=deepcopy)]
-        return trials if states is None else [trial for trial in trials if trial.state in states]
+    def __init__(self, inner: BaseStorage) -> None:
+        from optuna.storages import BaseStorage
 
-    def passed_on(name: str) -> Callable[..., Any]:
-        def passed(_: object, *args: Any, **named: Any) -> Any:
-            return getattr(inner, name)(*args, **named)
+        self.trials: list[FrozenTrial] = []
 
-        return passed
+        def get_all_trials(_: object, study_id: int, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
+            born = inner.get_all_trials(study_id, deepcopy=False)[len(self.trials) :]
+            found = [one for one in (*self.trials, *born) if states is None or one.state in states]
+            return copy.deepcopy(found) if deepcopy else found
 
-    public = [name for name in vars(BaseStorage) if not name.startswith("_") and callable(getattr(BaseStorage, name))]
-    methods = {name: passed_on(name) for name in public} | {"get_all_trials": get_all_trials}
-    return type("PausedAsPruned", (BaseStorage,), methods)()
+        def passed_on(name: str) -> Callable[..., Any]:
+            def passed(_: object, *args: Any, **named: Any) -> Any:
+                return getattr(inner, name)(*args, **named)
+
+            return passed
+
+        public = [
+            name for name in vars(BaseStorage) if not name.startswith("_") and callable(getattr(BaseStorage, name))
+        ]
+        methods = {name: passed_on(name) for name in public} | {"get_all_trials": get_all_trials}
+        self.storage: BaseStorage = type("Seen", (BaseStorage,), methods)()
 
 
 @contextlib.contextmanager

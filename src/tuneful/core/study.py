@@ -1,8 +1,9 @@
 """The memory of all trials, kept in Optuna's storage: ask, report, pause, claim, tell.
 
-A study belongs to one task and one space; both are written down when it is made and checked when it is opened. Every change
-is on disk before the call returns, so that a process may end at any moment. Open the file in optuna-dashboard if you like:
-running and paused trials are Optuna's RUNNING, done are COMPLETE, stopped PRUNED, failed FAIL.
+A study belongs to one task and one space; both are written down when it is made and checked when it is opened. Every change is on disk
+before the call returns, points of curves within half a second (the state of a trial holds them as well), so that a process may end at
+any moment. Several processes may work on one study: each decides in its `turn`, and a trial bears the name of the process that runs it.
+Open the file in optuna-dashboard if you like: running and paused trials are Optuna's RUNNING, done are COMPLETE, stopped PRUNED, failed FAIL.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import contextlib
 import json
 import math
 import sqlite3
-from collections.abc import Mapping
+import time
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuneful.core import storage
+from tuneful.core import meeting, records, storage
 from tuneful.core.errors import StudyError
 from tuneful.core.recipe import Recipe
 from tuneful.core.space import Space
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
-FORMAT = 1
+FORMAT = 2
+READS = (1, 2)  # formats that are understood; 1 kept each point by itself
 TRIES = 20  # how often a proposal that repeats an earlier recipe is asked for anew
+FLUSH = 0.5  # seconds that a point of a curve may wait to be written
 
 
 class Study:
@@ -41,25 +45,94 @@ class Study:
         self._path = folder / storage.FILE
         self._storage = storage.connect(url)
         self._id = self._storage.get_study_id_from_name(name)
-        about = self._storage.get_study_user_attrs(self._id)
-        if about.get("format") != FORMAT:
+        self.about: dict[str, Any] = self._storage.get_study_user_attrs(self._id)
+        if self.about.get("format") not in READS:
             raise StudyError(
-                f"the study {name} at {folder} has format {about.get('format')}; this tuneful reads format {FORMAT}",
+                f"the study {name} at {folder} has format {self.about.get('format')}; this tuneful reads formats {READS[0]} to {FORMAT}",
                 "use the tuneful that wrote it, or another --name",
             )
-        self.about: dict[str, Any] = about
-        self.objective = Objective(**about["objective"])
-        # This process alone holds the study, so nothing changes behind its back: what it knows is kept twice in memory,
-        # as trials, and as a study of Optuna's for samplers, which read all of it at every proposal.
-        stored = self._storage.get_all_trials(self._id, deepcopy=False)
-        self._trials = {one.number: _trial(one) for one in stored if "begun" in one.user_attrs}
+        self.objective = Objective(**self.about["objective"])
+        self.meeting = meeting.beside(folder, url, self._id)
+        self._turning = False
+        # What is known is kept as trials, and as rows of Optuna's, of which samplers read all at every proposal. What a sampler asks
+        # for is born in a memory of its own, whose numbers are those of the storage.
+        self._trials: dict[int, Trial] = {}
+        self._ids: dict[str, int] = {}  # {id of a recipe: its trial}
+        self._rows: dict[int, FrozenTrial] = {}
+        self._shown: dict[int, tuple[Trial, FrozenTrial]] = {}
+        self._waiting: dict[int, int] = {}  # {trial: the first of its points that are not written yet}
+        self._chunks: dict[int, int] = {}  # {trial: how many chunks of its curve are written}
+        self._flushed = time.monotonic()
         self._memory = optuna.storages.InMemoryStorage()
         self._memory_id = self._memory.create_new_study(self._storage.get_study_directions(self._id), name)
-        for one in stored:
-            self._memory.create_new_trial(self._memory_id, one)
-        self._proposing = optuna.study.Study(name, storage.paused_as_pruned(self._memory))
-        for one in () if looking else stored:
+        self._born = 0  # trials of the memory that the storage has as well
+        self._view = storage.View(self._memory)
+        self._proposing = optuna.study.Study(name, self._view.storage)
+        self.refresh()
+        for one in () if looking else list(self._rows.values()):
             self._finish_ending(one)
+
+    # ------------------------------------------------------------------------------------------------ several processes
+
+    @contextlib.contextmanager
+    def turn(self) -> Generator[None]:
+        """Inside, this process decides alone, and knows what the others have done. Raises StudyError when no turn is to be had."""
+        if self._turning:
+            yield
+            return
+        with storage.told(self.folder), self.meeting.turn():
+            self._turning = True
+            try:
+                if self.meeting.others():
+                    self.refresh()
+                yield
+            finally:
+                self._turning = False
+
+    def refresh(self) -> None:
+        """Learn what other processes have written."""
+        self.flush()
+        self.about = self._storage.get_study_user_attrs(self._id)
+        stored = self._storage.get_all_trials(self._id, deepcopy=False)
+        for one in stored:
+            known = self._rows.get(one.number)
+            if known is None or not known.state.is_finished():
+                self._rows[one.number] = one
+                if "begun" in one.user_attrs:
+                    if (trial := records.read(one)) != self._trials.get(one.number):
+                        self._know(trial)
+                    self._chunks[one.number] = sum(key.startswith("curve:") for key in one.user_attrs)
+        self._level(len(stored))
+
+    def _know(self, trial: Trial) -> None:
+        self._trials[trial.number] = trial
+        self._ids[trial.tags["id"]] = trial.number
+
+    def _level(self, count: int) -> None:
+        """Let the memory have as many trials as the storage, so that the next one bears the same number in both."""
+        while self._born < count:
+            self._memory.create_new_trial(self._memory_id, _stub())
+            self._born += 1
+
+    def mine(self, trial: Trial) -> bool:
+        """Is it still this process that runs this trial? No, when its connection was lost and another took it up."""
+        with self.turn():
+            return self.trial(trial.number).tags.get("by") == trial.tags.get("by")
+
+    def orphans(self) -> tuple[Trial, ...]:
+        """Running trials whose process lives no more."""
+        running = [trial for trial in self.trials() if trial.state == "running"]
+        names = {str(trial.tags.get("by", "")) for trial in running}
+        dead = {name for name in names if not name or not self.meeting.alive(name)}
+        return tuple(trial for trial in running if str(trial.tags.get("by", "")) in dead)
+
+    def decisions(self) -> int:
+        """How many decisions have been made: of trials to begin, and of trials to go on."""
+        return max((int(leg[0]) for trial in self._trials.values() for leg in trial.tags.get("legs", ())), default=0)
+
+    def seen(self, decision: int) -> tuple[Trial, ...]:
+        """All trials that were begun, as they stood when what was decided up to this decision had been done, and nothing else."""
+        return tuple(records.as_of(trial, decision) for trial in self.trials())
 
     @staticmethod
     def create(folder: Path, name: str, task: Task, space: Space, url: str | None = None) -> Study:
@@ -138,74 +211,104 @@ class Study:
         because: str,
         until: float,
         given: Mapping[str, Any] | None = None,
+        seen: Sequence[Trial] | None = None,
     ) -> Trial | None:
         """A new trial, marked as running until it has `until` epochs: values from `sampler`, or `given` ones, put into `recipe`.
 
-        Returns None when the sampler offers nothing but recipes that the study has already.
+        seen: the trials as the sampler is to know them, as `seen` gave them; as they stand when None. Returns None when the sampler
+        offers nothing but recipes that the study has already.
         """
-        with storage.told(self.folder), storage.quiet():
+        with self.turn(), storage.quiet():
+            self._view.trials = self._as_shown(self.trials() if seen is None else seen)
             self._proposing.sampler = sampler
-            known = {trial.tags.get("id"): trial.number for trial in self.trials()}
             for _ in range(1 if given is not None else TRIES):
                 if given is not None:
                     self._proposing.enqueue_trial(dict(given))
                 asked = self._proposing.ask()
                 dials = space.suggest(asked)
                 made = space.apply(recipe, dials)
-                if made.id in known:
-                    asked.set_user_attr("hidden", f"the same recipe as trial {known[made.id]}")
-                    self._proposing.tell(asked.number, state=_state("failed"))
+                if made.id in self._ids:
+                    asked.set_user_attr("hidden", f"the same recipe as trial {self._ids[made.id]}")
+                    self._proposing.tell(asked.number, state=records.optuna_state("failed"))
                     continue
                 text = json.dumps(made.as_data())
                 asked.set_user_attr("begun", {"id": made.id, "recipe": text, "dials": dials, "because": because})
-                asked.set_user_attr("now", {"state": "running", "until": until})
+                now = {"until": until, "by": self.meeting.join(), "legs": [[self.decisions() + 1, until]]}
+                asked.set_user_attr("now", {"state": "running", **now})
                 # Hidden ones take numbers too; they are written only now, so that asking in vain leaves no trace.
-                for number in range(self._storage.get_n_trials(self._id), asked.number + 1):
+                for number in range(self._born, asked.number + 1):
                     self._store(number)
-                tags = {"id": made.id, "until": until}
-                self._trials[asked.number] = Trial(asked.number, json.loads(text), dials, because, tags=tags)
+                self._know(Trial(asked.number, json.loads(text), dials, because, tags={"id": made.id, **now}))
                 return self._trials[asked.number]
         return None
 
     def report(self, number: int, point: Point) -> None:
-        """Keep one point of a trial's curve; the same step again replaces it."""
-        with storage.told(self.folder):
-            self._write(number, "set_trial_user_attr", f"point:{point.step:012d}", json.dumps(point.as_data()))
-            self._write(number, "set_trial_intermediate_value", point.step, point.value.value)
+        """Keep one point of a trial's curve; the same step again replaces it, and what came after it."""
         trial = self.trial(number)
         earlier = tuple(old for old in trial.curve if old.step < point.step)
-        self._trials[number] = replace(trial, curve=(*earlier, point))
+        self._know(replace(trial, curve=(*earlier, point)))
+        self._waiting[number] = min(self._waiting.get(number, len(earlier)), len(earlier))
+        if time.monotonic() - self._flushed > FLUSH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the points that wait to be written."""
+        with storage.told(self.folder):
+            for number in list(self._waiting):
+                curve, since = self._trials[number].curve, self._waiting[number]
+                told = records.chunks(curve, since)
+                stale = range(-(-len(curve) // records.CHUNK), self._chunks.get(number, 0))
+                for name, text in {**told, **{records.chunk(k): "[]" for k in stale}}.items():
+                    self._write(number, "set_trial_user_attr", name, text)
+                self._chunks[number] = max(self._chunks.get(number, 0), -(-len(curve) // records.CHUNK))
+                self._write(number, "set_trial_intermediate_value", curve[-1].step, curve[-1].value.value)
+                del self._waiting[number]
+        self._flushed = time.monotonic()
 
     def pause(self, number: int, cost: float) -> None:
         """The trial waits; its state lies in its folder. cost: seconds spent on it so far.
 
         Its tag "until" stays: one that waits before it has so many epochs was interrupted.
         """
-        kept = {key: value for key, value in self.trial(number).tags.items() if key != "id"}
-        with storage.told(self.folder):
-            self._write(number, "set_trial_user_attr", "now", {"state": "paused", "cost": cost, **kept})
-        self._trials[number] = replace(self.trial(number), state="paused", cost=cost)
+        self.flush()
+        trial = self.trial(number)
+        kept = {key: value for key, value in trial.tags.items() if key not in ("id", "by", "deaths", "had")}
+        self._mark(number, {"state": "paused", "cost": cost, **kept})
+        self._know(replace(trial, state="paused", cost=cost, tags={"id": trial.tags["id"], **kept}))
 
-    def claim(self, number: int, because: str, until: float) -> Trial:
-        """Take up a paused or orphaned trial: it is running again, until it has so many epochs."""
-        with storage.told(self.folder):
+    def claim(self, number: int, because: str, until: float, *, again: bool = False, deaths: int = 0) -> Trial:
+        """Take up a paused or orphaned trial: it is running again, until it has so many epochs.
+
+        again: it goes on with what was decided before. deaths: how often it was begun in vain, one after the other.
+        """
+        with self.turn():
             trial = self.trial(number)
-            now = {"state": "running", "cost": trial.cost, "resumed": because, "until": until}
-            self._write(number, "set_trial_user_attr", "now", now)
-        tags = {"id": trial.tags["id"], "resumed": because, "until": until}
-        self._trials[number] = replace(trial, state="running", tags=tags)
+            legs = list(trial.tags.get("legs", ()))
+            legs = legs if again and legs else [*legs, [self.decisions() + 1, until]]
+            tags = {"resumed": because, "until": until, "by": self.meeting.join(), "legs": legs}
+            tags |= {"deaths": deaths, "had": len(trial.curve)} if deaths else {}
+            tags |= {name: trial.tags[name] for name in ("arm",) if name in trial.tags}
+            self._mark(number, {"state": "running", "cost": trial.cost, **tags})
+            self._know(replace(trial, state="running", tags={"id": trial.tags["id"], **tags}))
         return self._trials[number]
 
     def tell(self, number: int, state: State, because: str, cost: float) -> None:
         """The trial has ended: done, stopped or failed, and why. A done one without a finite value has failed."""
-        last = self.trial(number).last
+        self.flush()
+        trial = self.trial(number)
+        last = trial.last
         finite = last is not None and math.isfinite(last.value.value)
         if state == "done" and not finite:
             state, because = "failed", f"{because}; its last value is not a finite number"
+        legs = {key: value for key, value in trial.tags.items() if key in ("legs", "arm")}
+        self._mark(number, {"state": state, "cost": cost, "ended_because": because, **legs})
         with storage.told(self.folder):
-            self._write(number, "set_trial_user_attr", "now", {"state": state, "cost": cost, "ended_because": because})
-            self._write(number, "set_trial_state_values", _state(state), _values(last, state))
-        self._trials[number] = replace(self.trial(number), state=state, cost=cost, ended_because=because)
+            self._write(number, "set_trial_state_values", records.optuna_state(state), records.values(last, state))
+        self._know(replace(trial, state=state, cost=cost, ended_because=because))
+
+    def __len__(self) -> int:
+        """How many trials have begun."""
+        return len(self._trials)
 
     def trial(self, number: int) -> Trial:
         """One trial as it stands."""
@@ -236,44 +339,49 @@ class Study:
         state = found.user_attrs.get("now", {}).get("state")
         if not found.state.is_finished() and state in ("done", "stopped", "failed"):
             last = self._trials[found.number].last
-            self._write(found.number, "set_trial_state_values", _state(state), _values(last, state))
+            self._write(
+                found.number, "set_trial_state_values", records.optuna_state(state), records.values(last, state)
+            )
+
+    def _as_shown(self, trials: Sequence[Trial]) -> list[FrozenTrial]:
+        """These trials as a sampler sees them, and in their places those that were hidden."""
+        known = {trial.number: trial for trial in trials}
+        out: list[FrozenTrial] = []
+        for number in range(self._born):
+            trial = known.get(number)
+            if trial is None:
+                out.append(self._rows[number])
+                continue
+            kept = self._shown.get(number)
+            if kept is None or kept[0] is not trial:
+                kept = self._shown[number] = trial, records.shown(self._rows[number], trial)
+            out.append(kept[1])
+        return out
 
     def _store(self, number: int) -> None:
         """A trial that is in memory only, into the storage. One transaction: it is there whole, or not at all."""
-        found = self._memory.get_trial_id_from_study_id_trial_number(self._memory_id, number)
-        self._storage.create_new_trial(self._id, self._memory.get_trial(found))
+        found = self._memory.get_trial(self._memory.get_trial_id_from_study_id_trial_number(self._memory_id, number))
+        self._storage.create_new_trial(self._id, found)
+        self._rows[number] = found
+        self._born = number + 1
+
+    def _mark(self, number: int, now: Mapping[str, Any]) -> None:
+        with storage.told(self.folder):
+            self._write(number, "set_trial_user_attr", "now", dict(now))
 
     def _write(self, number: int, method: str, *values: Any) -> None:
-        """The same change in the storage, and then in memory."""
-        for store, study in ((self._storage, self._id), (self._memory, self._memory_id)):
-            getattr(store, method)(store.get_trial_id_from_study_id_trial_number(study, number), *values)
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        trial = self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+        with contextlib.suppress(UpdateFinishedTrialError):  # another process took it up and ended it: it came to the same
+            getattr(self._storage, method)(trial, *values)
 
 
-def _values(last: Point | None, state: State) -> list[float] | None:
-    return [last.value.value] if last is not None and state == "done" else None
+def _stub() -> FrozenTrial:
+    """A trial that only takes a number."""
+    from optuna.trial import TrialState, create_trial
 
-
-def _state(state: State) -> Any:
-    from optuna.trial import TrialState
-
-    return {"done": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}[state]
-
-
-def _trial(found: FrozenTrial) -> Trial:
-    marks = found.user_attrs
-    begun, now = marks["begun"], marks.get("now", {})
-    points = sorted(key for key in marks if key.startswith("point:"))
-    return Trial(
-        number=found.number,
-        recipe=json.loads(begun["recipe"]),
-        dials=begun["dials"],
-        because=begun["because"],
-        curve=tuple(Point.from_data(json.loads(marks[key])) for key in points),
-        state=now.get("state", "running"),
-        ended_because=now.get("ended_because", ""),
-        cost=float(now.get("cost", 0.0)),
-        tags={"id": begun["id"], **{key: now[key] for key in ("resumed", "until") if key in now}},
-    )
+    return create_trial(state=TrialState.FAIL)
 
 
 def _same(study: Study, about: Mapping[str, Any]) -> None:

@@ -54,7 +54,8 @@ class Tried:
 @dataclass(frozen=True)
 class Plan:
     """chosen: how the run is carried out; tried: what was compared, in its order; seconds: what that took; saved: bytes that a step
-    keeps for its backward pass; cached: was it measured in another run? allowed: seconds that it might have taken"""
+    keeps for its backward pass; cached: was it measured in another run? allowed: seconds that it might have taken; step: seconds of a
+    step in the plain way, 0 where nobody has measured it"""
 
     chosen: Execution
     tried: tuple[Tried, ...] = ()
@@ -63,6 +64,7 @@ class Plan:
     why: str = ""
     cached: bool = False
     allowed: float = 0.0
+    step: float = 0.0
 
     @property
     def gain(self) -> float:
@@ -84,7 +86,7 @@ class Plan:
         """The inverse of `as_data`."""
         tried = tuple(Tried(**one) for one in data["tried"])
         rest = {name: data[name] for name in ("seconds", "saved", "why", "cached", "allowed")}
-        return Plan(Execution.from_data(data["chosen"]), tried, **rest)
+        return Plan(Execution.from_data(data["chosen"]), tried, **rest, step=data.get("step", 0.0))
 
 
 def wanted(recipe: Any) -> str:
@@ -112,12 +114,12 @@ def planned(run: Run, *, steps: float = math.inf, most: float = math.inf, least:
         seconds = max(least, min(most, SHARE * min(steps, run.steps - run.step) * first))
         if seconds < LEAST:
             why = f"{min(steps, run.steps - run.step):.0f} steps of {1e3 * first:.3g} ms are too few to pay for a plan"
-            return Plan(bench.start, why=why)
+            return Plan(bench.start, why=why, step=first)
         chosen, tried = _search(bench, began + seconds, seconds)
     finally:
         bench.leave()
     run.use(chosen)
-    return Plan(chosen, tuple(tried), round(time.perf_counter() - began, 3), bench.saved, allowed=seconds)
+    return Plan(chosen, tuple(tried), round(time.perf_counter() - began, 3), bench.saved, allowed=seconds, step=first)
 
 
 def _search(bench: Bench, until: float, seconds: float) -> tuple[Execution, list[Tried]]:

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from tuneful.pipeline.carrying import plain
-from tuneful.pipeline.plan import SHARE, Plan, planned, wanted
+from tuneful.pipeline.plan import LEAST, SHARE, Plan, planned, wanted
 from tuneful.pipeline.train import Run
 
 FILE = "plan.json"  # in the folder of a trial: what it was carried out by
@@ -52,22 +52,27 @@ class Plans:
         """The plan that is known, and the run goes that way; None where none is, or measuring it was allowed much less than now."""
         if wanted(run.recipe) or (found := self._recalled(signature(run))) is None:
             return None
-        now = min(most, SHARE * min(steps, run.steps - run.step) * 1e-3 * (found.tried[0].ms or 0.0))
-        if found.allowed * 4 < now:
+        first = 1e-3 * (found.tried[0].ms or 0.0) if found.tried else found.step
+        now = min(most, SHARE * min(steps, run.steps - run.step) * first)
+        if now >= (4 * found.allowed if found.tried else LEAST):
             return None
         run.use(found.chosen)
         return replace(found, cached=True, seconds=0.0)
 
     def keep(self, run: Run, found: Plan) -> None:
-        """Keep a plan that was measured with this run."""
-        if not found.tried:
-            return
+        """Keep a plan that was measured with this run; on the disk where it is more than the time of a step."""
         name = signature(run)
         self.known[name] = found
-        if self.folder is not None:
+        if self.folder is not None and found.tried:
             with contextlib.suppress(OSError):  # it is measured again next time
                 self.folder.mkdir(parents=True, exist_ok=True)
                 _write(self.folder / f"{name}.json", {"plan": found.as_data(), "of": facts()})
+
+    def step_of(self, run: Run) -> float:
+        """Seconds of a step of the way that a run goes, as far as it is known; 0 where nobody has measured it."""
+        if (found := self._recalled(signature(run))) is None:
+            return 0.0
+        return found.step / max(found.gain, 1e-9)
 
     def _recalled(self, name: str) -> Plan | None:
         if name in self.known or self.folder is None:

@@ -122,6 +122,11 @@ class Steps:
         """Passes over train so far."""
         return self.batches.epochs(self.step)
 
+    @property
+    def waits_to_be_saved(self) -> bool:
+        """Is it `save_every` seconds since it was saved last?"""
+        return time.monotonic() - self._saved > self.save_every
+
     def _lr(self) -> float:
         """The rate of the last step, as the recipe counts it: the factors of groups left out."""
         group = self.optimizer.param_groups[0]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from tuneful.pipeline.stack.stepping import Stepping
 from tuneful.pipeline.steps import LOOK
 from tuneful.pipeline.train import Run
 from tuneful.techniques.interfaces import Schedule
@@ -61,3 +62,24 @@ def quiet(run: Run) -> int:
     if not run.early.over:
         waits.append(run.early.steps - len(run.early.seen.losses))
     return max(1, min(waits))
+
+
+def restrain_(runs: Sequence[Run], grads: Mapping[str, Tensor]) -> None:
+    """Penalties, limits and noises of each member on its rows of the gradients. grads: by name, [K, ...]."""
+    for at, run in enumerate(runs):
+        for name, p in run.body.named_parameters():
+            p.grad = grads[name][at] if name in grads else None
+        run.hooks.restrain_(run.params, run.memories, run.step)
+        for p in run.params:
+            p.grad = None
+
+
+def saved(runs: Sequence[Run], stepping: Stepping) -> None:
+    """Write the states of members that have a file for them and have waited long enough."""
+    written = False
+    for run in runs:
+        if run.save_to is not None and run.waits_to_be_saved and not run.ended:
+            if not written:
+                stepping.write()
+                written = True
+            run.save(run.save_to)

@@ -32,7 +32,7 @@ from tuneful.pipeline.limits import Halt, out_of_memory
 from tuneful.pipeline.stack.averages import Averages
 from tuneful.pipeline.stack.bank import Bank
 from tuneful.pipeline.stack.batch import together
-from tuneful.pipeline.stack.books import Losses, due_now, put_, quiet
+from tuneful.pipeline.stack.books import Losses, due_now, put_, quiet, restrain_, saved
 from tuneful.pipeline.stack.chance import Draw, Streams, recorded
 from tuneful.pipeline.stack.gradients import gradients
 from tuneful.pipeline.stack.judging import judged, serves
@@ -89,7 +89,7 @@ class Stack:
 
     def add(self, recipe: Recipe) -> int:
         """A new member, and its number. Raises RecipeError where it does not fit the others."""
-        return self._join(Run(self.task, recipe, device=self.device, halt=self.halt))
+        return self.join(Run(self.task, recipe, device=self.device, halt=self.halt))
 
     def enter(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> int:
         """A member that goes on from a state, as `Run.state` or `state` gave it or `pipeline.state.load` read it; its number."""
@@ -97,9 +97,10 @@ class Stack:
         recipe = recipe if self.model is None else recipe.replace(model=with_callable(recipe.model, self.model))
         run = Run(self.task, recipe, device=self.device, halt=self.halt)
         run.put({name: tensor.detach().clone() for name, tensor in tensors.items()}, dict(plain))
-        return self._join(run)
+        return self.join(run)
 
-    def _join(self, run: Run) -> int:
+    def join(self, run: Run) -> int:
+        """A run as it is as a member, and its number. Raises RecipeError where it does not fit the others."""
         number = len(self.runs)
         if self.runs:
             run.batches.share(next(iter(self.runs.values())).batches)
@@ -150,10 +151,10 @@ class Stack:
         for run in runs:
             run.network.train()
             run.guard()
-        self.bank = Bank([run.body for run in runs])
         for number, run in zip(self.rows, runs, strict=True):
             if number not in self.draws:
-                self.draws[number] = recorded(run.body, self._seen(run))
+                self.draws[number] = recorded(run.body, self._seen(run))  # the first pass of a network, which may fail
+        self.bank = Bank([run.body for run in runs])
         self.streams = Streams([self.draws[number] for number in self.rows], runs[0].device)
         if self.program is None:
             self._dry()
@@ -246,6 +247,8 @@ class Stack:
                         beaten = time.monotonic()
             for number in list(self.rows):
                 self._close(number)
+            if self.bank is not None:
+                saved(self.members, self.stepping)
             if time.monotonic() - beaten > beat:
                 yield None
                 beaten = time.monotonic()
@@ -355,7 +358,7 @@ class Stack:
             self._narrower(begin, end)
             return
         if first.hooks.penalties or first.hooks.limits or first.hooks.noises:
-            self._restrain(runs, grads)
+            restrain_(runs, grads)
         self.stepping.step_(begin, end, grads)
         for run in runs if first.hooks.settles else ():
             run.hooks.settle_(run.optimizer)
@@ -380,14 +383,6 @@ class Stack:
             if not run.ended:
                 run._one_step()
         self.stepping.read()
-
-    def _restrain(self, runs: Sequence[Run], grads: Mapping[str, Tensor]) -> None:
-        for at, run in enumerate(runs):
-            for name, p in run.body.named_parameters():
-                p.grad = grads[name][at] if name in grads else None
-            run.hooks.restrain_(run.params, run.memories, run.step)
-            for p in run.params:
-                p.grad = None
 
     def _count(self, runs: Sequence[Run], begin: int, end: int, each: Tensor) -> None:
         """Averages, sums and counts after a step."""

@@ -21,6 +21,8 @@ class Width:
         self.k = k
         self.taken: dict[int, list[float]] = {w: [] for w in _widths(k)} if fixed is None else {}
         self.chosen = min(fixed, k) if fixed is not None else 0  # 0: not yet
+        self.gain = 1.0  # how many times as fast the chosen width is as one by one, at least
+        self._single = 0.0  # the least that a step of all took one by one
         self.reason = "" if fixed is None else f"a width of {fixed} was asked for"
         if k == 1:
             self.chosen, self.reason = 1, "there is one member"
@@ -38,6 +40,8 @@ class Width:
         if self.chosen:
             return
         self.taken[width].append(seconds)
+        if width == 1:
+            self._single = min(self.taken[1])
         best = min((min(found) for found in self.taken.values() if found), default=0.0)
         for other, found in list(self.taken.items()):
             if len(found) >= 2 and min(found) > HOPELESS * best and (other > 1 or len(self.taken) > 1):
@@ -50,6 +54,8 @@ class Width:
         self.chosen = min(middle, key=lambda w: middle[w])
         if 1 in middle and middle[self.chosen] > CLEAR * middle[1]:
             self.chosen = 1
+        if self._single and self.chosen > 1:
+            self.gain = max(1.0, self._single / middle[self.chosen])
         told = ", ".join(f"{'one by one' if w == 1 else f'{w} at once'} {1e3 * s:.3g} ms" for w, s in sorted(middle.items()))
         self.reason = f"a step of all {self.k} took {told}"
 

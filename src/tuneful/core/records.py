@@ -1,0 +1,101 @@
+"""A trial of ours as a row of Optuna's storage, and back; and as samplers are to see it.
+
+Of a trial the storage keeps, as attributes: `begun` (what it is), `now` (where it stands) and its curve in chunks of 64 points. Its
+parameters and the value of its newest point are where Optuna has them, so that optuna-dashboard shows them.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tuneful.core.trial import Point, State, Trial
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+CHUNK = 64  # points of a curve in one attribute
+KEPT = ("resumed", "until", "by", "legs", "deaths", "had", "arm")  # of where it stands, what a trial's tags tell
+
+
+def chunk(number: int) -> str:
+    """The attribute that holds a chunk of a curve."""
+    return f"curve:{number:06d}"
+
+
+def chunks(curve: tuple[Point, ...], since: int) -> dict[str, str]:
+    """The attributes that hold a curve, from the chunk of point number `since` on."""
+    first = since // CHUNK
+    return {
+        chunk(k): json.dumps([point.as_data() for point in curve[k * CHUNK : (k + 1) * CHUNK]], separators=(",", ":"))
+        for k in range(first, -(-len(curve) // CHUNK))
+    }
+
+
+def read(found: FrozenTrial) -> Trial:
+    """What the storage says of a trial."""
+    marks = found.user_attrs
+    begun, now = marks["begun"], marks.get("now", {})
+    points = [json.loads(marks[name]) for name in sorted(marks) if name.startswith("point:")]  # of format 1
+    for name in sorted(name for name in marks if name.startswith("curve:")):
+        points += json.loads(marks[name])
+    return Trial(
+        number=found.number,
+        recipe=json.loads(begun["recipe"]),
+        dials=begun["dials"],
+        because=begun["because"],
+        curve=tuple(Point.from_data(point) for point in points),
+        state=now.get("state", "running"),
+        ended_because=now.get("ended_because", ""),
+        cost=float(now.get("cost", 0.0)),
+        tags={"id": begun["id"], **{name: now[name] for name in KEPT if name in now}},
+    )
+
+
+def optuna_state(state: State) -> Any:
+    """Optuna's word for a state. What waits counts as pruned, with the values that it has."""
+    from optuna.trial import TrialState
+
+    return {
+        "running": TrialState.RUNNING,
+        "paused": TrialState.PRUNED,
+        "done": TrialState.COMPLETE,
+        "stopped": TrialState.PRUNED,
+        "failed": TrialState.FAIL,
+    }[state]
+
+
+def values(last: Point | None, state: State) -> list[float] | None:
+    """The value of a trial in this state, as Optuna keeps it."""
+    return [last.value.value] if last is not None and state == "done" else None
+
+
+def shown(found: FrozenTrial, trial: Trial) -> FrozenTrial:
+    """A trial as samplers are to see it. found: of the same trial, in any state."""
+    out = copy.copy(found)
+    out.state = optuna_state(trial.state)
+    out.values = values(trial.last, trial.state)
+    out.intermediate_values = {point.step: point.value.value for point in trial.curve}
+    out.datetime_complete = found.datetime_start if out.state.is_finished() else None
+    return out
+
+
+def as_of(trial: Trial, decision: int) -> Trial:
+    """A trial as it stood when the legs up to this decision had been run, and no other.
+
+    Leg k of a trial is what decision number `legs[k][0]` had it trained, up to `legs[k][1]` epochs.
+    """
+    legs: list[list[float]] = list(trial.tags.get("legs", ()))
+    known = [leg for leg in legs if leg[0] <= decision]
+    if len(known) == len(legs):
+        return trial
+    until = known[-1][1] if known else 0.0
+    curve = tuple(point for point in trial.curve if known and point.epoch <= until * (1 + 1e-6))
+    tags: Mapping[str, Any] = {**trial.tags, "until": until}
+    cost = curve[-1].seconds if curve else 0.0
+    return Trial(trial.number, trial.recipe, trial.dials, trial.because, curve, "running", "", cost, tags)
+
+
+__all__ = ["as_of", "chunk", "chunks", "optuna_state", "read", "shown", "values"]

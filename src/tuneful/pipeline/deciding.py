@@ -1,0 +1,183 @@
+"""What a search does next: which trial goes on or begins, decided by one process at a time from what all of them have done.
+
+    with study.turn():
+        trial = deciding.claimed()       # claimed for this process; None: `ended` says why, or others have to be waited for
+
+A decision is a pure function of the trials, so that the same study comes about again. Where it is to come about on any number of workers
+(`at_once`), decision n is made from what the decisions up to n - at_once have led to, and from nothing else: those under way stand there
+as running, with what they had when they began, whether or not they have ended meanwhile.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from tuneful.core.budget import Clock
+from tuneful.core.chance import key
+from tuneful.core.recipe import Recipe
+from tuneful.core.space import Space
+from tuneful.core.study import Study
+from tuneful.core.trial import Trial
+from tuneful.techniques.interfaces import Proposer, Scheduler, Step
+
+DEATHS = 5  # of its process, one after the other and without a new point, after which a trial has failed
+
+
+class Deciding:
+    """study, recipe, space, clock: of the search. at_once: how many legs of a study that is to be the same on any number of workers may
+    be under way when one is decided; 0: it need not be the same.
+
+    ended: why nothing more is to be done, once it is so. around: seconds that pass for a second of training.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        recipe: Recipe,
+        space: Space,
+        clock: Clock,
+        proposer: Proposer,
+        scheduler: Scheduler,
+        *,
+        at_once: int = 0,
+    ) -> None:
+        self.study, self.recipe, self.space, self.clock = study, recipe, space, clock
+        self.proposer, self.scheduler, self.at_once = proposer, scheduler, at_once
+        self.epochs = float(recipe.epochs)
+        self.ended, self.around = "", 1.0
+
+    def claimed(self) -> Trial | None:
+        """The next trial, claimed for this process in its turn; its tag "until" says up to how many epochs."""
+        for trial in self.study.orphans():
+            if (taken := self._adopted(trial)) is not None:
+                return taken
+        if self.clock.left_for_search <= 0:
+            self.ended = "the time for searching is over"
+            return None
+        trials = self.study.trials()
+        for trial in trials:
+            if trial.state == "paused" and not reached(trial, goal(trial)):
+                return self.study.claim(trial.number, "it was interrupted", goal(trial), again=True)
+        running = [trial for trial in trials if trial.state == "running"]
+        if not self.at_once:
+            return self._taken(self.scheduler.next(trials, self.study.objective, self.epochs), trials, running)
+        known = self.study.decisions() + 1 - self.at_once
+        if any(trial.tags["legs"][-1][0] <= known for trial in running):
+            return None
+        seen = self.study.seen(known)
+        return self._taken(self.scheduler.next(seen, self.study.objective, self.epochs), seen, running)
+
+    def _adopted(self, trial: Trial) -> Trial | None:
+        """A trial whose process has died, claimed by this one; None where it has died too often."""
+        had, deaths = trial.tags.get("had"), int(trial.tags.get("deaths", 0)) + 1
+        if had != len(trial.curve):
+            deaths = 1
+        if deaths >= DEATHS:
+            cost = trial.last.seconds if trial.last else 0.0
+            self.study.tell(
+                trial.number, "failed", f"failed: its process died {deaths} times before it had another point", cost
+            )
+            return None
+        return self.study.claim(trial.number, "its process had ended", goal(trial), again=True, deaths=deaths)
+
+    def _taken(self, step: Step, trials: Sequence[Trial], running: Sequence[Trial]) -> Trial | None:
+        """The trial of a step, or of the one that has to come before it."""
+        if self._must_finish(trials, step):
+            step = self._finishing(trials) or step
+        if step.trial is not None:
+            return self.study.claim(step.trial, step.because, step.epochs)
+        begun = len(self.study.trials())
+        if self.clock.trials_left(begun) > 0:
+            if (trial := self._new(step, trials, begun)) is not None:
+                return trial
+            said = "every recipe of the space has been tried"
+        else:
+            said = f"all {self.clock.budget.trials} trials of the budget have begun"
+        if running:  # what they come to may send another one on
+            return None
+        trials = self.study.trials()
+        step = self.scheduler.next(trials, self.study.objective, self.epochs)
+        last = step if step.trial is not None else self._finishing(trials)
+        if last is not None and last.trial is not None:
+            return self.study.claim(last.trial, last.because, last.epochs)
+        self.ended = said
+        return None
+
+    def _new(self, step: Step, trials: Sequence[Trial], begun: int) -> Trial | None:
+        """A new trial; None when the space has no new recipe."""
+        rated = sum(trial.last is not None for trial in trials)
+        sampler = self.proposer.sampler(key(self.recipe.seed, "proposal", begun))
+        if not begun and (given := self._defaults()) is not None:
+            return self.study.ask(self.space, sampler, self.recipe, "the defaults come first", step.epochs, given)
+        because = self.proposer.because(rated)
+        return self.study.ask(self.space, sampler, self.recipe, because, step.epochs, seen=trials if self.at_once else None)
+
+    def _defaults(self) -> dict[str, Any] | None:
+        """The dials as the recipe has them, where all lie inside their ranges."""
+        given: dict[str, Any] = {}
+        for dial in self.space:
+            if not dial.exists(given):
+                continue
+            value = self.recipe.get(dial.path)
+            value = getattr(value, "kind", value)
+            if not dial.holds(value):
+                return None
+            given[dial.path] = value
+        return given
+
+    # ------------------------------------------------------------------------------------------------ the last one
+
+    def _must_finish(self, trials: Sequence[Trial], step: Step) -> bool:
+        """Would the best trial not reach its full length any more if it had to wait for this step?"""
+        best = self._best_unfinished(trials)
+        if best is None or math.isinf(self.clock.left_for_search):
+            return False
+        need = pace(best) * (self.epochs - epoch(best))
+        slowest = max(pace(trial) for trial in trials if trial.last is not None)
+        more = step.epochs - (0.0 if step.trial is None else epoch(self.study.trial(step.trial)))
+        return self.around * (need + slowest * max(more, self.epochs / 3)) > self.clock.left_for_search
+
+    def _finishing(self, trials: Sequence[Trial]) -> Step | None:
+        """Bring the best trial to its end, unless one that has ended is better."""
+        best = self._best_unfinished(trials)
+        return best and Step(best.number, self.epochs, "the best so far is brought to its full length")
+
+    def _best_unfinished(self, trials: Sequence[Trial]) -> Trial | None:
+        """The best trial, where it waits; None where it has ended, or is on its way to its full length."""
+        rated = [
+            t
+            for t in trials
+            if t.last is not None
+            and t.last.value.value == t.last.value.value
+            and (t.state in ("paused", "done") or (t.state == "running" and goal(t) >= self.epochs))
+        ]
+        if not rated:
+            return None
+        sign = 1.0 if self.study.objective.direction == "max" else -1.0
+        best = max(rated, key=lambda t: (sign * (t.last.value.value if t.last else 0.0), -t.number))
+        return best if best.state == "paused" else None
+
+
+def goal(trial: Trial) -> float:
+    """How many epochs it was last asked to reach."""
+    return float(trial.tags["until"])
+
+
+def reached(trial: Trial, epochs: float) -> bool:
+    """Has it so many epochs?"""
+    return epoch(trial) >= epochs * (1 - 1e-6)
+
+
+def epoch(trial: Trial) -> float:
+    """How far it is."""
+    return trial.last.epoch if trial.last else 0.0
+
+
+def pace(trial: Trial) -> float:
+    """Seconds that an epoch of this trial takes."""
+    return trial.last.seconds / max(trial.last.epoch, 1e-9) if trial.last else 0.0
+
+
+__all__ = ["Deciding", "epoch", "goal", "pace", "reached"]
