@@ -19,6 +19,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "tuneful compare sgd adam adamw --on digits epochs=20",
         "tuneful compare momentum adamw muon --on data/flowers --seeds 5 --tune 20",
     ),
+    "worker": (
+        "tuneful worker digits-tune                      one more process on this search",
+        "ssh other tuneful worker /shared/runs/flowers   another machine, which sees the same folder and data",
+    ),
     "resume": ("tuneful resume digits", "tuneful resume runs/digits --budget 2h"),
     "verify-resume": ("tuneful verify-resume runs/digits --kills 5",),
     "evaluate": ("tuneful evaluate runs/digits", "tuneful evaluate runs/houses/artifact data/houses-2026.csv"),

@@ -67,18 +67,28 @@ Restarts = Annotated[
         "--restarts", metavar="N", help="with --devices: go on so often from the last state when a process has died"
     ),
 ]
+Workers = Annotated[
+    str | None,
+    typer.Option("--workers", metavar="N|auto", help="processes that search [auto: one a core, from a budget of 3min on]"),
+]
+Same = Annotated[
+    bool,
+    typer.Option("--deterministic", help="the same study on any number of workers; asks for a budget in trials"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON, and no progress")]
 
 
 def optimize(
     ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
-    home: Home = None, fresh: Fresh = False, device: Device = None, as_json: AsJson = False,
+    home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
+    as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Find, prove and ship the best model that the budget can buy.
 
     Needs nothing but data; 10min is the budget when none is given. Fix what you like (model=mlp), give a range where you like
     (lr=1e-4..1e-1). The same command goes on where it was interrupted.
     """
+    words = searching(words, workers, deterministic)
     return _begin(ctx.obj, "optimize", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
@@ -98,12 +108,14 @@ def train(
 
 def tune(
     ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
-    home: Home = None, fresh: Fresh = False, device: Device = None, as_json: AsJson = False,
+    home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
+    as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Search the ranges that you give, and no others.
 
     lr=1e-4..1e-1 is a range, width=16,32,64 a choice, epochs=20 is fixed; log(1..5) and lin(1e-4..1e-1) say the scale.
     """
+    words = searching(words, workers, deterministic)
     return _begin(ctx.obj, "tune", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
@@ -111,7 +123,7 @@ def resume(
     ctx: typer.Context,
     run: Annotated[str, typer.Argument(metavar="RUN", help="the folder or the name of a run", show_default=False)],
     budget: Spend = None, home: Home = None, device: Device = None, devices: Devices = None, restarts: Restarts = 0,
-    as_json: AsJson = False,
+    workers: Workers = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Go on with a run that was interrupted, or give a finished one a larger budget.
 
@@ -128,12 +140,22 @@ def resume(
 
         Budget.parse(budget)
         job = replace(job, how=job.how.replace(budget=budget))
+    if workers is not None:
+        from tuneful.core.space import scalar
+
+        job = replace(job, how=job.how.replace(workers=scalar(workers)))
     return _do(ctx.obj, job, device, as_json, folder=folder, group=Group(devices, restarts))
 
 
 def with_steps(words: list[str], clean: list[str] | None) -> list[str]:
     """The words, and a setting for each step of cleaning that stands behind --clean."""
     return [*words, *(f"clean={step}" for step in clean or ())]
+
+
+def searching(words: list[str], workers: str | None, deterministic: bool) -> list[str]:
+    """The words, and settings for what options say of the search."""
+    said = [f"workers={workers}"] if workers is not None else []
+    return [*words, *said, *(["deterministic=true"] if deterministic else [])]
 
 
 def _begin(
@@ -220,3 +242,32 @@ def check_device(device: str | None) -> None:
     known = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
     if device not in known and not (device == "cuda" and len(known) > 1):
         raise TunefulError(f"the device is {device}; this machine has {', '.join(known)}", "such as --device cpu")
+
+
+def worker(
+    ctx: typer.Context,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="the folder or the name of a run", show_default=False)],
+    home: Home = None, device: Device = None,
+    sign: Annotated[Path | None, typer.Option("--sign", hidden=True)] = None,
+) -> int:  # fmt: skip
+    """Work on a search that was begun, beside others: on this machine, or on another that sees the folder.
+
+    It takes what is to be done, and ends when nothing is left or the time is up. End it as you like: what it was at goes on elsewhere.
+    """
+    folder = runs.run(run, runs.home(home))
+    check_device(device)
+    from tuneful.pipeline import workers
+    from tuneful.pipeline.limits import Halt, stopping_on_signals
+
+    halt = Halt()
+    with stopping_on_signals(halt), workers.living(halt, sign):
+        search = workers.joined(folder, halt, device=device)
+        print(f"at work on {search.study.name} as {search.study.meeting.join()}", file=sys.stderr, flush=True)
+        for beat in search:
+            workers.touch(sign)
+            if beat.point is not None and sign is None:
+                print(f"trial {beat.trial}, epoch {beat.epoch:.3g} of {beat.epochs:.3g}: {beat.point.value}", file=sys.stderr)
+        if not halt.requested:
+            workers.over(search.study, search.ended)
+    print(f"ended: {search.ended}", file=sys.stderr)
+    return 0

@@ -32,6 +32,7 @@ Kinds = Literal[
 Steps = Annotated[tuple[Cleaner, ...], Field(strict=False), BeforeValidator(clean_words.steps)]
 Mode = Literal["train", "tune", "optimize"]
 FORMAT = 1
+AT_ONCE = 8  # legs of a deterministic study that may be under way when one is decided, so many workers at most are of use
 SETS_FOR = "evidence"  # the model that reads sets of n-grams alone
 NUMBERS = (
     "size",
@@ -107,6 +108,8 @@ class How(Settings):
     proposer: Literal["random", "tpe"] = "tpe"  # what says which recipe comes next
     scheduler: Literal["asha", "full"] = "asha"  # what says which trial gets the next epochs
     eta: Count = 3  # one of this many trials goes on from a rung
+    workers: Count | Auto = "auto"  # processes that search; auto: one a core, where the budget pays for their start
+    deterministic: bool = False  # is the study to be the same whatever works on it, and however many? asks for a budget in trials
 
 
 @dataclass(frozen=True)
@@ -273,8 +276,9 @@ def _job(
             rest.append(entry)
     if budget is not None:
         apart["search"]["budget"] = budget
-    if "eta" in apart["search"]:
-        apart["search"]["eta"] = _number(apart["search"]["eta"])
+    for key in ("eta", "workers", "deterministic"):
+        if key in apart["search"]:
+            apart["search"][key] = _number(apart["search"][key])
     problems: list[Problem] = []
     made: list[Any] = []
     try:
@@ -294,7 +298,13 @@ def _job(
         )
     if made[1].budget is not None:
         Budget.parse(made[1].budget)
-    return Job(mode, source, made[0], made[1], tuple(rest), name, command, places)
+    job = Job(mode, source, made[0], made[1], tuple(rest), name, command, places)
+    if made[1].deterministic and job.budget.seconds is not None:
+        raise RecipeError(
+            f"deterministic is asked for with a budget of {job.budget}: how much is done in a time differs from run to run",
+            'give trials alone, such as --budget "40 trials"',
+        )
+    return job
 
 
 def _cleaned(given: Sequence[tuple[Any, str]]) -> tuple[Cleaner, ...]:

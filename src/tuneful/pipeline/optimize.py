@@ -31,13 +31,14 @@ from tuneful.core.space import Space
 from tuneful.core.study import Study
 from tuneful.core.task import Task
 from tuneful.core.trial import Trial
-from tuneful.pipeline import defaults, doubts, files, plans
+from tuneful.pipeline import defaults, doubts, files, plans, workers
 from tuneful.pipeline.asked import asked, beside, checked
 from tuneful.pipeline.candidate import Candidate
+from tuneful.pipeline.carrying import cores
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.distribute import dismissed
 from tuneful.pipeline.goals import goal
-from tuneful.pipeline.job import Job
+from tuneful.pipeline.job import AT_ONCE, Job
 from tuneful.pipeline.kept import keep, kept, write_json, write_text
 from tuneful.pipeline.keys import Keys
 from tuneful.pipeline.limits import Halt
@@ -50,6 +51,7 @@ from tuneful.pipeline.reserve import SHIPPING, proving, reserve, worth_going_on
 from tuneful.pipeline.ship import ship
 from tuneful.pipeline.step import arithmetic
 from tuneful.pipeline.tune import Beat, Search
+from tuneful.pipeline.workers import Crew
 from tuneful.report import Story, write
 
 LOOKING = 30.0  # seconds in which label errors are looked for, at most, after proving
@@ -108,6 +110,7 @@ class Work:
         self.clock: Clock | None = None
         self.task: Task | None = None
         self.plans: Plans | None = None
+        self._crew = 1  # processes that search
         self.began = time.monotonic() if began is None else began
         self.seconds: dict[str, float] = {}
         self.result: Result | None = None
@@ -169,10 +172,17 @@ class Work:
         what = "training one recipe" if not len(space) else f"searching {', '.join(space.as_data())}"
         yield Stage("search", f"{what}, {said}")
         search = Search(study, task, recipe, space, clock, proposer=job.proposer, scheduler=job.scheduler, halt=self.halt,
-                        device=self.device, model=self.model, plans=self._plans(), ranks=self.ranks)  # fmt: skip
+                        device=self.device, model=self.model, plans=self._plans(), ranks=self.ranks,
+                        at_once=AT_ONCE if job.how.deterministic else 0)  # fmt: skip
         threading.Thread(target=_load_ahead, daemon=True).start()
         with self._timed("search"):
-            yield from search
+            if self._crew > 1:
+                crew = Crew(study, folder, clock, self._crew, self.halt, float(recipe.epochs), device=self.device)
+                yield Stage("workers", f"{self._crew} processes work on the study; what they say lies in {folder / 'signs'}")
+                yield from crew
+                search.ended = crew.ended
+            else:
+                yield from search
         dismissed(self.ranks)
         if self.halt.requested:
             self.ended = f"stopped on request; nothing is lost: `tuneful resume {folder}` goes on"
@@ -195,6 +205,11 @@ class Work:
         full trainings fit."""
         job, base = self.job, self._base()
         told = asked(job, task, base)
+        self._crew = workers.count(job.how.workers, job, self.model is not None, len(told.space))
+        if self._crew > 1:
+            each = max(1, cores() // self._crew)
+            base = base.replace(threads=each).because("threads", f"{self._crew} processes share {cores()} cores")
+            told = asked(job, task, base)
         if old is not None and "recipe" in old.about:
             recipe = from_data(json.loads(old.about["recipe"]))
             return recipe, beside(job, task, recipe, narrowed(told.space, recipe)), "going on"

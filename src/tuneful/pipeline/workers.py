@@ -1,0 +1,281 @@
+"""Workers: processes that search together on one study.
+
+    crew = Crew(study, folder, clock, 2, halt, epochs)      # the command that was given watches over workers on this machine
+    for beat in crew: ...
+
+    search = joined(folder)                                 # a worker, started by a crew or by `tuneful worker` anywhere
+    for beat in search: ...
+
+A worker knows nothing that is not in the run's folder and in the study: it reads the job and the data, takes what is to be done in its turn,
+and ends when nothing is left or the time is up. What a dead one was at goes on elsewhere, from its last state. A crash in native code (an
+exit by SIGSEGV and the like) is laid to the trial that was running alone, or makes those that ran together run alone once; a worker that
+shows no sign of life for `patience` seconds is killed, and what it ran is treated alike. With the crew its workers end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from tuneful.core import storage
+from tuneful.core.budget import Clock
+from tuneful.core.errors import StudyError
+from tuneful.core.recipe import Recipe
+from tuneful.core.study import Study
+from tuneful.pipeline.asked import asked, beside
+from tuneful.pipeline.carrying import cores
+from tuneful.pipeline.codec import from_data
+from tuneful.pipeline.deciding import epoch
+from tuneful.pipeline.job import AT_ONCE, Job
+from tuneful.pipeline.limits import Halt
+from tuneful.pipeline.pace import narrowed
+from tuneful.pipeline.plans import Plans
+from tuneful.pipeline.prepare import prepare
+from tuneful.pipeline.tune import Beat, Search
+
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
+GRACE = 30.0  # seconds in which workers may save and end before they are killed
+LOOK = 0.25  # seconds between two looks at the workers
+LEARN = 1.0  # seconds between two looks at the study
+LIVES = 20  # workers that may die in all before the crew gives up
+OVER = "over"  # what the study remembers when the search has ended: why
+SIGNS = "signs"  # the folder of the files that workers touch as a sign of life
+
+
+def count(asked_for: int | str, job: Job, own: bool, space: int) -> int:
+    """How many workers: what was asked for, or for "auto" one a core where a search is long enough to pay for their start.
+
+    own: is the network a Python object of this process?; space: how many dials are searched. Raises StudyError where there can be no others.
+    """
+    here = "the network is" if own else "" if isinstance(job.source, str) else "the data are"
+    if asked_for == "auto":
+        seconds = job.budget.seconds
+        lasting = seconds is not None and seconds >= LASTING
+        return cores() if lasting and space and not here and job.mode != "train" else 1
+    if int(asked_for) > 1 and here:
+        raise StudyError(
+            f"{asked_for} workers are asked for, and {here} an object of this process, which others cannot see",
+            "save the data to a file, name the network by a file (model=net.py:Net), or leave workers at 1",
+        )
+    return int(asked_for) if job.mode != "train" else 1
+
+
+LASTING = 180.0  # seconds of budget from which several workers are taken unasked
+
+
+@dataclass
+class Worker:
+    """A process on this machine. sign: the file that it touches while it lives."""
+
+    process: subprocess.Popen[bytes]
+    sign: Path
+    log: Path
+
+    @property
+    def silent(self) -> float:
+        """Seconds since its last sign of life."""
+        with contextlib.suppress(OSError):
+            return time.time() - self.sign.stat().st_mtime
+        return 0.0
+
+
+class Crew:
+    """count workers on this machine, watched over. `ended` says why it is over."""
+
+    def __init__(
+        self, study: Study, folder: Path, clock: Clock, count: int, halt: Halt, epochs: float, *, device: str | None = None,
+        patience: float = 900.0,
+    ) -> None:  # fmt: skip
+        self.study, self.folder, self.clock, self.count, self.halt = study, folder, clock, count, halt
+        self.epochs, self.device, self.patience = epochs, device, patience
+        self.workers: list[Worker] = []
+        self.notes: list[str] = []
+        self.ended = ""
+        self._begun = 0
+
+    def __iter__(self) -> Iterator[Beat]:
+        study = self.study
+        with study.turn():
+            study.remember(OVER, "")
+            left = self.clock.left_for_search
+            study.remember("deadline", None if math.isinf(left) else time.time() + left)
+        learnt, known = 0.0, {trial.number: len(trial.curve) for trial in study.trials()}
+        try:
+            self.workers = [self._started() for _ in range(self.count)]
+            while self.workers and not self.halt.requested:
+                time.sleep(LOOK)
+                self._watch()
+                if time.monotonic() - learnt < LEARN:
+                    continue
+                learnt = time.monotonic()
+                study.refresh()
+                study.remember("spent", self.clock.spent)
+                best = study.best()
+                value = best.last.value if best and best.last else None
+                for trial in study.trials():
+                    if len(trial.curve) > known.get(trial.number, 0):
+                        known[trial.number] = len(trial.curve)
+                        yield Beat(trial.number, epoch(trial), self.epochs, trial.last, value, len(study))
+        finally:
+            self._dismiss()
+            study.refresh()
+        if self.halt.requested:
+            self.ended = "it was asked to stop"
+        self.ended = self.ended or str(study.about.get(OVER) or "") or "its workers have ended"
+
+    def _started(self) -> Worker:
+        place = self.folder / SIGNS
+        place.mkdir(exist_ok=True)
+        self._begun += 1
+        sign, log = place / f"{os.getpid()}-{self._begun}", place / f"{self._begun}.log"
+        sign.touch()
+        words = [sys.executable, "-m", "tuneful.cli", "worker", str(self.folder), "--sign", str(sign)]
+        words += ["--device", self.device] if self.device else []
+        with log.open("wb") as out:
+            return Worker(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out), sign, log)
+
+    def _watch(self) -> None:
+        """Start others for those that have died, kill those that hang, let those go that have done what there was to do."""
+        for worker in list(self.workers):
+            code = worker.process.poll()
+            if code is None and worker.silent > self.patience:
+                worker.process.kill()
+                worker.process.wait()
+                self._blame(worker, f"showed no sign of life for {self.patience:g} s")
+                code = -signal.SIGKILL
+            elif code is None:
+                continue
+            elif code < 0 and -code in CRASHES:
+                self._blame(worker, f"crashed ({signal.Signals(-code).name})")
+            self.workers.remove(worker)
+            worker.sign.unlink(missing_ok=True)
+            if code == 0:
+                continue
+            if code > 0:  # a mistake that every worker would meet
+                raise StudyError(f"a worker ended: {_last(worker.log)}", f"see {worker.log}; the same command goes on")
+            if self._begun >= self.count + LIVES:
+                raise StudyError(
+                    f"{LIVES} workers have died; the last ended with code {code}: {_last(worker.log)}",
+                    f"see {worker.log}; the same command goes on",
+                )
+            self.workers.append(self._started())
+
+    def _blame(self, worker: Worker, how: str) -> None:
+        """What a worker ran when it crashed or hung: one trial by itself has failed; of several it is not known, and each runs alone."""
+        with self.study.turn():
+            ran = [t for t in self.study.orphans() if f"-{worker.process.pid}-" in str(t.tags.get("by"))]
+            self.notes.append(f"a worker {how} with {len(ran)} trials at work")
+            if len(ran) == 1:
+                cost = ran[0].last.seconds if ran[0].last else 0.0
+                self.study.tell(ran[0].number, "failed", f"failed: its process {how}", cost)
+
+    def _dismiss(self) -> None:
+        """Ask the workers to save and end; what is left after a while is killed."""
+        for worker in self.workers:
+            with contextlib.suppress(OSError):
+                worker.process.send_signal(signal.SIGTERM)
+        until = time.monotonic() + GRACE
+        for worker in self.workers:
+            try:
+                worker.process.wait(max(0.1, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                worker.process.wait()
+            worker.sign.unlink(missing_ok=True)
+        self.workers.clear()
+
+
+def joined(folder: Path, halt: Halt, *, device: str | None = None, url: str | None = None) -> Search:
+    """A worker's part of the search that lies in a folder. url: of the study's storage, where it is not the file in the folder.
+
+    Raises StudyError where there is nothing to join, DataError where the data are not those of the study.
+    """
+    job = Job.read(folder)
+    url = url or _url(folder)
+    study = Study.open(folder, url=url)
+    if "recipe" not in study.about:
+        raise StudyError(f"the search in {folder} has not begun", "the command that begins it must come first")
+    task = prepare(job.source, **job.reading)
+    if task.fingerprint != study.about["fingerprint"]:
+        raise StudyError(
+            f"the data of {job.source} are not those of the study ({task.fingerprint[:12]}, not {study.about['fingerprint'][:12]})",
+            "bring the same data to this machine",
+        )
+    recipe = from_data(json.loads(study.about["recipe"]))
+    told = asked(job, task, Recipe())
+    space = beside(job, task, recipe, narrowed(told.space, recipe))
+    if space.as_data() != study.about["space"]:
+        raise StudyError(f"the space of the job in {folder} is not that of its study", "begin the search anew under another --name")
+    clock = Clock(job.budget, float(study.about.get("spent", 0.0)))
+    if (deadline := study.about.get("deadline")) is not None:
+        clock.reserve = clock.left - (float(deadline) - time.time())
+    return Search(
+        study, task, recipe, space, clock, proposer=job.proposer, scheduler=job.scheduler, halt=halt, device=device,
+        plans=Plans(folder.parent / ".plans"), at_once=AT_ONCE if job.how.deterministic else 0, leads=False,
+    )  # fmt: skip
+
+
+def over(study: Study, why: str) -> None:
+    """Remember that nothing is left to be done, and why."""
+    with study.turn():
+        if not study.about.get(OVER):
+            study.remember(OVER, why)
+
+
+@contextlib.contextmanager
+def living(halt: Halt, sign: Path | None) -> Iterator[None]:
+    """Inside, a file is touched as a sign of life, and a stop is asked for when the process that started this one has ended."""
+    if sign is None:
+        yield
+        return
+    parent, done = os.getppid(), threading.Event()
+
+    def watch() -> None:
+        while not done.wait(1.0):
+            if os.getppid() != parent:
+                halt.requested = True
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+def touch(sign: Path | None) -> None:
+    """A sign of life."""
+    if sign is not None:
+        with contextlib.suppress(OSError):
+            os.utime(sign)
+
+
+def _url(folder: Path) -> str:
+    """Where the study of a run lies: as the run has noted it, or in the file beside."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return str(json.loads((folder / "job.json").read_text(encoding="utf-8"))["storage"])
+    return f"sqlite:///{folder / storage.FILE}"
+
+
+def _last(log: Path) -> str:
+    """The last line that a worker has said."""
+    with contextlib.suppress(OSError):
+        file: IO[bytes]
+        with log.open("rb") as file:
+            lines = [line for line in file.read()[-4000:].decode("utf-8", "replace").splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("error")]
+        return (errors or lines or ["it said nothing"])[-1]
+    return "it said nothing"
+
+
+__all__ = ["Crew", "count", "joined", "living", "over", "touch"]
