@@ -167,25 +167,47 @@ def test_a_trial_whose_process_died_while_ending_it_is_ended_when_the_study_is_o
     ask(study, 0)
     study.report(0, point(1, 0.5))
     study.flush()
-    study._write(0, "set_trial_user_attr", "now", {"state": "done", "cost": 1.0, "ended_because": "all epochs are done"})
+    study._put(0, {"state": "done", "cost": 1.0, "ended_because": "all epochs are done"})
     Study.open(tmp_path)
     plain = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path / 'study.db'}")
     assert [(trial.state.name, trial.value) for trial in plain.trials] == [("COMPLETE", 0.5)]
 
 
-def test_whoever_only_looks_does_not_end_a_trial_that_another_process_is_ending(tmp_path, monkeypatch):
+def test_whoever_only_looks_does_not_end_a_trial_that_another_process_is_ending(tmp_path):
     study = Study.create(tmp_path, "s", task(), SPACE)
     study.report(ask(study).number, point(1, 0.5))
-    write = Study._write
+    study._put(0, {"state": "done", "cost": 1.0, "ended_because": "all epochs are done"})
+    assert Study.open(tmp_path, looking=True).trial(0).ended_because == "all epochs are done"
+    plain = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    assert [trial.state.name for trial in plain.trials] == ["RUNNING"]
 
-    def slow(self, number, method, *values):
-        if method == "set_trial_state_values" and self is study:  # it has written why, and not yet that it has ended
-            assert Study.open(tmp_path, looking=True).trial(0).ended_because == "all epochs are done"
-        write(self, number, method, *values)
 
-    monkeypatch.setattr(Study, "_write", slow)
-    study.tell(0, "done", "all epochs are done", 1.0)
-    assert Study.open(tmp_path).trial(0).state == "done"
+@pytest.mark.parametrize("slowly", [False, True])
+def test_optuna_reads_what_is_written_and_it_is_the_same_without_our_statements(tmp_path, slowly):
+    study = Study.create(tmp_path, "s", task(), SPACE)
+    if slowly:
+        study._writer._engine = None
+    for number, values in enumerate([(0.5, float("nan")), (0.75, float("-inf")), (0.25, 1.0)]):
+        ask(study, number)
+        for step, value in enumerate(values, 1):
+            study.report(number, point(step, value))
+            study.flush()
+    study.tell(0, "failed", "it broke", 1.0)
+    study.pause(1, 2.0)
+    study.tell(2, "done", "ended", 3.0)
+    study.report(2, point(3, 9.0))  # too late: it has ended
+    study.flush()
+    plain = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path / 'study.db'}").trials
+    assert [trial.state.name for trial in plain] == ["FAIL", "RUNNING", "COMPLETE"]
+    assert str([trial.intermediate_values for trial in plain]) == "[{1: 0.5, 2: nan}, {1: 0.75, 2: -inf}, {1: 0.25, 2: 1.0}]"
+    assert [trial.value for trial in plain] == [None, None, 1.0]
+    assert all(trial.params == study.trial(trial.number).dials for trial in plain)
+    assert all((trial.datetime_complete is None) == (trial.state.name == "RUNNING") for trial in plain)
+    again = Study.open(tmp_path)
+    assert [t.curve[-1].step for t in again.trials()] == [2, 2, 2]
+    assert str(again.trial(0)) == str(study.trial(0))  # as text, since NaN is not equal to NaN
+    assert again.trial(2).curve == study.trial(2).curve[:2]
+
 
 
 def test_lies_at_any_address_that_sqlalchemy_knows(tmp_path):

@@ -177,7 +177,7 @@ def table(tmp_path_factory):
 
 def command(table: Path, home: Path) -> list[str]:
     settings = ["target=price", "model=mlp", "lr=1e-4..1e-1", "width=4..32", "epochs=6", "threads=1"]
-    return ["tune", str(table), *settings, "--budget", "5 trials", "--home", str(home), "--name", "h"]
+    return ["tune", str(table), *settings, "--budget", "5 trials", "--deterministic", "--home", str(home), "--name", "h"]
 
 
 def outcome(run: Path) -> dict:

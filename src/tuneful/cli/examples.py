@@ -20,8 +20,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "tuneful compare momentum adamw muon --on data/flowers --seeds 5 --tune 20",
     ),
     "worker": (
-        "tuneful worker digits-tune                      one more process on this search",
-        "ssh other tuneful worker /shared/runs/flowers   another machine, which sees the same folder and data",
+        "tuneful worker digits-tune",
+        "tuneful worker /shared/runs/flowers --device cuda",
     ),
     "resume": ("tuneful resume digits", "tuneful resume runs/digits --budget 2h"),
     "verify-resume": ("tuneful verify-resume runs/digits --kills 5",),

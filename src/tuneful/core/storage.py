@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 FILE = "study.db"
+PATIENCE = 60  # seconds that a locked SQLite file is waited for
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}  # it is full, or locked
 
 
@@ -125,7 +126,8 @@ def connect(url: str) -> BaseStorage:
     from sqlalchemy import event
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    store = optuna.storages.RDBStorage(url)
+    patient = {"connect_args": {"timeout": PATIENCE}} if url.startswith("sqlite") else {}
+    store = optuna.storages.RDBStorage(url, engine_kwargs=patient)
     if url.startswith("sqlite"):
 
         def write_ahead(connection: Any, _: object) -> None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from tuneful.core import meeting, records, storage
 from tuneful.core.errors import StudyError
 from tuneful.core.recipe import Recipe
+from tuneful.core.rowwriter import RowWriter
 from tuneful.core.space import Space
 from tuneful.core.task import Objective, Task
 from tuneful.core.trial import Point, State, Trial
@@ -44,6 +45,7 @@ class Study:
         self.folder, self.name, self.url = folder, name, url
         self._path = folder / storage.FILE
         self._storage = storage.connect(url)
+        self._writer = RowWriter(self._storage)
         self._id = self._storage.get_study_id_from_name(name)
         self.about: dict[str, Any] = self._storage.get_study_user_attrs(self._id)
         if self.about.get("format") not in READS:
@@ -57,6 +59,8 @@ class Study:
         # What is known is kept as trials, and as rows of Optuna's, of which samplers read all at every proposal. What a sampler asks
         # for is born in a memory of its own, whose numbers are those of the storage.
         self._trials: dict[int, Trial] = {}
+        self._all: tuple[Trial, ...] | None = None  # the same in order, as long as nothing changes
+        self._decided = 0
         self._ids: dict[str, int] = {}  # {id of a recipe: its trial}
         self._rows: dict[int, FrozenTrial] = {}
         self._shown: dict[int, tuple[Trial, FrozenTrial]] = {}
@@ -107,6 +111,9 @@ class Study:
     def _know(self, trial: Trial) -> None:
         self._trials[trial.number] = trial
         self._ids[trial.tags["id"]] = trial.number
+        self._all = None
+        if legs := trial.tags.get("legs"):
+            self._decided = max(self._decided, int(legs[-1][0]))
 
     def _level(self, count: int) -> None:
         """Let the memory have as many trials as the storage, so that the next one bears the same number in both."""
@@ -128,7 +135,7 @@ class Study:
 
     def decisions(self) -> int:
         """How many decisions have been made: of trials to begin, and of trials to go on."""
-        return max((int(leg[0]) for trial in self._trials.values() for leg in trial.tags.get("legs", ())), default=0)
+        return self._decided
 
     def seen(self, decision: int) -> tuple[Trial, ...]:
         """All trials that were begun, as they stood when what was decided up to this decision had been done, and nothing else."""
@@ -253,27 +260,35 @@ class Study:
 
     def flush(self) -> None:
         """Write the points that wait to be written."""
-        with storage.told(self.folder):
-            for number in list(self._waiting):
-                curve, since = self._trials[number].curve, self._waiting[number]
-                told = records.chunks(curve, since)
-                stale = range(-(-len(curve) // records.CHUNK), self._chunks.get(number, 0))
-                for name, text in {**told, **{records.chunk(k): "[]" for k in stale}}.items():
-                    self._write(number, "set_trial_user_attr", name, text)
-                self._chunks[number] = max(self._chunks.get(number, 0), -(-len(curve) // records.CHUNK))
-                self._write(number, "set_trial_intermediate_value", curve[-1].step, curve[-1].value.value)
-                del self._waiting[number]
+        for number in list(self._waiting):
+            self._put(number)
         self._flushed = time.monotonic()
+
+    def _put(self, number: int, now: Mapping[str, Any] | None = None, state: State | None = None) -> None:
+        """Write where a trial stands, with the points that wait to be written. state: in which it has ended."""
+        told: dict[str, Any] = {} if now is None else {"now": dict(now)}
+        trial, point = self._trials[number], None
+        if (since := self._waiting.pop(number, None)) is not None:
+            count = -(-len(trial.curve) // records.CHUNK)
+            told |= records.chunks(trial.curve, since)
+            told |= {records.chunk(k): "[]" for k in range(count, self._chunks.get(number, 0))}
+            self._chunks[number] = count
+            point = trial.curve[-1].step, trial.curve[-1].value.value
+        row: Any = self._rows[number]
+        values = None if state is None else records.values(trial.last, state)
+        with storage.told(self.folder):
+            self._writer.put(
+                row._trial_id, told, point, None if state is None else records.optuna_state(state), values and values[0]
+            )
 
     def pause(self, number: int, cost: float) -> None:
         """The trial waits; its state lies in its folder. cost: seconds spent on it so far.
 
         Its tag "until" stays: one that waits before it has so many epochs was interrupted.
         """
-        self.flush()
         trial = self.trial(number)
-        kept = {key: value for key, value in trial.tags.items() if key not in ("id", "by", "deaths", "had")}
-        self._mark(number, {"state": "paused", "cost": cost, **kept})
+        kept = _lasting(trial)
+        self._put(number, {"state": "paused", "cost": cost, **kept})
         self._know(replace(trial, state="paused", cost=cost, tags={"id": trial.tags["id"], **kept}))
 
     def claim(self, number: int, because: str, until: float, *, again: bool = False, deaths: int = 0) -> Trial:
@@ -288,23 +303,21 @@ class Study:
             tags = {"resumed": because, "until": until, "by": self.meeting.join(), "legs": legs}
             tags |= {"deaths": deaths, "had": len(trial.curve)} if deaths else {}
             tags |= {name: trial.tags[name] for name in ("arm",) if name in trial.tags}
-            self._mark(number, {"state": "running", "cost": trial.cost, **tags})
+            self._put(number, {"state": "running", "cost": trial.cost, **tags})
             self._know(replace(trial, state="running", tags={"id": trial.tags["id"], **tags}))
         return self._trials[number]
 
     def tell(self, number: int, state: State, because: str, cost: float) -> None:
         """The trial has ended: done, stopped or failed, and why. A done one without a finite value has failed."""
-        self.flush()
         trial = self.trial(number)
         last = trial.last
         finite = last is not None and math.isfinite(last.value.value)
         if state == "done" and not finite:
             state, because = "failed", f"{because}; its last value is not a finite number"
-        legs = {key: value for key, value in trial.tags.items() if key in ("legs", "arm")}
-        self._mark(number, {"state": state, "cost": cost, "ended_because": because, **legs})
-        with storage.told(self.folder):
-            self._write(number, "set_trial_state_values", records.optuna_state(state), records.values(last, state))
-        self._know(replace(trial, state=state, cost=cost, ended_because=because))
+        kept = _lasting(trial)
+        self._put(number, {"state": state, "cost": cost, "ended_because": because, **kept}, state)
+        tags = {"id": trial.tags["id"], **kept}
+        self._know(replace(trial, state=state, cost=cost, ended_because=because, tags=tags))
 
     def __len__(self) -> int:
         """How many trials have begun."""
@@ -316,7 +329,9 @@ class Study:
 
     def trials(self) -> tuple[Trial, ...]:
         """All trials in the order in which they began."""
-        return tuple(self._trials[number] for number in sorted(self._trials))
+        if self._all is None:
+            self._all = tuple(self._trials[number] for number in sorted(self._trials))
+        return self._all
 
     def best(self) -> Trial | None:
         """The trial with the best last value among those that have one and have not failed."""
@@ -338,10 +353,7 @@ class Study:
         """A process may have died between writing why a trial ended and ending it."""
         state = found.user_attrs.get("now", {}).get("state")
         if not found.state.is_finished() and state in ("done", "stopped", "failed"):
-            last = self._trials[found.number].last
-            self._write(
-                found.number, "set_trial_state_values", records.optuna_state(state), records.values(last, state)
-            )
+            self._put(found.number, None, state)
 
     def _as_shown(self, trials: Sequence[Trial]) -> list[FrozenTrial]:
         """These trials as a sampler sees them, and in their places those that were hidden."""
@@ -360,21 +372,15 @@ class Study:
 
     def _store(self, number: int) -> None:
         """A trial that is in memory only, into the storage. One transaction: it is there whole, or not at all."""
-        found = self._memory.get_trial(self._memory.get_trial_id_from_study_id_trial_number(self._memory_id, number))
-        self._storage.create_new_trial(self._id, found)
+        found: Any = self._memory.get_trial(self._memory.get_trial_id_from_study_id_trial_number(self._memory_id, number))
+        found._trial_id = self._writer.create(self._id, found)
         self._rows[number] = found
         self._born = number + 1
 
-    def _mark(self, number: int, now: Mapping[str, Any]) -> None:
-        with storage.told(self.folder):
-            self._write(number, "set_trial_user_attr", "now", dict(now))
 
-    def _write(self, number: int, method: str, *values: Any) -> None:
-        from optuna.exceptions import UpdateFinishedTrialError
-
-        trial = self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
-        with contextlib.suppress(UpdateFinishedTrialError):  # another process took it up and ended it: it came to the same
-            getattr(self._storage, method)(trial, *values)
+def _lasting(trial: Trial) -> dict[str, Any]:
+    """Of its tags, what stays when it is not at work any more."""
+    return {key: value for key, value in trial.tags.items() if key not in ("id", "by", "deaths", "had")}
 
 
 def _stub() -> FrozenTrial:

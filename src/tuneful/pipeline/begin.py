@@ -17,7 +17,7 @@ from tuneful.pipeline.goals import form
 from tuneful.pipeline.step import arithmetic
 from tuneful.techniques.inits import apply_
 from tuneful.techniques.interfaces import Rate
-from tuneful.techniques.models import check, make
+from tuneful.techniques.models import fits, make
 
 
 def begun(task: Task, recipe: Recipe) -> tuple[nn.Module, dict[str, Rate]]:
@@ -33,7 +33,7 @@ def begun(task: Task, recipe: Recipe) -> tuple[nn.Module, dict[str, Rate]]:
     twin = _twin(task, recipe)
     torch.default_generator.manual_seed(key(recipe.seed, "build"))
     body = make(plan.model, form(task))
-    check(body, form(task))
+    fits(body, form(task))
     with arithmetic(int(recipe.threads)):  # what an init makes of the data depends on it
         apply_(body, plan.init, recipe.seed, sample=_sample(task, recipe.seed, plan.init.looks), twin=twin)
     plan.model.learn_(body, task.train.x, task.train.y)

@@ -6,7 +6,7 @@
 
 Legs are sorted by their signature; the largest group trains as one stack (`pipeline.stack`), and a leg that has come to its end makes room
 for another of its kind. How many are taken is found by trying: a few at first, four times as many when all of them at once turned out
-fastest, one when one by one did. A leg of which the network fails ends by itself; the others of its stack go on one by one.
+fastest, one when one by one did. The watch over their first steps hears their losses and looks at nothing else. A leg of which the network fails ends by itself; the others of its stack go on one by one.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from tuneful.pipeline.stack.signature import signature, unfit
 
 FEW, MOST = 4, 64  # legs at work, at first and at most
 SMALL = 3e-3  # seconds of a step: where it takes longer on a CPU, it is work and not calls, and stacks do not pay
+UNSEEN = 2**31  # steps between two looks of the watch over a trial that begins among others: each would be a step of all, one by one
 SHARE = 0.25  # of the time that is left, which the legs at work may take
 Failed = Callable[[Trial, Exception], None]
 """What is to happen with a trial whose network fails."""
@@ -43,6 +44,7 @@ class Bench:
         self.kind = ""  # the signature of those in the stack
         self.at: dict[int, Leg] = {}  # those in the stack, by their number there
         self.rooms: dict[str, int] = {}  # how many of a signature shall be at work, as far as it was tried
+        self.last: int | None = None  # the trial that has to reach its end in time, so that no other is at work
         self.gain = 1.0  # how much faster the last stack was than its members one by one
 
     def __len__(self) -> int:
@@ -53,12 +55,15 @@ class Bench:
         """How many trials more are to be taken now; some at once, since each that comes is a stack laid anew."""
         if self.legs.study.best() is None:  # the first shows whether there is a network at all, and what a step takes
             return int(not len(self))
-        most = max(1, self.rooms.get(self.kind, 1))
+        if self.last is not None:
+            return 0
+        most = min(max(1, self.rooms.get(self.kind, 1)), self._most()) if len(self) else 1
         free = most - len(self)
         return free if free >= max(1, most // 4) else 0
 
-    def take(self, trial: Trial) -> None:
-        """Work on a trial that was claimed."""
+    def take(self, trial: Trial, *, last: bool = False) -> None:
+        """Work on a trial that was claimed. last: until it is through, on no other."""
+        self.last = trial.number if last else self.last
         try:
             leg = self.legs.begun(trial)
         except (ModelError, RecipeError) as error:
@@ -137,6 +142,8 @@ class Bench:
         if not waiting or free < max(1, min(len(waiting), most // 4)):
             return
         for leg in waiting[:free]:
+            if most > 1 and not leg.run.step:
+                leg.run.early.every = UNSEEN
             self.at[self.stack.join(leg.run)] = leg
         del waiting[:free]
         if not waiting:
@@ -150,11 +157,11 @@ class Bench:
         elif paces.chosen and paces.k > 1 and paces.gain:
             self.gain = paces.gain
             if paces.chosen >= min(paces.k, room) and room <= len(stack.rows):
-                self.rooms[self.kind] = min(4 * room, self._most())
+                self.rooms[self.kind] = min(4 * room, MOST)
 
     def _most(self) -> int:
         """How many legs memory and time allow."""
-        leg = next(iter(self.at.values()))
+        leg = next(iter(self.at.values()), None) or next(held[0] for held in self.waiting.values())
         size = 4 * sum(p.numel() for p in leg.run.params)
         fit = 0.25 * _memory(leg.run.device) / (6 * size)
         left = self.legs.clock.left_for_search
@@ -172,6 +179,7 @@ class Bench:
         assert self.stack is not None
         leg = self.at.pop(number)
         self.stack.evict(number)
+        self.last = None if leg.trial.number == self.last else self.last
         if ending:
             leg.end()
 

@@ -11,6 +11,7 @@ as running, with what they had when they began, whether or not they have ended m
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,9 @@ from tuneful.core.study import Study
 from tuneful.core.trial import Trial
 from tuneful.techniques.interfaces import Proposer, Scheduler, Step
 
-DEATHS = 5  # of its process, one after the other and without a new point, after which a trial has failed
+LATE = 0.9  # of the time that a step needs, as far as it is known: where less is left, it is not begun
+MARGIN = 1.15  # times the time that the best trial needs: when so much is left, it goes first
+DEATHS = 10  # of its process, one after the other and without a new point, after which a trial has failed
 
 
 class Deciding:
@@ -86,6 +89,9 @@ class Deciding:
         """The trial of a step, or of the one that has to come before it."""
         if self._must_finish(trials, step):
             step = self._finishing(trials) or step
+        elif self._too_late(trials, step):
+            self.ended = "" if running else "the time for searching is over"
+            return None
         if step.trial is not None:
             return self.study.claim(step.trial, step.because, step.epochs)
         begun = len(self.study.trials())
@@ -139,6 +145,35 @@ class Deciding:
         more = step.epochs - (0.0 if step.trial is None else epoch(self.study.trial(step.trial)))
         return self.around * (need + slowest * max(more, self.epochs / 3)) > self.clock.left_for_search
 
+    def pressing(self, left: float) -> bool:
+        """Is it high time that the best trial, wherever it stands, goes on to its full length alone? left: seconds for searching."""
+        if math.isinf(left):
+            return False
+        rated = [t for t in self.study.trials() if t.state in ("running", "paused", "done") and t.last is not None]
+        best = max(rated, key=self._merit, default=None)
+        if best is None or best.state == "done" or reached(best, self.epochs):
+            return False
+        return MARGIN * self.around * pace(best) * (self.epochs - epoch(best)) + 0.5 > left
+
+    def _merit(self, trial: Trial) -> tuple[float, int]:
+        value = trial.last.value.value if trial.last else math.nan
+        sign = 1.0 if self.study.objective.direction == "max" else -1.0
+        return (sign * value if value == value else -math.inf), -trial.number
+
+    def finisher(self) -> Trial | None:
+        """The best trial that waits, claimed for its full length; None where one that has ended, or is on its way there, is better."""
+        step = self._finishing(self.study.trials())
+        return None if step is None or step.trial is None else self.study.claim(step.trial, step.because, step.epochs)
+
+    def _too_late(self, trials: Sequence[Trial], step: Step) -> bool:
+        """Would the time be over before this step has come to anything? One that has ended stands at its full length already."""
+        ended = [t for t in trials if t.state == "done" and t.last is not None]
+        if math.isinf(self.clock.left_for_search) or not ended:
+            return False
+        trial = None if step.trial is None else self.study.trial(step.trial)
+        each = pace(trial) if trial is not None else statistics.median(pace(t) for t in ended)
+        return LATE * self.around * each * (step.epochs - (epoch(trial) if trial else 0.0)) > self.clock.left_for_search
+
     def _finishing(self, trials: Sequence[Trial]) -> Step | None:
         """Bring the best trial to its end, unless one that has ended is better."""
         best = self._best_unfinished(trials)
@@ -153,11 +188,8 @@ class Deciding:
             and t.last.value.value == t.last.value.value
             and (t.state in ("paused", "done") or (t.state == "running" and goal(t) >= self.epochs))
         ]
-        if not rated:
-            return None
-        sign = 1.0 if self.study.objective.direction == "max" else -1.0
-        best = max(rated, key=lambda t: (sign * (t.last.value.value if t.last else 0.0), -t.number))
-        return best if best.state == "paused" else None
+        best = max(rated, key=self._merit, default=None)
+        return best if best is not None and best.state == "paused" else None
 
 
 def goal(trial: Trial) -> float:

@@ -72,19 +72,18 @@ class Leg:
         study, run, number = self.legs.study, self.run, self.trial.number
         cost = sum(run.seconds.values())
         self.legs.trained += cost - self.trial.cost
+        if not self.lost:
+            run.save(self.path)  # whoever ran it, it has come to the same
         with study.turn():
             if not study.mine(self.trial):
                 return
             if self.lost:
                 study.tell(number, "failed", run.ended, cost)
                 self.path.unlink(missing_ok=True)
-                return
-        run.save(self.path)
-        _write_curve(self.path.parent / "curve.jsonl", run.curve)
-        with study.turn():
-            if study.mine(self.trial) and run.ended:
+            elif run.ended:
                 study.tell(number, "done", run.ended, cost)
-            elif study.mine(self.trial):
+                _write_curve(self.path.parent / "curve.jsonl", run.curve)
+            else:
                 study.pause(number, cost)
 
 

@@ -9,6 +9,7 @@ A plan counts as known when planning was allowed at least a quarter of the time 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -96,6 +97,7 @@ def signature(run: Run) -> str:
     return hashlib.blake2b(json.dumps(told, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
 
 
+@functools.cache
 def facts() -> dict[str, Any]:
     """The processor, its cores that may be used, and the versions."""
     cpu = platform.processor()

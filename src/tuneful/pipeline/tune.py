@@ -39,6 +39,7 @@ from tuneful.techniques.search import ASHA, TPE
 
 SAME_FAILURES = 3  # first trials that may fail alike before the search gives up
 KEPT = 5  # done trials whose weights are kept
+PRESSED = 0.25  # seconds between two looks whether the best trial has to be finished
 WAIT = 0.05  # seconds between two looks whether there is something to do, where others are at work
 
 
@@ -94,6 +95,7 @@ class Search:
         self.bench = Bench(self.legs, self._failed, alone=alone)
         self.epochs = float(recipe.epochs)
         self.ended = ""
+        self._asked = 0.0  # when it was last seen to whether the best trial has to be finished
         self._passed = 0.0  # seconds of this session in which legs were at work
         self._over: set[int] = set()  # trials that had ended when weights were last thrown away
         self._gone: set[int] = set()  # those of which the weights were
@@ -124,6 +126,8 @@ class Search:
     def _take(self) -> None:
         """As many trials onto the bench as it has room for, and are to be had."""
         self.deciding.around = self._around()
+        if len(self.bench) > 1 and self._pressed():
+            return
         wanted = self.bench.room
         while wanted and not (self.halt.due and len(self.bench)):
             with self.study.turn():
@@ -132,6 +136,21 @@ class Search:
                 return
             self.bench.take(trial)
             wanted = wanted - 1 or self.bench.room
+
+    def _pressed(self) -> bool:
+        """Is it high time to bring the best trial to its end? Then all others wait where they are, and it goes on alone."""
+        now = time.monotonic()
+        if now - self._asked < PRESSED or self.bench.last is not None:
+            return False
+        self._asked = now
+        if not self.deciding.pressing(self.clock.left_for_search):
+            return False
+        self.bench.clear()
+        with self.study.turn():
+            trial = self.deciding.finisher()
+        if trial is not None:
+            self.bench.take(trial, last=True)
+        return trial is not None
 
     def _work(self) -> Iterator[Beat]:
         began = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tuneful.techniques.interfaces import Model
 from tuneful.techniques.models.airbench import Airbench
 from tuneful.techniques.models.bag import Bag
-from tuneful.techniques.models.check import Size, check, size
+from tuneful.techniques.models.check import Size, check, fits, size
 from tuneful.techniques.models.conv1d import Conv1d
 from tuneful.techniques.models.convnet import ConvNet
 from tuneful.techniques.models.decoder import Decoder
@@ -68,6 +68,6 @@ TABLE: dict[str, type[Model]] = {
 
 __all__ = [
     "GRU", "LSTM", "MLP", "RNN", "TABLE", "Airbench", "Attention", "Bag", "Conv1d", "ConvNet", "Decoder", "EncoderDecoder", "Evidence", "FTTransformer", "GRUEncoderDecoder", "LeNet", "Linear",
-    "MobileNetV2", "MobileNetV3", "Own", "Pretrained", "ResNet", "ResNet1d", "ResNet9", "Size", "TabM", "TableResNet", "Transformer", "UNet", "ViT", "check", "make", "merged_",
+    "MobileNetV2", "MobileNetV3", "Own", "Pretrained", "ResNet", "ResNet1d", "ResNet9", "Size", "TabM", "TableResNet", "Transformer", "UNet", "ViT", "check", "fits", "make", "merged_",
     "size", "with_callable",
 ]  # fmt: skip

@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,10 +32,17 @@ def check(net: nn.Module, form: Form) -> Size:
     Runs in evaluation mode and without gradients: the network, its statistics and the global dice are as before.
     Raises: ModelError when the network fails (its own error is the cause), gives anything but one floating tensor
         [2, *form.answer], gives a number that is not finite, or has nothing to train.
-    Cost: one forward pass of two examples.
+    Cost: one forward pass of two examples, ten times as slow as usual, since it is counted.
     """
+    counter = FlopCounterMode(display=False, custom_mapping=_UNCOUNTED)
+    fits(net, form, counter)
+    return Size(_parameters(net), counter.get_total_flops() // 2 // 2)
+
+
+def fits(net: nn.Module, form: Form, counter: AbstractContextManager[Any] | None = None) -> None:
+    """As `check`, but its size is not asked for. counter: what the pass is done in."""
     _takes_one_input(net)
-    result, parts = _dry_run(net, form)
+    result = _dry_run(net, form, counter or nullcontext())
     answer = [2, *form.answer]
     wanted = f"a tensor {answer} of floats for a batch of two"
     if not isinstance(result, Tensor):
@@ -60,13 +68,13 @@ def check(net: nn.Module, form: Form) -> Size:
         )
     if not any(p.requires_grad for p in net.parameters()):
         raise ModelError("the network has no parameter that can be trained; it needs one or more", "set requires_grad=True")
-    return Size(_parameters(net), parts)
 
 
 def size(net: nn.Module, form: Form) -> Size:
     """Parameters, and multiply-adds for one example. Raises ModelError when the network fails on it."""
-    _, multiply_adds = _dry_run(net, form)
-    return Size(_parameters(net), multiply_adds)
+    counter = FlopCounterMode(display=False, custom_mapping=_UNCOUNTED)
+    _dry_run(net, form, counter)
+    return Size(_parameters(net), counter.get_total_flops() // 2 // 2)  # a multiply-add is two operations; there were two examples
 
 
 def _takes_one_input(net: nn.Module) -> None:
@@ -88,8 +96,8 @@ def _parameters(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters())
 
 
-def _dry_run(net: nn.Module, form: Form) -> tuple[object, int]:
-    """What two normal examples give, and the multiply-adds of one."""
+def _dry_run(net: nn.Module, form: Form, counter: AbstractContextManager[Any]) -> object:
+    """What two normal examples give."""
     dice = torch.Generator().manual_seed(0)
     if form.whole:
         x = torch.randint(min(2, form.vocabulary - 1), form.vocabulary, (2, *form.shape), generator=dice).to(_device(net))
@@ -97,7 +105,6 @@ def _dry_run(net: nn.Module, form: Form) -> tuple[object, int]:
             x[:, form.source :] %= form.outputs
     else:
         x = torch.randn(2, *form.shape, generator=dice).to(_device(net))
-    counter = FlopCounterMode(display=False, custom_mapping=_UNCOUNTED)
     try:
         with _evaluating(net), torch.no_grad(), torch.random.fork_rng(devices=[]), _by_parts(), counter:
             result = net(x)
@@ -106,7 +113,7 @@ def _dry_run(net: nn.Module, form: Form) -> tuple[object, int]:
             f"the network failed on a batch of shape {list(x.shape)}: {type(error).__name__}: {error}",
             f"its forward() must take one {'int64' if form.whole else 'float32'} tensor of that shape",
         ) from error
-    return result, counter.get_total_flops() // 2 // 2  # a multiply-add is two operations; there were two examples
+    return result
 
 
 def _attention(query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object) -> int:
