@@ -209,7 +209,6 @@ def test_optuna_reads_what_is_written_and_it_is_the_same_without_our_statements(
     assert again.trial(2).curve == study.trial(2).curve[:2]
 
 
-
 def test_lies_at_any_address_that_sqlalchemy_knows(tmp_path):
     url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
     study = Study.create(tmp_path / "run", "s", task(), SPACE, url)

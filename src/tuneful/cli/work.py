@@ -266,7 +266,9 @@ def worker(
         for beat in search:
             workers.touch(sign)
             if beat.point is not None and sign is None:
-                print(f"trial {beat.trial}, epoch {beat.epoch:.3g} of {beat.epochs:.3g}: {beat.point.value}", file=sys.stderr)
+                print(
+                    f"trial {beat.trial}, epoch {beat.epoch:.3g} of {beat.epochs:.3g}: {beat.point.value}", file=sys.stderr
+                )
         if not halt.requested:
             workers.over(search.study, search.ended)
     print(f"ended: {search.ended}", file=sys.stderr)

@@ -180,7 +180,8 @@ class InPostgres:
         while not self._asked("SELECT pg_try_advisory_lock(%s)", number):
             if time.monotonic() > until:
                 raise StudyError(
-                    f"another process has been deciding on the study for {PATIENCE:g} s", "see whether one of its workers hangs"
+                    f"another process has been deciding on the study for {PATIENCE:g} s",
+                    "see whether one of its workers hangs",
                 )
             time.sleep(0.01)
         try:

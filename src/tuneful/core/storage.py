@@ -161,9 +161,7 @@ class View:
 
             return passed
 
-        public = [
-            name for name in vars(BaseStorage) if not name.startswith("_") and callable(getattr(BaseStorage, name))
-        ]
+        public = [name for name in vars(BaseStorage) if not name.startswith("_") and callable(getattr(BaseStorage, name))]
         methods = {name: passed_on(name) for name in public} | {"get_all_trials": get_all_trials}
         self.storage: BaseStorage = type("Seen", (BaseStorage,), methods)()
 

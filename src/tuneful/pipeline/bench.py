@@ -28,7 +28,9 @@ from tuneful.pipeline.stack.signature import signature, unfit
 
 FEW, MOST = 4, 64  # legs at work, at first and at most
 SMALL = 3e-3  # seconds of a step: where it takes longer on a CPU, it is work and not calls, and stacks do not pay
-UNSEEN = 2**31  # steps between two looks of the watch over a trial that begins among others: each would be a step of all, one by one
+UNSEEN = (
+    2**31
+)  # steps between two looks of the watch over a trial that begins among others: each would be a step of all, one by one
 SHARE = 0.25  # of the time that is left, which the legs at work may take
 Failed = Callable[[Trial, Exception], None]
 """What is to happen with a trial whose network fails."""
@@ -73,6 +75,9 @@ class Bench:
             leg.end()
             return
         kind = f"{signature(self.legs.task, leg.run.recipe)} {leg.run.execution}"
+        if trial.tags.get("deaths"):  # its process died, and it may be to blame
+            kind += f" {trial.number}"
+            self.rooms[kind] = 1
         self.waiting.setdefault(kind, []).append(leg)
         self.rooms.setdefault(kind, self._first(leg))
         if not self.at:
@@ -117,7 +122,13 @@ class Bench:
         halt, study = self.legs.halt, self.legs.study
         for number, leg in list(self.at.items()):
             self._out(number, ending=False)
-            if halt.due and not halt.requested and leg.run.step and not (leg.run.curve or leg.run.ended) and study.best() is None:
+            if (
+                halt.due
+                and not halt.requested
+                and leg.run.step
+                and not (leg.run.curve or leg.run.ended)
+                and study.best() is None
+            ):
                 leg.told(leg.run.look())
             leg.end()
         for leg in [leg for held in self.waiting.values() for leg in held]:
@@ -128,9 +139,7 @@ class Bench:
         """Begin a stack with the largest group."""
         self.kind = max(self.waiting, key=lambda one: len(self.waiting[one]))
         width: Any = 1 if self.rooms[self.kind] == 1 else "auto"
-        self.stack = Stack(
-            self.legs.task, device=self.legs.device, halt=self.legs.halt, model=self.legs.model, width=width
-        )
+        self.stack = Stack(self.legs.task, device=self.legs.device, halt=self.legs.halt, model=self.legs.model, width=width)
         self._fill()
 
     def _fill(self) -> None:

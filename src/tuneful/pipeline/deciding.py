@@ -25,7 +25,6 @@ from tuneful.techniques.interfaces import Proposer, Scheduler, Step
 
 LATE = 0.9  # of the time that a step needs, as far as it is known: where less is left, it is not begun
 MARGIN = 1.15  # times the time that the best trial needs: when so much is left, it goes first
-DEATHS = 10  # of its process, one after the other and without a new point, after which a trial has failed
 
 
 class Deciding:
@@ -54,8 +53,7 @@ class Deciding:
     def claimed(self) -> Trial | None:
         """The next trial, claimed for this process in its turn; its tag "until" says up to how many epochs."""
         for trial in self.study.orphans():
-            if (taken := self._adopted(trial)) is not None:
-                return taken
+            return self._adopted(trial)
         if self.clock.left_for_search <= 0:
             self.ended = "the time for searching is over"
             return None
@@ -72,17 +70,9 @@ class Deciding:
         seen = self.study.seen(known)
         return self._taken(self.scheduler.next(seen, self.study.objective, self.epochs), seen, running)
 
-    def _adopted(self, trial: Trial) -> Trial | None:
-        """A trial whose process has died, claimed by this one; None where it has died too often."""
-        had, deaths = trial.tags.get("had"), int(trial.tags.get("deaths", 0)) + 1
-        if had != len(trial.curve):
-            deaths = 1
-        if deaths >= DEATHS:
-            cost = trial.last.seconds if trial.last else 0.0
-            self.study.tell(
-                trial.number, "failed", f"failed: its process died {deaths} times before it had another point", cost
-            )
-            return None
+    def _adopted(self, trial: Trial) -> Trial:
+        """A trial whose process has died, claimed by this one. How often that was so without a new point is kept."""
+        deaths = int(trial.tags.get("deaths", 0)) + 1 if trial.tags.get("had") == len(trial.curve) else 1
         return self.study.claim(trial.number, "its process had ended", goal(trial), again=True, deaths=deaths)
 
     def _taken(self, step: Step, trials: Sequence[Trial], running: Sequence[Trial]) -> Trial | None:

@@ -109,7 +109,9 @@ class How(Settings):
     scheduler: Literal["asha", "full"] = "asha"  # what says which trial gets the next epochs
     eta: Count = 3  # one of this many trials goes on from a rung
     workers: Count | Auto = "auto"  # processes that search; auto: one a core, where the budget pays for their start
-    deterministic: bool = False  # is the study to be the same whatever works on it, and however many? asks for a budget in trials
+    deterministic: bool = (
+        False  # is the study to be the same whatever works on it, and however many? asks for a budget in trials
+    )
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """A leg: a trial at work in this process until it has so many epochs, and what is written down of it.
 
-    leg = legs.begun(trial)              # its run, as it was left, or new; planned, where it is new
-    for point in leg.run: leg.told(point) ...
-    leg.end()                            # saved; and the study knows that it waits, has ended or has failed
+leg = legs.begun(trial)              # its run, as it was left, or new; planned, where it is new
+for point in leg.run: leg.told(point) ...
+leg.end()                            # saved; and the study knows that it waits, has ended or has failed
 """
 
 from __future__ import annotations
@@ -115,7 +115,9 @@ class Legs:
         """The leg of a trial that was claimed. Raises RecipeError and ModelError where there is no network."""
         path = self.path(trial.number)
         leg = Leg(self, trial, self.run(trial, path, goal(trial)), path)
-        for point in leg.run.curve[len(trial.curve) :]:  # a study that was lost and is made again learns what its trials know
+        for point in leg.run.curve[
+            len(trial.curve) :
+        ]:  # a study that was lost and is made again learns what its trials know
             self.study.report(trial.number, point)
         return leg
 

@@ -206,7 +206,9 @@ class Work:
         job, base = self.job, self._base()
         told = asked(job, task, base)
         if job.how.deterministic:
-            base = base.replace(plan="off").because("plan", "ways are chosen by timing, which a deterministic study cannot rest on")
+            base = base.replace(plan="off").because(
+                "plan", "ways are chosen by timing, which a deterministic study cannot rest on"
+            )
             told = asked(job, task, base)
         self._crew = workers.count(job.how.workers, job, self.model is not None, len(told.space))
         if self._crew > 1:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuneful.core.budget import Clock
-from tuneful.core.errors import BudgetError, ModelError, RecipeError, StateError, TunefulError
+from tuneful.core.errors import BudgetError, StateError, TunefulError
 from tuneful.core.measure import Measure
 from tuneful.core.recipe import Recipe
 from tuneful.core.space import Space
@@ -85,12 +85,8 @@ class Search:
     ) -> None:
         self.study, self.task, self.space, self.clock = study, task, space, clock
         self.halt = halt if halt is not None else Halt()
-        self.deciding = Deciding(
-            study, recipe, space, clock, proposer or TPE(), scheduler or ASHA(), at_once=at_once
-        )
-        self.legs = Legs(
-            study, task, clock, self.halt, device, model, plans if plans is not None else Plans(), ranks, leads
-        )
+        self.deciding = Deciding(study, recipe, space, clock, proposer or TPE(), scheduler or ASHA(), at_once=at_once)
+        self.legs = Legs(study, task, clock, self.halt, device, model, plans if plans is not None else Plans(), ranks, leads)
         alone = not stacked or at_once > 0 or ranks.world > 1 or not len(space)
         self.bench = Bench(self.legs, self._failed, alone=alone)
         self.epochs = float(recipe.epochs)

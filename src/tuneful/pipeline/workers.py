@@ -44,7 +44,7 @@ from tuneful.pipeline.plans import Plans
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.tune import Beat, Search
 
-CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
+KILLED = 5  # times that a trial's process may be killed, one after the other, before the trial is to blame: memory may have run out
 GRACE = 30.0  # seconds in which workers may save and end before they are killed
 LOOK = 0.25  # seconds between two looks at the workers
 LEARN = 1.0  # seconds between two looks at the study
@@ -152,12 +152,12 @@ class Crew:
             if code is None and worker.silent > self.patience:
                 worker.process.kill()
                 worker.process.wait()
-                self._blame(worker, f"showed no sign of life for {self.patience:g} s")
+                self._blame(worker, f"showed no sign of life for {self.patience:g} s", 1)
                 code = -signal.SIGKILL
             elif code is None:
                 continue
-            elif code < 0 and -code in CRASHES:
-                self._blame(worker, f"crashed ({signal.Signals(-code).name})")
+            elif code < 0:
+                self._blame(worker, f"crashed ({signal.Signals(-code).name})", KILLED if code == -signal.SIGKILL else 1)
             self.workers.remove(worker)
             worker.sign.unlink(missing_ok=True)
             if code == 0:
@@ -171,12 +171,13 @@ class Crew:
                 )
             self.workers.append(self._started())
 
-    def _blame(self, worker: Worker, how: str) -> None:
-        """What a worker ran when it crashed or hung: one trial by itself has failed; of several it is not known, and each runs alone."""
+    def _blame(self, worker: Worker, how: str, patience: int) -> None:
+        """What a worker ran when it crashed or hung: one trial by itself has failed, when it was so `patience` times without a new point;
+        of several it is not known whose fault it was, and each runs alone."""
         with self.study.turn():
             ran = [t for t in self.study.orphans() if f"-{worker.process.pid}-" in str(t.tags.get("by"))]
             self.notes.append(f"a worker {how} with {len(ran)} trials at work")
-            if len(ran) == 1:
+            if len(ran) == 1 and int(ran[0].tags.get("deaths", 0)) + 1 >= patience:
                 cost = ran[0].last.seconds if ran[0].last else 0.0
                 self.study.tell(ran[0].number, "failed", f"failed: its process {how}", cost)
 
@@ -216,7 +217,9 @@ def joined(folder: Path, halt: Halt, *, device: str | None = None, url: str | No
     told = asked(job, task, Recipe())
     space = beside(job, task, recipe, narrowed(told.space, recipe))
     if space.as_data() != study.about["space"]:
-        raise StudyError(f"the space of the job in {folder} is not that of its study", "begin the search anew under another --name")
+        raise StudyError(
+            f"the space of the job in {folder} is not that of its study", "begin the search anew under another --name"
+        )
     clock = Clock(job.budget, float(study.about.get("spent", 0.0)))
     if (deadline := study.about.get("deadline")) is not None:
         clock.reserve = clock.left - (float(deadline) - time.time())

@@ -299,7 +299,9 @@ class Stack:
             steps -= 1
             width, watched = self.paces.next(), any(run.early.looking for run in self.members)
             # Of one thread its own clock: what else is at work here does not move it.
-            clock = time.thread_time if self.members[0].execution.threads == 1 and self.device == "cpu" else time.perf_counter
+            clock = (
+                time.thread_time if self.members[0].execution.threads == 1 and self.device == "cpu" else time.perf_counter
+            )
             began = clock()
             self._chunks(width, 1, 0, k)
             if not watched:

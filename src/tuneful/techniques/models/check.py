@@ -74,7 +74,9 @@ def size(net: nn.Module, form: Form) -> Size:
     """Parameters, and multiply-adds for one example. Raises ModelError when the network fails on it."""
     counter = FlopCounterMode(display=False, custom_mapping=_UNCOUNTED)
     _dry_run(net, form, counter)
-    return Size(_parameters(net), counter.get_total_flops() // 2 // 2)  # a multiply-add is two operations; there were two examples
+    return Size(
+        _parameters(net), counter.get_total_flops() // 2 // 2
+    )  # a multiply-add is two operations; there were two examples
 
 
 def _takes_one_input(net: nn.Module) -> None:
