@@ -23,6 +23,7 @@ OPTIONAL = {
     "timm": "timm",
     "ray": "ray",
     "pandas": "pandas",
+    "psycopg": "psycopg",
     "soundfile": "soundfile",
     "torchao": "torchao",
     "tokenizers": "tokenizers",

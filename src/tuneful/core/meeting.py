@@ -64,6 +64,7 @@ class InFiles:
         self._met = False
 
     def join(self) -> str:
+        """See `Meeting.join`."""
         import fcntl
 
         if not self.name:
@@ -77,6 +78,7 @@ class InFiles:
         return self.name
 
     def leave(self) -> None:
+        """See `Meeting.leave`."""
         if self.name and self._seen is not None:
             self._seen()
             (self.folder / "workers" / self.name).unlink(missing_ok=True)
@@ -84,6 +86,7 @@ class InFiles:
 
     @contextlib.contextmanager
     def turn(self) -> Generator[None]:
+        """See `Meeting.turn`."""
         import fcntl
 
         with (self.folder / "turn").open("w", encoding="ascii") as file:
@@ -101,6 +104,7 @@ class InFiles:
             yield
 
     def alive(self, name: str) -> bool:
+        """See `Meeting.alive`."""
         import fcntl
 
         if name == self.name:
@@ -117,6 +121,7 @@ class InFiles:
         return False
 
     def others(self) -> bool:
+        """See `Meeting.others`."""
         if not self._met:  # once somebody came, something may always have been changed
             with contextlib.suppress(FileNotFoundError):
                 self._met = any(name != self.name for name in os.listdir(self.folder / "workers"))
@@ -160,6 +165,7 @@ class InPostgres:
         return None
 
     def join(self) -> str:
+        """See `Meeting.join`."""
         if not self.name:
             name = _name()
             self._asked("SELECT pg_try_advisory_lock(%s)", _number(name))
@@ -169,12 +175,14 @@ class InPostgres:
         return self.name
 
     def leave(self) -> None:
+        """See `Meeting.leave`."""
         if self._held is not None:
             self._held.close()  # and its locks with it
         self._held, self.name = None, ""
 
     @contextlib.contextmanager
     def turn(self) -> Generator[None]:
+        """See `Meeting.turn`."""
         number = _number(f"turn {self.study}")
         until = time.monotonic() + PATIENCE
         while not self._asked("SELECT pg_try_advisory_lock(%s)", number):
@@ -190,6 +198,7 @@ class InPostgres:
             self._asked("SELECT pg_advisory_unlock(%s)", number)
 
     def alive(self, name: str) -> bool:
+        """See `Meeting.alive`."""
         if name == self.name:
             return True
         if free := self._asked("SELECT pg_try_advisory_lock(%s)", _number(name)):
@@ -197,6 +206,7 @@ class InPostgres:
         return not free
 
     def others(self) -> bool:
+        """See `Meeting.others`."""
         return True
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuneful.core.errors import StudyError
 from tuneful.core.trial import Point, State, Trial
 
 if TYPE_CHECKING:
@@ -98,4 +100,27 @@ def as_of(trial: Trial, decision: int) -> Trial:
     return Trial(trial.number, trial.recipe, trial.dials, trial.because, curve, "running", "", cost, tags)
 
 
-__all__ = ["as_of", "chunk", "chunks", "optuna_state", "read", "shown", "values"]
+def same(folder: Path, name: str, old: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Raises StudyError when a study of this name was made for something else."""
+    if old["fingerprint"] != about["fingerprint"]:
+        raise StudyError(
+            f"the study {name} at {folder} was made for other data: "
+            f"{old['task']} ({old['fingerprint'][:12]}), now {about['task']} ({about['fingerprint'][:12]})",
+            "give this one another name with --name, or bring back its data",
+        )
+    if old["objective"] != about["objective"]:
+        raise StudyError(
+            f"the study {name} optimizes {old['objective']['metric']}, now {about['objective']['metric']} is asked",
+            "give this one another name with --name",
+        )
+    if old["space"] != about["space"]:
+        keys = sorted({*old["space"], *about["space"]})
+        changed = [f"{key}: {old['space'].get(key, 'fixed')} -> {about['space'].get(key, 'fixed')}" for key in keys
+                   if old["space"].get(key) != about["space"].get(key)]  # fmt: skip
+        raise StudyError(
+            f"the study {name} searches another space: {'; '.join(changed)}",
+            "give this one another name with --name, or ask for the same ranges",
+        )
+
+
+__all__ = ["as_of", "chunk", "chunks", "optuna_state", "read", "same", "shown", "values"]

@@ -173,7 +173,7 @@ class Study:
                 for key, value in reversed(about.items()):  # format last: it says that the rest is there
                     store.set_study_user_attr(number, key, value)
             study = Study(folder, name, url)
-        _same(study, about)
+        records.same(folder, name, study.about, about)
         return study
 
     @staticmethod
@@ -275,11 +275,10 @@ class Study:
             self._chunks[number] = count
             point = trial.curve[-1].step, trial.curve[-1].value.value
         row: Any = self._rows[number]
-        values = None if state is None else records.values(trial.last, state)
+        ended = None if state is None else records.optuna_state(state)
+        values = records.values(trial.last, state) if state is not None else None
         with storage.told(self.folder):
-            self._writer.put(
-                row._trial_id, told, point, None if state is None else records.optuna_state(state), values and values[0]
-            )
+            self._writer.put(row._trial_id, told, point, ended, values[0] if values else None)
 
     def pause(self, number: int, cost: float) -> None:
         """The trial waits; its state lies in its folder. cost: seconds spent on it so far.
@@ -388,27 +387,3 @@ def _stub() -> FrozenTrial:
     from optuna.trial import TrialState, create_trial
 
     return create_trial(state=TrialState.FAIL)
-
-
-def _same(study: Study, about: Mapping[str, Any]) -> None:
-    """Raises StudyError when a study of this name was made for something else."""
-    old = study.about
-    if old["fingerprint"] != about["fingerprint"]:
-        raise StudyError(
-            f"the study {study.name} at {study.folder} was made for other data: "
-            f"{old['task']} ({old['fingerprint'][:12]}), now {about['task']} ({about['fingerprint'][:12]})",
-            "give this one another name with --name, or bring back its data",
-        )
-    if old["objective"] != about["objective"]:
-        raise StudyError(
-            f"the study {study.name} optimizes {old['objective']['metric']}, now {about['objective']['metric']} is asked",
-            "give this one another name with --name",
-        )
-    if old["space"] != about["space"]:
-        keys = sorted({*old["space"], *about["space"]})
-        changed = [f"{key}: {old['space'].get(key, 'fixed')} -> {about['space'].get(key, 'fixed')}" for key in keys
-                   if old["space"].get(key) != about["space"].get(key)]  # fmt: skip
-        raise StudyError(
-            f"the study {study.name} searches another space: {'; '.join(changed)}",
-            "give this one another name with --name, or ask for the same ranges",
-        )

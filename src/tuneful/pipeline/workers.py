@@ -44,11 +44,10 @@ from tuneful.pipeline.plans import Plans
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.tune import Beat, Search
 
-KILLED = 5  # times that a trial's process may be killed, one after the other, before the trial is to blame: memory may have run out
 GRACE = 30.0  # seconds in which workers may save and end before they are killed
 LOOK = 0.25  # seconds between two looks at the workers
 LEARN = 1.0  # seconds between two looks at the study
-LIVES = 20  # workers that may die in all before the crew gives up
+LIVES = 20  # workers that may die one after the other, without a new point, before the crew gives up
 OVER = "over"  # what the study remembers when the search has ended: why
 SIGNS = "signs"  # the folder of the files that workers touch as a sign of life
 
@@ -76,11 +75,12 @@ LASTING = 180.0  # seconds of budget from which several workers are taken unaske
 
 @dataclass
 class Worker:
-    """A process on this machine. sign: the file that it touches while it lives."""
+    """A process on this machine. sign: the file that it touches while it lives; ooms: see `_oom_kills`, when it began."""
 
     process: subprocess.Popen[bytes]
     sign: Path
     log: Path
+    ooms: int
 
     @property
     def silent(self) -> float:
@@ -102,7 +102,7 @@ class Crew:
         self.workers: list[Worker] = []
         self.notes: list[str] = []
         self.ended = ""
-        self._begun = 0
+        self._begun, self._deaths = 0, 0
 
     def __iter__(self) -> Iterator[Beat]:
         study = self.study
@@ -126,6 +126,7 @@ class Crew:
                 for trial in study.trials():
                     if len(trial.curve) > known.get(trial.number, 0):
                         known[trial.number] = len(trial.curve)
+                        self._deaths = 0
                         yield Beat(trial.number, epoch(trial), self.epochs, trial.last, value, len(study))
         finally:
             self._dismiss()
@@ -143,7 +144,7 @@ class Crew:
         words = [sys.executable, "-m", "tuneful.cli", "worker", str(self.folder), "--sign", str(sign)]
         words += ["--device", self.device] if self.device else []
         with log.open("wb") as out:
-            return Worker(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out), sign, log)
+            return Worker(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out), sign, log, _oom_kills())
 
     def _watch(self) -> None:
         """Start others for those that have died, kill those that hang, let those go that have done what there was to do."""
@@ -152,32 +153,34 @@ class Crew:
             if code is None and worker.silent > self.patience:
                 worker.process.kill()
                 worker.process.wait()
-                self._blame(worker, f"showed no sign of life for {self.patience:g} s", 1)
+                self._blame(worker, f"showed no sign of life for {self.patience:g} s")
                 code = -signal.SIGKILL
             elif code is None:
                 continue
-            elif code < 0:
-                self._blame(worker, f"crashed ({signal.Signals(-code).name})", KILLED if code == -signal.SIGKILL else 1)
+            elif code == -signal.SIGKILL and _oom_kills() > worker.ooms:
+                self._blame(worker, "was killed because memory ran out")
+            elif code < 0 and code != -signal.SIGKILL:  # who is killed is not to blame
+                self._blame(worker, f"crashed ({signal.Signals(-code).name})")
             self.workers.remove(worker)
             worker.sign.unlink(missing_ok=True)
             if code == 0:
                 continue
             if code > 0:  # a mistake that every worker would meet
                 raise StudyError(f"a worker ended: {_last(worker.log)}", f"see {worker.log}; the same command goes on")
-            if self._begun >= self.count + LIVES:
+            self._deaths += 1
+            if self._deaths >= LIVES:
                 raise StudyError(
-                    f"{LIVES} workers have died; the last ended with code {code}: {_last(worker.log)}",
+                    f"{LIVES} workers have died one after the other; the last ended with code {code}: {_last(worker.log)}",
                     f"see {worker.log}; the same command goes on",
                 )
             self.workers.append(self._started())
 
-    def _blame(self, worker: Worker, how: str, patience: int) -> None:
-        """What a worker ran when it crashed or hung: one trial by itself has failed, when it was so `patience` times without a new point;
-        of several it is not known whose fault it was, and each runs alone."""
+    def _blame(self, worker: Worker, how: str) -> None:
+        """What a worker ran when it crashed or hung: one trial by itself has failed; of several it is not known, and each runs alone."""
         with self.study.turn():
             ran = [t for t in self.study.orphans() if f"-{worker.process.pid}-" in str(t.tags.get("by"))]
             self.notes.append(f"a worker {how} with {len(ran)} trials at work")
-            if len(ran) == 1 and int(ran[0].tags.get("deaths", 0)) + 1 >= patience:
+            if len(ran) == 1:
                 cost = ran[0].last.seconds if ran[0].last else 0.0
                 self.study.tell(ran[0].number, "failed", f"failed: its process {how}", cost)
 
@@ -268,6 +271,14 @@ def _url(folder: Path) -> str:
     with contextlib.suppress(OSError, ValueError, KeyError):
         return str(json.loads((folder / "job.json").read_text(encoding="utf-8"))["storage"])
     return f"sqlite:///{folder / storage.FILE}"
+
+
+def _oom_kills() -> int:
+    """How many processes the kernel has killed for want of memory since the machine began; 0 where it does not say."""
+    with contextlib.suppress(OSError, ValueError):
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    return 0
 
 
 def _last(log: Path) -> str:
