@@ -112,6 +112,8 @@ class How(Settings):
     deterministic: bool = (
         False  # is the study to be the same whatever works on it, and however many? asks for a budget in trials
     )
+    confirm: Whole | Auto = "auto"  # fresh seeds of each of the best trials before one is taken; 0: none
+    candidates: Annotated[int, Field(ge=2, le=5)] = 3  # how many of the best trials run again
 
 
 @dataclass(frozen=True)
@@ -278,7 +280,7 @@ def _job(
             rest.append(entry)
     if budget is not None:
         apart["search"]["budget"] = budget
-    for key in ("eta", "workers", "deterministic"):
+    for key in ("eta", "workers", "deterministic", "confirm", "candidates"):
         if key in apart["search"]:
             apart["search"][key] = _number(apart["search"][key])
     problems: list[Problem] = []

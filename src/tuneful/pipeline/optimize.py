@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import math
 import os
 import threading
 import time
@@ -36,6 +37,7 @@ from tuneful.pipeline.asked import asked, beside, checked
 from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.carrying import cores
 from tuneful.pipeline.codec import from_data
+from tuneful.pipeline.confirm import Confirmation
 from tuneful.pipeline.distribute import dismissed
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.job import AT_ONCE, Job
@@ -54,6 +56,7 @@ from tuneful.pipeline.tune import Beat, Search
 from tuneful.pipeline.workers import Crew
 from tuneful.report import Story, write
 
+SPARE = 0.05  # of the budget: so much that was kept for confirming, and is not needed, is searched in
 LOOKING = 30.0  # seconds in which label errors are looked for, at most, after proving
 
 
@@ -175,6 +178,9 @@ class Work:
                         device=self.device, model=self.model, plans=self._plans(), ranks=self.ranks,
                         at_once=AT_ONCE if job.how.deterministic else 0)  # fmt: skip
         threading.Thread(target=_load_ahead, daemon=True).start()
+        again = self._again(study, task, recipe, clock, space)
+        proving_alone = clock.reserve
+        clock.reserve += again.kept()
         with self._timed("search"):
             if self._crew > 1:
                 crew = Crew(study, folder, clock, self._crew, self.halt, float(recipe.epochs), device=self.device)
@@ -183,12 +189,31 @@ class Work:
                 search.ended = crew.ended
             else:
                 yield from search
+                clock.reserve = proving_alone + again.need()
+                if clock.left_for_search > SPARE * (clock.budget.seconds or math.inf) and search.ended.startswith("the time"):
+                    search.ended = ""  # trainings are shorter than what was kept for running them again
+                    yield from search
         dismissed(self.ranks)
         if self.halt.requested:
             self.ended = f"stopped on request; nothing is lost: `tuneful resume {folder}` goes on"
             self._report(study, task, folder, {}, "interrupted")
             return
-        yield from self._finish(search, study, task, folder, clock)
+        clock.reserve = proving_alone
+        with self._timed("confirm"):
+            yield from again
+        if self.halt.requested:
+            self.ended = f"stopped on request; nothing is lost: `tuneful resume {folder}` goes on"
+            self._report(study, task, folder, {}, "interrupted")
+            return
+        if said := again.verdict.get("sentence") or again.why:
+            yield Stage("confirm", str(said))
+        yield from self._finish(search, again, study, task, folder, clock)
+
+    def _again(self, study: Study, task: Task, recipe: Recipe, clock: Clock, space: Space) -> Confirmation:
+        """What looks at the best trials again; one recipe needs no such thing, and a group of ranks has gone by then."""
+        seeds = self.job.how.confirm if len(space) and self.ranks.world == 1 else 0
+        return Confirmation(study, task, recipe, clock, candidates=self.job.how.candidates, seeds=seeds, halt=self.halt,
+                            device=self.device, model=self.model, stacked=not self.job.how.deterministic)  # fmt: skip
 
     def _plans(self) -> Plans:
         """Plans of execution, kept beside the runs."""
@@ -245,8 +270,10 @@ class Work:
 
     # ------------------------------------------------------------------------------------------------ finish
 
-    def _finish(self, search: Search, study: Study, task: Task, folder: Path, clock: Clock) -> Iterator[Stage]:
-        trial, candidate = search.candidate()
+    def _finish(
+        self, search: Search, again: Confirmation, study: Study, task: Task, folder: Path, clock: Clock
+    ) -> Iterator[Stage]:
+        trial, candidate = again.candidate() if again.verdict else search.candidate()
         left = max(1.0, min(max(60.0, proving(clock.budget)), clock.left - SHIPPING))
         study.remember("spent", clock.spent)
         if (evidence := kept(folder, candidate, left)) is not None:
@@ -267,6 +294,7 @@ class Work:
             "best": trial.number,
             "because": trial.because,
         }
+        evidence["confirmation"] = again.verdict or {"why": again.why}
         evidence["label_errors"] = self._doubted(task, folder, min(LOOKING, clock.left - SHIPPING))
         yield Stage("ship", "exporting to ONNX and checking it against torch")
         artifact = None
@@ -311,10 +339,11 @@ class Work:
     def _reopened(self, study: Study, task: Task, folder: Path, evidence: Mapping[str, Any]) -> Result:
         from tuneful.core.artifact import unseal
 
-        search = Search(
-            study, task, from_data(json.loads(study.about["recipe"])), Space(), Clock(self.job.budget), model=self.model
-        )
-        trial, candidate = search.candidate()
+        recipe, clock = from_data(json.loads(study.about["recipe"])), Clock(self.job.budget)
+        search = Search(study, task, recipe, Space(), clock, model=self.model)
+        again = Confirmation(study, task, recipe, clock, device=self.device, model=self.model)
+        again.verdict = dict(evidence.get("confirmation", {}))
+        trial, candidate = again.candidate() if "chosen" in again.verdict else search.candidate()
         sealed = folder / "artifact"
         return Result(folder, task, trial, candidate, evidence, unseal(sealed) if sealed.exists() else None, folder / "report.html",
                       evidence.get("seconds", {}))  # fmt: skip
