@@ -44,7 +44,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 
 VALUES: dict[str, str] = {
     "--budget": "30min", "--recipe": "mnist-10", "--name": "first", "--home": "runs", "--runs": "runs", "--device": "cpu", "--output": "out.csv",
-    "-o": "out.csv", "--schema": "tuneful.schema.json", "--kills": "3", "--devices": "2", "--restarts": "3", "--trial": "0", "--steps": "200", "--on": "digits", "--seeds": "5", "--tune": "20", "--seconds": "10",
+    "-o": "out.csv", "--schema": "tuneful.schema.json", "--kills": "3", "--devices": "2", "--restarts": "3", "--trial": "0", "--steps": "200", "--on": "digits", "--seeds": "5", "--confirm": "3", "--tune": "20", "--seconds": "10",
 }  # fmt: skip
 """A value for every option that wants one."""
 

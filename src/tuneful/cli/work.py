@@ -75,20 +75,28 @@ Same = Annotated[
     bool,
     typer.Option("--deterministic", help="the same study on any number of workers; asks for a budget in trials"),
 ]
+Again = Annotated[
+    int | None,
+    typer.Option(
+        "--confirm", metavar="N", min=0, show_default=False,
+        help="run the best trials again on N fresh seeds before one is taken [3, up to 5 with time to spare]",
+    ),
+]  # fmt: skip
+Believed = Annotated[bool, typer.Option("--no-confirm", help="take the best single run as it is")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON, and no progress")]
 
 
 def optimize(
     ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
     home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
-    as_json: AsJson = False,
+    confirm: Again = None, no_confirm: Believed = False, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Find, prove and ship the best model that the budget can buy.
 
     Needs nothing but data; 10min is the budget when none is given. Fix what you like (model=mlp), give a range where you like
     (lr=1e-4..1e-1). The same command goes on where it was interrupted.
     """
-    words = searching(words, workers, deterministic)
+    words = searching(words, workers, deterministic, 0 if no_confirm else confirm)
     return _begin(ctx.obj, "optimize", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
@@ -109,13 +117,13 @@ def train(
 def tune(
     ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
     home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
-    as_json: AsJson = False,
+    confirm: Again = None, no_confirm: Believed = False, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Search the ranges that you give, and no others.
 
     lr=1e-4..1e-1 is a range, width=16,32,64 a choice, epochs=20 is fixed; log(1..5) and lin(1e-4..1e-1) say the scale.
     """
-    words = searching(words, workers, deterministic)
+    words = searching(words, workers, deterministic, 0 if no_confirm else confirm)
     return _begin(ctx.obj, "tune", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
@@ -152,9 +160,10 @@ def with_steps(words: list[str], clean: list[str] | None) -> list[str]:
     return [*words, *(f"clean={step}" for step in clean or ())]
 
 
-def searching(words: list[str], workers: str | None, deterministic: bool) -> list[str]:
+def searching(words: list[str], workers: str | None, deterministic: bool, confirm: int | None = None) -> list[str]:
     """The words, and settings for what options say of the search."""
     said = [f"workers={workers}"] if workers is not None else []
+    said += [f"confirm={confirm}"] if confirm is not None else []
     return [*words, *said, *(["deterministic=true"] if deterministic else [])]
 
 

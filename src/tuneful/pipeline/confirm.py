@@ -21,7 +21,6 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,6 @@ import numpy as np
 
 from tuneful.core.budget import Clock, span
 from tuneful.core.errors import ModelError, RecipeError, StateError
-from tuneful.core.measure import Measure, t_quantile
 from tuneful.core.recipe import Recipe
 from tuneful.core.study import Study
 from tuneful.core.task import Task
@@ -41,12 +39,13 @@ from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.kept import write_json
 from tuneful.pipeline.limits import Halt
-from tuneful.pipeline.odds import Odds, odds
+from tuneful.pipeline.odds import odds
 from tuneful.pipeline.outcome import Final
 from tuneful.pipeline.stack import Stack, signature, unfit
 from tuneful.pipeline.standing import Scores, scored
 from tuneful.pipeline.train import Run
 from tuneful.pipeline.tune import KEPT, STATE, Beat
+from tuneful.pipeline.verdict import Entrant, told
 from tuneful.techniques.models import with_callable
 
 FOLDER = "confirm"
@@ -56,16 +55,6 @@ SEEDS, MOST = 3, 5  # fresh seeds of each: what is usual, and with time to spare
 CANDIDATES = 3
 SLACK = 1.15  # a training may take so much longer than it did
 EVERY = 20.0  # seconds between two writings of a state
-
-
-@dataclass(frozen=True)
-class Entrant:
-    """A trial that is looked at again. seconds: what a full training takes; whole: has it been trained to its full length?"""
-
-    trial: Trial
-    recipe: Recipe
-    seconds: float
-    whole: bool
 
 
 class Confirmation:
@@ -85,9 +74,9 @@ class Confirmation:
     def __iter__(self) -> Iterator[Beat]:
         entrants = self.entrants()
         of = self._of(entrants)
-        told: Mapping[str, Any] = self.study.about.get("confirmed", {})
-        if told.get("of") == of:
-            self.verdict = dict(told)
+        known: Mapping[str, Any] = self.study.about.get("confirmed", {})
+        if known.get("of") == of:
+            self.verdict = dict(known)
             return
         count, seeds = self._planned(entrants, of)
         if not seeds:
@@ -114,7 +103,9 @@ class Confirmation:
     def entrants(self) -> list[Entrant]:
         """The trials with the best last values, the best first; what was paused has its full length before it."""
         sign = 1.0 if self.task.objective.direction == "max" else -1.0
-        rated = [t for t in self.study.trials() if t.state in ("done", "paused") and t.last and math.isfinite(t.last.value.value)]
+        rated = [
+            t for t in self.study.trials() if t.state in ("done", "paused") and t.last and math.isfinite(t.last.value.value)
+        ]
         rated.sort(key=lambda t: (-sign * (t.last.value.value if t.last else 0.0), t.number))
         return [self._entrant(trial) for trial in rated[: min(self.candidates, KEPT)]]
 
@@ -146,9 +137,9 @@ class Confirmation:
         if len(entrants) < 2:
             self.why = f"{len(entrants)} trial{'' if len(entrants) == 1 else 's'} came so far that there is a value"
             return 0, 0
-        told = self.study.about.get("confirming", {})
-        if told.get("of") == of:
-            return int(told["candidates"]), int(told["seeds"])
+        known = self.study.about.get("confirming", {})
+        if known.get("of") == of:
+            return int(known["candidates"]), int(known["seeds"])
         found = self._affordable(entrants)
         if found[1]:
             self.study.remember("confirming", {"of": of, "candidates": found[0], "seeds": found[1]})
@@ -167,15 +158,18 @@ class Confirmation:
         for k, s in ways:
             if SLACK * s * sum(one.seconds for one in entrants[:k]) <= left:
                 return k, s
-        least = SLACK * 2 * sum(one.seconds for one in entrants[:2])
-        short = f"two seeds of two candidates take about {span(round(least, 1))}, and {span(round(max(0.0, left), 1))} were left"
-        self.why = short if ways else f"{len(self.study.trials())} trials are too few to spend more trainings on their best"
+        if not ways:
+            self.why = f"{len(self.study.trials())} trials are too few to spend more trainings on their best"
+            return 0, 0
+        seeds = min(wanted)
+        least = SLACK * seeds * sum(one.seconds for one in entrants[:2])
+        self.why = f"{seeds} seeds of two candidates take about {span(round(least, 1))}, and {span(round(max(0.0, left), 1))} were left"
         return 0, 0
 
     def _of(self, entrants: Sequence[Entrant]) -> str:
         """A digest of whom a confirmation is of, and of how it was asked for."""
-        told = [[one.trial.number, one.trial.last.step if one.trial.last else 0] for one in entrants]
-        text = json.dumps([told, self.candidates, self.seeds])
+        who = [[one.trial.number, one.trial.last.step if one.trial.last else 0] for one in entrants]
+        text = json.dumps([who, self.candidates, self.seeds])
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     # ------------------------------------------------------------------------------------------------ training again
@@ -198,7 +192,9 @@ class Confirmation:
                     weights[number] = sum(p.numel() for p in Run(self.task, one.recipe, device="cpu").params)
                 plan = plans.read(self.study.trial_folder(number))
                 fast = plan is not None and plan.gain > 1
-                alone[number] = "" if fast or not self.stacked or unfit(self.task, one.recipe) else signature(self.task, one.recipe)
+                alone[number] = (
+                    "" if fast or not self.stacked or unfit(self.task, one.recipe) else signature(self.task, one.recipe)
+                )
             groups.setdefault(alone[number] or f"{seed} {number}", []).append((one, seed))
         return list(groups.values())
 
@@ -302,7 +298,7 @@ class Confirmation:
             return {}
         numbers = list(sound)
         found = odds(metric, [sound[n] for n in numbers], [weights.get(n, 1) for n in numbers], len(y), self._unit)
-        return _told(numbers, found, sound, {one.trial.number: one for one in entrants}, weights, self.task) | {
+        return told(numbers, found, sound, {one.trial.number: one for one in entrants}, weights, self.task) | {
             "lost": lost, "seconds": round(seconds, 2), "run": self._run(numbers[found.chosen], sound, entrants),
         }  # fmt: skip
 
@@ -349,53 +345,6 @@ class Confirmation:
             path.parent.mkdir(parents=True, exist_ok=True)
             again.save(path)
             return trial, again.candidate()
-
-
-def _told(
-    numbers: Sequence[int], found: Odds, sound: Mapping[int, Scores], entrants: Mapping[int, Entrant], weights: Mapping[int, int],
-    task: Task,
-) -> dict[str, Any]:  # fmt: skip
-    """The verdict as plain data."""
-    seeds = len(sound[numbers[0]].seeds)
-    sign = 1.0 if task.objective.direction == "max" else -1.0
-    lines: list[dict[str, Any]] = []
-    for at, number in enumerate(numbers):
-        trial = entrants[number].trial
-        reported = trial.last.value.value if trial.last else math.nan
-        mean = float(sound[number].seeds.mean())
-        lines.append({
-            "trial": number, "whole": entrants[number].whole, "weights": weights.get(number), "reported": reported, "mean": mean,
-            "seeds": [float(value) for value in sound[number].seeds], "quality": found.quality[at].as_data(),
-            "chance": found.chance[at], "behind": found.behind[at].as_data(), "tied": found.tied[at],
-        })  # fmt: skip
-    # The best single run of all, were it believed: what it promised beyond the mean of fresh runs of the same recipe.
-    whole = [line for line in lines if line["whole"]] or lines
-    first = max(whole, key=lambda line: (sign * line["reported"], -line["trial"]))
-    over = sign * (first["reported"] - first["mean"])
-    half = t_quantile(found.freedom, 0.95) * found.noise / math.sqrt(seeds)
-    optimism = Measure(over, over - half, over + half, seeds, found.quality[0].unit, "Student's t 95 % over fresh seeds, same examples")
-    chosen = lines[found.chosen]
-    return {
-        "seeds": seeds, "examples": len(task.valid), "metric": task.objective.metric, "candidates": lines, "chosen": chosen["trial"],
-        "because": found.because, "luck": found.luck, "noise": found.noise,
-        "optimism": {"trial": first["trial"], **optimism.as_data()}, "sentence": _sentence(lines, chosen, first, optimism, found, task),
-    }  # fmt: skip
-
-
-def _sentence(
-    lines: Sequence[Mapping[str, Any]], chosen: Mapping[str, Any], first: Mapping[str, Any], optimism: Measure, found: Odds, task: Task
-) -> str:  # fmt: skip
-    quality = found.quality[found.chosen]
-    others = [str(line["trial"]) for line in lines if line["tied"] and line is not chosen]
-    ties = f"; trial{'' if len(others) == 1 else 's'} {' and '.join(others)} may be as good" if others else ""
-    more = "too good" if optimism.value >= 0 else "too bad"
-    sure = "" if optimism.low > 0 or optimism.high < 0 else ", which may be chance"
-    return (
-        f"Of {len(lines)} candidates run again on {len(chosen['seeds'])} fresh seeds trial {chosen['trial']} is taken: {found.because}; it is the "
-        f"best with a chance of {100 * chosen['chance']:.0f} %{ties}. Expected of a network of it: {task.objective.metric} "
-        f"{quality.value:.4g} [{quality.low:.4g}, {quality.high:.4g}]. The best single run, of trial {first['trial']}, had shown "
-        f"{first['reported']:.4g}, {abs(optimism.value):.2g} {more}{sure}."
-    )
 
 
 __all__ = ["Confirmation", "Entrant"]

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuneful.core.measure import Measure, t_quantile, undefined
+from tuneful.core.measure import Measure, normal_quantile, t_quantile, undefined, wilson
 from tuneful.pipeline.judge import METRICS, Floats
 from tuneful.pipeline.standing import LEVEL, Scores
 
@@ -78,9 +78,7 @@ def odds(metric: str, scores: Sequence[Scores], weights: Sequence[int], n: int, 
         _quality(metric, sign * (mean[j] - (luck if j == chosen else 0.0)), noise * (1 + 1 / s), k * (s - 1), float(examples[j, j]), n, unit)
         for j in range(k)
     )  # fmt: skip
-    return Odds(
-        quality, chance, behind, tied, leader, chosen, because, sign * luck, math.sqrt(noise), float(k * (s - 1))
-    )
+    return Odds(quality, chance, behind, tied, leader, chosen, because, sign * luck, math.sqrt(noise), float(k * (s - 1)))
 
 
 def _jackknife(left: Floats, least: float) -> Floats:
@@ -134,6 +132,12 @@ def _quality(metric: str, value: float, seeds: float, free: int, examples: float
         return undefined(n, "there are too few examples", unit, float(value))
     half = _half(seeds, free, examples)
     value = min(max(float(value), bounds.low), bounds.high)
+    if (bounds.low, bounds.high) == (0.0, 1.0):  # Wilson's form: near 0 and 1 an interval is not even
+        spread = value * (1 - value)
+        worth = min(float(n), spread * (normal_quantile(LEVEL) / half) ** 2) if half > 0 and spread > 0 else float(n)
+        share = wilson(value * worth, worth)
+        low, high = min(share.low, value), max(share.high, value)
+        return Measure(value, low, high, n, unit, "Wilson 95 % over another seed and other examples")
     low, high = max(bounds.low, value - half), min(bounds.high, value + half)
     return Measure(value, low, high, n, unit, "Student's t 95 % over another seed and other examples")
 
@@ -153,4 +157,6 @@ def _taken(
         share = f"{weights[taken]:,} weights against {weights[leader]:,}"
         return taken, f"it ties with the best mean, within one standard error, and is smaller: {share}"
     others = sum(tied) - 1
-    return leader, "it has the best mean" + (f"; {others} of the others {'ties' if others == 1 else 'tie'} with it" if others else "")
+    return leader, "it has the best mean" + (
+        f"; {others} of the others {'ties' if others == 1 else 'tie'} with it" if others else ""
+    )

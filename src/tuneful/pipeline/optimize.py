@@ -24,9 +24,9 @@ from typing import Any
 
 from tuneful.core import storage
 from tuneful.core.artifact import Artifact
-from tuneful.core.budget import Budget, Clock
+from tuneful.core.budget import Clock
 from tuneful.core.config import Settings
-from tuneful.core.errors import ModelError, StudyError
+from tuneful.core.errors import ModelError
 from tuneful.core.recipe import Recipe
 from tuneful.core.space import Space
 from tuneful.core.study import Study
@@ -49,7 +49,7 @@ from tuneful.pipeline.plans import Plans
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.prove import prove
 from tuneful.pipeline.ranks import ALONE, Ranks
-from tuneful.pipeline.reserve import SHIPPING, proving, reserve, worth_going_on
+from tuneful.pipeline.reserve import SHIPPING, done_with, proven, proving, reserve, worth_going_on
 from tuneful.pipeline.ship import ship
 from tuneful.pipeline.step import arithmetic
 from tuneful.pipeline.tune import Beat, Search
@@ -151,12 +151,12 @@ class Work:
         with self._timed("study"):
             old = Study.open(folder) if Study.begun(folder) else None
         clock = Clock(job.budget, float(old.about.get("spent", 0.0)) if old else 0.0, self.began)
-        before = _proven(old, folder) if old else None  # it was finished once
+        before = proven(old, folder) if old else None  # it was finished once
         clock.reserve = reserve(clock.budget, before)
         self.clock = clock
         with self._timed("plan"):
             recipe, space, said = self._planned(task, clock, old)
-        if old is not None and before is not None and not _done_with(old, clock.budget):
+        if old is not None and before is not None and not done_with(old, clock.budget):
             worth_going_on(str(folder), clock, old.trials())
         with self._timed("study"):
             study = Study.create(folder, old.name if old else folder.name, task, space)
@@ -167,7 +167,7 @@ class Work:
                 files.write(recipe, space, {"source": str(job.source), **job.data.as_data()}, job.command), encoding="utf-8"
             )
             study.remember("recipe", json.dumps(recipe.as_data()))
-        if before is not None and _done_with(study, clock.budget):
+        if before is not None and done_with(study, clock.budget):
             dismissed(self.ranks)
             self.ended = "it was finished before"
             self.result = self._reopened(study, task, folder, before)
@@ -190,17 +190,15 @@ class Work:
             else:
                 yield from search
                 clock.reserve = proving_alone + again.need()
-                if clock.left_for_search > SPARE * (clock.budget.seconds or math.inf) and search.ended.startswith("the time"):
+                if clock.left_for_search > SPARE * (clock.budget.seconds or math.inf) and search.ended.startswith(
+                    "the time"
+                ):
                     search.ended = ""  # trainings are shorter than what was kept for running them again
                     yield from search
         dismissed(self.ranks)
-        if self.halt.requested:
-            self.ended = f"stopped on request; nothing is lost: `tuneful resume {folder}` goes on"
-            self._report(study, task, folder, {}, "interrupted")
-            return
         clock.reserve = proving_alone
         with self._timed("confirm"):
-            yield from again
+            yield from () if self.halt.requested else again
         if self.halt.requested:
             self.ended = f"stopped on request; nothing is lost: `tuneful resume {folder}` goes on"
             self._report(study, task, folder, {}, "interrupted")
@@ -386,24 +384,3 @@ def _described(task: Task) -> str:
     return (
         f"{task.name}: {what}; {split}; examples of shape {'x'.join(map(str, task.shape))}; metric {task.objective.metric}"
     )
-
-
-def _proven(study: Study, folder: Path) -> dict[str, Any] | None:
-    """The evidence of a run that was finished before; None when it never was. Raises StudyError when it is damaged."""
-    path = folder / "evidence.json"
-    if study.about.get("finished") is None or not path.exists():
-        return None
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise StudyError(
-            f"{path} is damaged ({error})", "delete it and run the same command: the model is proven anew"
-        ) from None
-
-
-def _done_with(study: Study, budget: Budget) -> bool:
-    """Was it finished with this budget, or with a larger one?"""
-    old = Budget.parse(str(study.about["finished"]))
-    more_time = old.seconds is not None and (budget.seconds is None or budget.seconds > old.seconds)
-    more_trials = old.trials is not None and (budget.trials is None or budget.trials > old.trials)
-    return not more_time and not more_trials

@@ -7,12 +7,15 @@ that is told, with the budget that would do, and nothing is touched.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tuneful.core.budget import Budget, Clock, span
-from tuneful.core.errors import RecipeError
+from tuneful.core.errors import RecipeError, StudyError
+from tuneful.core.study import Study
 from tuneful.core.trial import Trial
 
 SHIPPING = 8.0  # seconds kept for export, parity and report: measured, LOG.md
@@ -54,3 +57,24 @@ def worth_going_on(name: str, clock: Clock, trials: tuple[Trial, ...]) -> None:
         f"{span(starting)}, and proving and shipping take about {span(clock.reserve)}; what was found before stands as it is",
         f"give at least --budget {span(math.ceil(enough / step) * step).replace(' ', '')}; more than that finds more",
     )
+
+
+def proven(study: Study, folder: Path) -> dict[str, Any] | None:
+    """The evidence of a run that was finished before; None when it never was. Raises StudyError when it is damaged."""
+    path = folder / "evidence.json"
+    if study.about.get("finished") is None or not path.exists():
+        return None
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise StudyError(
+            f"{path} is damaged ({error})", "delete it and run the same command: the model is proven anew"
+        ) from None
+
+
+def done_with(study: Study, budget: Budget) -> bool:
+    """Was it finished with this budget, or with a larger one?"""
+    old = Budget.parse(str(study.about["finished"]))
+    more_time = old.seconds is not None and (budget.seconds is None or budget.seconds > old.seconds)
+    more_trials = old.trials is not None and (budget.trials is None or budget.trials > old.trials)
+    return not more_time and not more_trials

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from tuneful.report import confirmation
 from tuneful.report.axis import Axis
 from tuneful.report.charts import Cell, bar, dots, figure, grid, legend, line, plot, steps, thin, whisker
 from tuneful.report.importance import FEWEST, numeric, weigh
@@ -26,7 +27,7 @@ def search(story: Story) -> list[Html]:
         return []
     pieces: list[Html | None] = [values(story), progress(story), losses(story)]
     if len(story.trials) > 1:
-        pieces += [parallel(story), weights(story)]
+        pieces += [confirmation.again(story), parallel(story), weights(story)]
     return [*(piece for piece in pieces if piece is not None), trials(story)]
 
 
