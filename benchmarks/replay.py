@@ -1,0 +1,218 @@
+"""Regret of searches replayed on real learning curves: what `tune` decides, without training anything.
+
+    python benchmarks/replay.py [--seeds 20] [--first 0] [--tasks 0,1,2,3,4,5] [--print] [WAY ...]
+
+Six tasks of TaskSet (Metz et al. 2020, arXiv:2002.11887) with 1000 configurations of eight dials and 51 points each. A search that
+begins a trial gets the nearest configuration that it has not had; random draws one. Dials are scaled by rank, because the table's are
+not uniform (the betas crowd at 1, where "nearest" would hand out outliers). One point is one unit of cost, 51 are a full training.
+
+    regret(b) = (best valid loss after b points - best of the table) / (median configuration's best - best of the table), cut at 1
+
+A configuration whose loss is not finite has failed: its points are paid for, it is never taken up again. The table lies in
+$TUNEFUL_DATA/hpo or beside the checkout. Nothing in a search may be fitted to these tasks: see LOG.md for how it was divided.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import optuna
+from record import record
+
+from tuneful.core.chance import key
+from tuneful.core.measure import Measure
+from tuneful.core.records import shown
+from tuneful.core.task import Objective
+from tuneful.core.trial import Point, Trial
+from tuneful.techniques.interfaces import Proposer, Scheduler
+from tuneful.techniques.search import ASHA, TPE, Full, Random
+
+TABLE = Path(os.environ.get("TUNEFUL_DATA") or Path(__file__).parents[2] / "shared" / "data") / "hpo" / "taskset_dev.npz"
+BUDGETS = (5, 10, 20, 40)  # full trainings
+LENGTH = 51  # points of a full training
+DIALS = [f"dial{k}" for k in range(8)]
+UNIT = optuna.distributions.FloatDistribution(0.0, 1.0)
+
+
+@dataclass
+class Table:
+    """One task. where: [1000, 8], dials scaled by rank; loss: [1000, 51], NaN where it diverged."""
+
+    where: np.ndarray
+    loss: np.ndarray
+
+    @staticmethod
+    def read(task: int) -> Table:
+        """Task number 0 to 5."""
+        with np.load(TABLE, allow_pickle=False) as found:
+            configs, loss = found["configs"], found["loss"][task, :, 1].astype(float)
+        return Table(configs.argsort(0).argsort(0) / (len(configs) - 1), loss)
+
+
+class Bill:
+    """What has been paid for: the best loss after each point."""
+
+    def __init__(self, table: Table) -> None:
+        self.table, self.best, self.low = table, [], math.inf
+        self.free = np.ones(len(table.where), bool)
+
+    @property
+    def over(self) -> bool:
+        """Is the largest budget spent?"""
+        return len(self.best) >= BUDGETS[-1] * LENGTH or not self.free.any()
+
+    def take(self, at: Sequence[float] | None, dice: np.random.Generator) -> int:
+        """The nearest configuration that nobody has had, or any."""
+        far = np.where(self.free, 0.0 if at is None else ((self.table.where - np.asarray(at)) ** 2).sum(1), np.inf)
+        row = int(dice.choice(np.flatnonzero(self.free))) if at is None else int(far.argmin())
+        self.free[row] = False
+        return row
+
+    def pay(self, row: int, point: int) -> float:
+        """The loss of a configuration at a point, from 1 on."""
+        loss = float(self.table.loss[row, point - 1])
+        self.low = min(self.low, loss) if math.isfinite(loss) else self.low
+        self.best.append(self.low)
+        return loss
+
+    def regret(self) -> dict[int, float]:
+        """After each budget."""
+        lows = np.nanmin(np.where(np.isfinite(self.table.loss), self.table.loss, np.inf), axis=1)
+        floor, span = lows.min(), np.median(lows) - lows.min()
+        paid = [self.best[min(b * LENGTH, len(self.best)) - 1] for b in BUDGETS]
+        return {b: float(min(1.0, (low - floor) / span)) for b, low in zip(BUDGETS, paid, strict=True)}
+
+
+Way = Callable[[Table, int], Bill]
+
+
+def ours(proposer: Proposer, scheduler: Scheduler, fed: int = 0) -> Way:
+    """A proposer and a scheduler of tuneful, with exact resume. fed: the point whose value the proposer is told, 0 for all."""
+
+    def walk(table: Table, seed: int) -> Bill:
+        bill, dice, trials = Bill(table), np.random.default_rng(seed), list[Trial]()
+        rows: list[int] = []
+        objective = Objective("loss", "min")
+        while not bill.over:
+            step = scheduler.next(trials, objective, float(LENGTH))
+            number = step.trial
+            if number is None:
+                number = len(trials)
+                at = (
+                    None
+                    if isinstance(proposer, Random)
+                    else _asked(proposer.sampler(key(seed, "proposal", number)), trials, fed)
+                )
+                rows.append(bill.take(at, dice))
+                trials.append(Trial(number, {}, dict(zip(DIALS, table.where[rows[number]].tolist(), strict=True)), ""))
+            trial = trials[number]
+            for point in range(len(trial.curve) + 1, min(LENGTH, math.ceil(step.epochs - 1e-6)) + 1):
+                loss = bill.pay(rows[number], point)
+                seen = Point(point, float(point), Measure(loss, loss, loss, 1), loss, loss, 0.1, float(point))
+                trial = replace(trial, curve=(*trial.curve, seen), cost=float(point))
+                if not math.isfinite(loss):
+                    break
+            failed, done = not math.isfinite(trial.curve[-1].value.value), len(trial.curve) == LENGTH
+            trials[number] = replace(trial, state="failed" if failed else "done" if done else "paused")
+        return bill
+
+    return walk
+
+
+def _asked(sampler: optuna.samplers.BaseSampler, trials: Sequence[Trial], fed: int) -> list[float]:
+    """What an Optuna sampler proposes after these trials."""
+    study = optuna.create_study(sampler=sampler)
+    bare = optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL)
+    for trial in trials:
+        row = shown(bare, trial)
+        row.params, row.distributions = dict(trial.dials), dict.fromkeys(DIALS, UNIT)
+        row.number, row.datetime_complete = trial.number, bare.datetime_start
+        if fed and len(trial.curve) >= fed and trial.state != "failed":
+            row.state, row.values = optuna.trial.TrialState.COMPLETE, [trial.curve[fed - 1].value.value]
+            row.intermediate_values = {}
+        study.add_trial(row)
+    asked = study.ask()
+    return [asked.suggest_float(name, 0.0, 1.0) for name in DIALS]
+
+
+def optunas(make: Callable[[int], optuna.samplers.BaseSampler], pruner: optuna.pruners.BasePruner) -> Way:
+    """A loop as Optuna's users write it: what is pruned is gone."""
+
+    def walk(table: Table, seed: int) -> Bill:
+        bill, dice = Bill(table), np.random.default_rng(seed)
+        study = optuna.create_study(sampler=make(seed), pruner=pruner)
+        while not bill.over:
+            asked = study.ask()
+            row = bill.take([asked.suggest_float(name, 0.0, 1.0) for name in DIALS], dice)
+            for name, value in zip(DIALS, table.where[row].tolist(), strict=True):  # what it really got
+                study._storage.set_trial_param(asked._trial_id, name, value, UNIT)
+            low, state = math.inf, optuna.trial.TrialState.COMPLETE
+            for point in range(1, LENGTH + 1):
+                loss = bill.pay(row, point)
+                if not math.isfinite(loss):
+                    state = optuna.trial.TrialState.FAIL
+                    break
+                low = min(low, loss)
+                asked.report(loss, point)
+                if point < LENGTH and asked.should_prune():
+                    state = optuna.trial.TrialState.PRUNED
+                    break
+            study.tell(asked, low if state == optuna.trial.TrialState.COMPLETE else None, state=state)
+        return bill
+
+    return walk
+
+
+def _tpe(seed: int) -> optuna.samplers.BaseSampler:
+    return optuna.samplers.TPESampler(seed=seed, multivariate=True)
+
+
+NEVER, BANDS = optuna.pruners.NopPruner(), optuna.pruners.HyperbandPruner(min_resource=2, max_resource=LENGTH)
+WAYS: dict[str, Way] = {
+    "random, full trainings": ours(Random(), Full()),
+    "random + asha": ours(Random(), ASHA()),
+    "tpe fed point 6 + asha": ours(TPE(), ASHA(), fed=6),
+    "tpe + asha": ours(TPE(), ASHA()),
+    "optuna tpe, full trainings": optunas(_tpe, NEVER),
+    "optuna tpe + hyperband": optunas(_tpe, BANDS),
+    "optuna gp, full trainings": optunas(lambda seed: optuna.samplers.GPSampler(seed=seed), NEVER),
+}
+
+
+def main() -> None:
+    """Each way on each task with each seed; one line a way."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("ways", nargs="*")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--tasks", default="0,1,2,3,4,5")
+    parser.add_argument("--print", action="store_true", help="print only; record nothing")
+    args = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    tasks = [int(task) for task in args.tasks.split(",")]
+    for name in args.ways or WAYS:
+        began, found = time.process_time(), list[list[float]]()
+        for seed in range(args.first, args.first + args.seeds):
+            each = [WAYS[name](Table.read(task), seed).regret() for task in tasks]
+            found.append([one[b] for one in each for b in BUDGETS])
+        by = np.array(found).reshape(len(found), len(tasks), len(BUDGETS))  # seeds, tasks, budgets
+        mean, spread = by.mean((0, 1)).round(3).tolist(), (by.mean(1).std(0, ddof=1) / len(by) ** 0.5).round(3).tolist()
+        figures = {"tasks": tasks, "seeds": args.seeds, "regret": dict(zip(BUDGETS, mean, strict=True)),
+                   "standard_error_over_seeds": spread, "by_task": by.mean(0).round(3).tolist(),
+                   "cpu_s_a_search": round((time.process_time() - began) / by[..., 0].size, 2)}  # fmt: skip
+        print(name, mean, spread, figures["cpu_s_a_search"], *(figures["by_task"] if args.print else ()), flush=True)
+        if not args.print:
+            record("replay", name, figures)
+
+
+if __name__ == "__main__":
+    main()
