@@ -28,6 +28,12 @@ OPTIONAL = {
     "torchao": "torchao",
     "tokenizers": "tokenizers",
     "sacrebleu": "sacrebleu",
+    "uvicorn": "uvicorn",
+    "httptools": "httptools",
+    "uvloop": "uvloop",
+    "orjson": "orjson",
+    "python-multipart": "python_multipart",
+    "prometheus-client": "prometheus_client",
 }
 
 # Imports the modules in argv one after another and tells each before the next one may end the process.

@@ -77,10 +77,16 @@ class Model:
             return answers.ahead(self.raw(x), self.schema)
         if self._writer is not None:
             return np.array(self.translate(x), dtype=object)
+        encoded = self.encoded(x)
+        return self.decided(encoded, self.told(encoded))
+
+    def decided(self, encoded: NDArray[Any], told: NDArray[Any]) -> NDArray[Any]:
+        """What `predict` says of examples that are encoded, from what the network told of them; not of forecasts nor of texts that
+        become others."""
+        said = answers.decided(self.kind, self.labels, told, self.rule)
         if self.kind not in answers.PLACES:
-            return answers.decided(self.kind, self.labels, self.raw(x), self.rule)
-        lengths = (self._encoded(x) != 0).sum(axis=1)
-        said = answers.decided(self.kind, self.labels, self.raw(x))
+            return said
+        lengths = (encoded != 0).sum(axis=1)
         if self.kind == "language":
             return said[np.arange(len(said)), np.maximum(lengths - 1, 0)]
         found = np.empty(len(said), dtype=object)
@@ -183,7 +189,8 @@ class Model:
             raise ModelError(f"a model of kind {self.kind} never abstains", "call probabilities")
         return openset.margins(self.rule, self.raw(x))
 
-    def _encoded(self, x: Any) -> NDArray[Any]:
+    def encoded(self, x: Any) -> NDArray[Any]:
+        """Raw input, as for `predict`, as the network takes it: [N, *shape]. Raises DataError."""
         from tuneful.runtime.preprocess import apply, by_column
 
         if self.kind == "forecasting":
@@ -194,7 +201,7 @@ class Model:
 
     def raw(self, x: Any) -> NDArray[np.float32]:
         """What the network says of raw input: [N, L] probabilities, values; of an open set with the energy behind them."""
-        return self.told(self._encoded(x))
+        return self.told(self.encoded(x))
 
     def told(self, encoded: NDArray[Any]) -> NDArray[np.float32]:
         """What the network says of examples that are encoded already, [N, *shape]."""
