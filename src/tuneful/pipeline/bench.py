@@ -46,6 +46,7 @@ class Bench:
         self.kind = ""  # the signature of those in the stack
         self.at: dict[int, Leg] = {}  # those in the stack, by their number there
         self.rooms: dict[str, int] = {}  # how many of a signature shall be at work, as far as it was tried
+        self.known: dict[str, dict[int, float]] = {}  # seconds of a member's step by the width of the stack, for each signature
         self.last: int | None = None  # the trial that has to reach its end in time, so that no other is at work
         self.gain = 1.0  # how much faster the last stack was than its members one by one
 
@@ -167,6 +168,8 @@ class Bench:
             self.gain = paces.gain
             if paces.chosen >= min(paces.k, room) and room <= len(stack.rows):
                 self.rooms[self.kind] = min(4 * room, MOST)
+            elif paces.chosen < paces.k:
+                self.rooms[self.kind] = max(FEW, min(room, paces.chosen))
 
     def _most(self) -> int:
         """How many legs memory and time allow."""

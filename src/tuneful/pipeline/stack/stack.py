@@ -53,7 +53,7 @@ class Stack:
 
     task, recipes: what and how; all of one signature. device, halt: as for `Run`; the halt is shared by all.
     model: the user's own model settings, where states name its factory alone. width: how many step at once at most; "auto": measured
-    on the first steps, so that the last digits of float32 may be others on another day.
+    on the first steps, so that the last digits of float32 may be others on another day. known: what stacks of this kind have measured.
 
     runs: all members that there ever were, by number, also those that have ended or were evicted. reason: why they step as they do.
     Errors: RecipeError for members that cannot stand in one stack, with the reason.
@@ -68,6 +68,7 @@ class Stack:
         halt: Halt | None = None,
         model: Any = None,
         width: int | Literal["auto"] = "auto",
+        known: dict[int, float] | None = None,
     ) -> None:
         self.task, self.device, self.model, self.width = task, device, model, width
         self.halt = halt if halt is not None else Halt()
@@ -82,6 +83,7 @@ class Stack:
         self.single = ""  # why members train one by one in their own loops; "": they need not
         self.refused = ""  # why the network cannot be stacked; "": it can, or nobody tried
         self.paces = Width(1)
+        self.known: dict[int, float] = {} if known is None else known
         for recipe in recipes:
             self.add(recipe)
 
@@ -165,7 +167,7 @@ class Stack:
         if all(Averages.serve(run) for run in runs):
             self.averages = Averages(runs, self.bank)
         if not self.paces.serves(len(runs)):
-            self.paces = Width(len(runs), self.width if isinstance(self.width, int) else None)
+            self.paces = Width(len(runs), self.width if isinstance(self.width, int) else None, self.known)
 
     def _dry(self) -> None:
         """Find a program that gives what the members give alone; where there is none, `single` says why."""

@@ -11,21 +11,28 @@ import statistics
 
 SAMPLES = 5  # steps of each width
 CLEAR = 0.9  # of the time one by one: what a width must stay below to be taken
+NEAR = 1.5  # times: what is known of a width holds for others so near
 HOPELESS = 2.0  # times the best: a width that is so slow after two steps is not tried again
 
 
 class Width:
-    """k: how many members there are. fixed: the width that is wanted; None: measure."""
+    """k: how many members there are. fixed: the width that is wanted; None: measure. known: seconds of a step of one member, by width, as
+    other stacks of the same kind have found them; what is found here is added. Widths that are known are not measured again."""
 
-    def __init__(self, k: int, fixed: int | None = None) -> None:
-        self.k = k
-        self.taken: dict[int, list[float]] = {w: [] for w in _widths(k)} if fixed is None else {}
+    def __init__(self, k: int, fixed: int | None = None, known: dict[int, float] | None = None) -> None:
+        self.k, self.known = k, known if known is not None else {}
+        asked = [] if fixed is not None else [w for w in _widths(k) if not any(w <= NEAR * o <= NEAR**2 * w for o in self.known)]
+        if self.known and fixed is None:  # what is narrower than all that is known has been beaten, and what lies between tells little
+            asked = [w for w in asked if w > max(self.known)]
+        self.taken: dict[int, list[float]] = {w: [] for w in asked}
         self.chosen = min(fixed, k) if fixed is not None else 0  # 0: not yet
         self.gain = 1.0  # how many times as fast the chosen width is as one by one, at least
         self._single = 0.0  # the least that a step of all took one by one
         self.reason = "" if fixed is None else f"a width of {fixed} was asked for"
         if k == 1:
             self.chosen, self.reason = 1, "there is one member"
+        elif fixed is None and not asked:
+            self._choose()
 
     def serves(self, k: int) -> bool:
         """Does what was found for so many members as there were still say something of k?"""
@@ -50,13 +57,21 @@ class Width:
             self._choose()
 
     def _choose(self) -> None:
-        middle = {w: statistics.median(found) for w, found in self.taken.items()}
-        self.chosen = min(middle, key=lambda w: middle[w])
-        if 1 in middle and middle[self.chosen] > CLEAR * middle[1]:
-            self.chosen = 1
-        if self._single and self.chosen > 1:
-            self.gain = max(1.0, self._single / middle[self.chosen])
-        told = ", ".join(f"{'one by one' if w == 1 else f'{w} at once'} {1e3 * s:.3g} ms" for w, s in sorted(middle.items()))
+        """Take the width with which a step of one member takes the least time, or an equal share of all members near to it."""
+        for width, found in self.taken.items():
+            self.known[width] = statistics.median(found) / self.k
+        if self._single and 1 not in self.known:
+            self.known[1] = self._single / self.k
+        best = min(self.known, key=lambda w: (self.known[w], -w))
+        if 1 in self.known and self.known[best] > CLEAR * self.known[1]:
+            best = 1
+        parts = -(-self.k // best)
+        self.chosen = self.k if best * NEAR >= self.k and best > 1 else -(-self.k // parts)
+        if best > 1 and 1 in self.known:
+            self.gain = max(1.0, self.known[1] / self.known[best])
+        told = ", ".join(
+            f"{'one by one' if w == 1 else f'{w} at once'} {1e3 * s * self.k:.3g} ms" for w, s in sorted(self.known.items())
+        )
         self.reason = f"a step of all {self.k} took {told}"
 
 
