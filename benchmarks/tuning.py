@@ -22,7 +22,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-EPOCHS, BATCH = {"digits": 27, "adult": 9, "mnist": 9, "rt_polarity": 9}, {"digits": 64, "adult": 256, "mnist": 128, "rt_polarity": 64}
+EPOCHS, BATCH = (
+    {"digits": 27, "adult": 9, "mnist": 9, "rt_polarity": 9},
+    {"digits": 64, "adult": 256, "mnist": 128, "rt_polarity": 64},
+)
 DIALS: dict[str, tuple[Any, ...]] = {
     "lr": ("log", 1e-4, 1e-1), "weight_decay": ("log", 1e-5, 1e-1), "dropout": ("lin", 0.0, 0.5), "beta1": ("lin", 0.8, 0.98),
     "smoothing": ("lin", 0.0, 0.2), "width": ("one of", 32, 64, 128),
@@ -148,7 +151,16 @@ def trace(what: str, case: str, seed: int, seconds: float) -> list[tuple[float, 
     with tempfile.TemporaryDirectory() as folder:
         out, place = Path(folder) / "trace", Path(folder)
         environment = {**os.environ, "BEGAN": repr(time.time()), "OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "10000"}
-        told = [sys.executable, __file__, "_ours" if what == "ours" else "_peer", case, what, str(seed), str(seconds), str(out)]
+        told = [
+            sys.executable,
+            __file__,
+            "_ours" if what == "ours" else "_peer",
+            case,
+            what,
+            str(seed),
+            str(seconds),
+            str(out),
+        ]
         if what == "ours":
             children = [subprocess.Popen([*told, str(place / "home")], env=environment)]
         else:
@@ -191,7 +203,9 @@ def main() -> None:
                 flush=True,
             )
     for variant, found in ratios.items():
-        print(f"{case} {variant}: median {statistics.median(found):.2f}, from {min(found):.2f} to {max(found):.2f}, n={len(found)}")
+        print(
+            f"{case} {variant}: median {statistics.median(found):.2f}, from {min(found):.2f} to {max(found):.2f}, n={len(found)}"
+        )
 
 
 if __name__ == "__main__":

@@ -170,13 +170,13 @@ def test_a_worker_by_hand_takes_its_part_and_what_it_leaves_is_taken_up(table):
 def test_what_cannot_be_shared_and_what_cannot_be_the_same_is_told(table, tmp_path):
     x, y = np.zeros((8, 2), "f4"), np.zeros(8, "i8")
     memory = from_settings("tune", (x, y), {"lr": "1e-4..1e-1"}, budget="1h")
-    assert count("auto", memory, own=False, space=1) == 1
+    assert count("auto", memory, own=False) == 1
     with pytest.raises(StudyError, match="2 workers are asked for, and the data are an object of this process"):
-        count(2, memory, own=False, space=1)
+        count(2, memory, own=False)
     ours = from_words("tune", "digits", ["lr=1e-4..1e-1"], budget="1h")
     with pytest.raises(StudyError, match="the network is an object of this process"):
-        count(2, ours, own=True, space=1)
-    assert count("auto", from_words("tune", "digits", ["lr=1e-4..1e-1"], budget="1min"), own=False, space=1) == 1
+        count(2, ours, own=True)
+    assert count("auto", from_words("tune", "digits", ["lr=1e-4..1e-1"], budget="1min"), own=False) == 1
     with pytest.raises(RecipeError, match="deterministic is asked for with a budget of 10min"):
         from_words("tune", "digits", ["lr=1e-4..1e-1", "deterministic=true"])
     with pytest.raises(StudyError, match="is not the folder of a run"):

@@ -257,19 +257,23 @@ def worker(
     ctx: typer.Context,
     run: Annotated[str, typer.Argument(metavar="RUN", help="the folder or the name of a run", show_default=False)],
     home: Home = None, device: Device = None,
-    sign: Annotated[Path | None, typer.Option("--sign", hidden=True)] = None,
 ) -> int:  # fmt: skip
     """Work on a search that was begun, beside others: on this machine, or on another that sees the folder.
 
     It takes what is to be done, and ends when nothing is left or the time is up. End it as you like: what it was at goes on elsewhere.
     """
-    folder = runs.run(run, runs.home(home))
-    check_device(device)
     from tuneful.pipeline import workers
     from tuneful.pipeline.limits import Halt, stopping_on_signals
 
-    halt = Halt()
-    with stopping_on_signals(halt), workers.living(halt, sign):
+    halt, sign = Halt(), None
+    with stopping_on_signals(halt), workers.living(halt, run == workers.HERE):
+        if run == workers.HERE:
+            if (work := workers.told()) is None or halt.requested:
+                return 0
+            folder, sign = work
+        else:
+            folder = runs.run(run, runs.home(home))
+        check_device(device)
         search = workers.joined(folder, halt, device=device)
         print(f"at work on {search.study.name} as {search.study.meeting.join()}", file=sys.stderr, flush=True)
         for beat in search:

@@ -46,7 +46,9 @@ class Bench:
         self.kind = ""  # the signature of those in the stack
         self.at: dict[int, Leg] = {}  # those in the stack, by their number there
         self.rooms: dict[str, int] = {}  # how many of a signature shall be at work, as far as it was tried
-        self.known: dict[str, dict[int, float]] = {}  # seconds of a member's step by the width of the stack, for each signature
+        self.known: dict[
+            str, dict[int, float]
+        ] = {}  # seconds of a member's step by the width of the stack, for each signature
         self.last: int | None = None  # the trial that has to reach its end in time, so that no other is at work
         self.gain = 1.0  # how much faster the last stack was than its members one by one
 

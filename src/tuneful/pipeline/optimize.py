@@ -57,6 +57,7 @@ from tuneful.pipeline.workers import Crew
 from tuneful.report import Story, write
 
 SPARE = 0.05  # of the budget: so much that was kept for confirming, and is not needed, is searched in
+AHEAD = 20.0  # seconds of the search after which imports are made beside it, where workers begin with theirs
 LOOKING = 30.0  # seconds in which label errors are looked for, at most, after proving
 
 
@@ -113,16 +114,25 @@ class Work:
         self.clock: Clock | None = None
         self.task: Task | None = None
         self.plans: Plans | None = None
-        self._crew = 1  # processes that search
+        self.crew: Crew | None = None  # processes that search, where there are several
         self.began = time.monotonic() if began is None else began
         self.seconds: dict[str, float] = {}
         self.result: Result | None = None
         self.ended = ""
 
     def __iter__(self) -> Iterator[Stage | Beat]:
+        try:
+            yield from self._story()
+        finally:
+            if self.crew is not None:
+                self.crew.dismiss()
+
+    def _story(self) -> Iterator[Stage | Beat]:
         job = self.job
         self.seconds["start"] = time.monotonic() - self.began
         checked(job, self._base())  # what needs no data, before the data is read, which may take long
+        if (count := workers.count(job.how.workers, job, self.model is not None)) > 1:
+            self.crew = Crew(count, self.halt, device=self.device)
         yield Stage("prepare", f"reading {job.source if isinstance(job.source, str) else 'the data'}")
         with self._timed("prepare"):
             task = prepare(job.source, **job.reading)
@@ -177,16 +187,19 @@ class Work:
         search = Search(study, task, recipe, space, clock, proposer=job.proposer, scheduler=job.scheduler, halt=self.halt,
                         device=self.device, model=self.model, plans=self._plans(), ranks=self.ranks,
                         at_once=AT_ONCE if job.how.deterministic else 0)  # fmt: skip
-        threading.Thread(target=_load_ahead, daemon=True).start()
         again = self._again(study, task, recipe, clock, space)
         proving_alone = clock.reserve
         clock.reserve += again.kept()
+        ahead = threading.Timer(0.0 if self.crew is None else AHEAD, _load_ahead)
+        ahead.daemon = True
+        ahead.start()
         with self._timed("search"):
-            if self._crew > 1:
-                crew = Crew(study, folder, clock, self._crew, self.halt, float(recipe.epochs), device=self.device)
-                yield Stage("workers", f"{self._crew} processes work on the study; what they say lies in {folder / 'signs'}")
-                yield from crew
-                search.ended = crew.ended
+            if self.crew is not None:
+                yield Stage(
+                    "workers", f"{self.crew.count} processes work on the study; what they say lies in {folder / 'signs'}"
+                )
+                yield from self.crew.search(study, folder, clock, float(recipe.epochs))
+                search.ended = self.crew.ended
             else:
                 yield from search
                 clock.reserve = proving_alone + again.need()
@@ -233,10 +246,11 @@ class Work:
                 "plan", "ways are chosen by timing, which a deterministic study cannot rest on"
             )
             told = asked(job, task, base)
-        self._crew = workers.count(job.how.workers, job, self.model is not None, len(told.space))
-        if self._crew > 1:
-            each = max(1, cores() // self._crew)
-            base = base.replace(threads=each).because("threads", f"{self._crew} processes share {cores()} cores")
+        if self.crew is not None:
+            count = self.crew.count
+            base = base.replace(threads=max(1, cores() // count)).because(
+                "threads", f"{count} processes share {cores()} cores"
+            )
             told = asked(job, task, base)
         if old is not None and "recipe" in old.about:
             recipe = from_data(json.loads(old.about["recipe"]))

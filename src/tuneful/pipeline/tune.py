@@ -104,6 +104,7 @@ class Search:
             self.study.meeting.leave()  # whatever this process still runs may be taken up
 
     def _going(self) -> Iterator[Beat]:
+        self.deciding.ended = ""
         self._tidy()
         self.halt.deadline = time.monotonic() + self.clock.left_for_search
         while not self.ended:

@@ -1,7 +1,7 @@
 """Workers: processes that search together on one study.
 
-    crew = Crew(study, folder, clock, 2, halt, epochs)      # the command that was given watches over workers on this machine
-    for beat in crew: ...
+    crew = Crew(2, halt)                                    # started at once, since a worker takes seconds to be ready
+    for beat in crew.search(study, folder, clock, epochs): ...      # the command that was given watches over workers on this machine
 
     search = joined(folder)                                 # a worker, started by a crew or by `tuneful worker` anywhere
     for beat in search: ...
@@ -49,19 +49,20 @@ LOOK = 0.25  # seconds between two looks at the workers
 LEARN = 1.0  # seconds between two looks at the study
 LIVES = 20  # workers that may die one after the other, without a new point, before the crew gives up
 OVER = "over"  # what the study remembers when the search has ended: why
+HERE = "-"  # the run of a worker that is told on its standard input where to work
 SIGNS = "signs"  # the folder of the files that workers touch as a sign of life
 
 
-def count(asked_for: int | str, job: Job, own: bool, space: int) -> int:
+def count(asked_for: int | str, job: Job, own: bool) -> int:
     """How many workers: what was asked for, or for "auto" one a core where a search is long enough to pay for their start.
 
-    own: is the network a Python object of this process?; space: how many dials are searched. Raises StudyError where there can be no others.
+    own: is the network a Python object of this process? Raises StudyError where there can be no others.
     """
     here = "the network is" if own else "" if isinstance(job.source, str) else "the data are"
     if asked_for == "auto":
         seconds = job.budget.seconds
         lasting = seconds is not None and seconds >= LASTING
-        return cores() if lasting and space and not here and job.mode != "train" else 1
+        return cores() if lasting and not here and job.mode != "train" else 1
     if int(asked_for) > 1 and here:
         raise StudyError(
             f"{asked_for} workers are asked for, and {here} an object of this process, which others cannot see",
@@ -77,42 +78,51 @@ LASTING = 180.0  # seconds of budget from which several workers are taken unaske
 class Worker:
     """A process on this machine. sign: the file that it touches while it lives; ooms: see `_oom_kills`, when it began."""
 
-    process: subprocess.Popen[bytes]
-    sign: Path
-    log: Path
+    process: subprocess.Popen[str]
+    number: int
     ooms: int
+    sign: Path | None = None
+    log: Path | None = None
 
     @property
     def silent(self) -> float:
         """Seconds since its last sign of life."""
-        with contextlib.suppress(OSError):
-            return time.time() - self.sign.stat().st_mtime
+        if self.sign is not None:
+            with contextlib.suppress(OSError):
+                return time.time() - self.sign.stat().st_mtime
         return 0.0
+
+    def away(self) -> None:
+        """Take away what is left of it."""
+        if self.process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+        if self.sign is not None:
+            self.sign.unlink(missing_ok=True)
 
 
 class Crew:
-    """count workers on this machine, watched over. `ended` says why it is over."""
+    """count workers on this machine, watched over. They begin to load what they need at once, and wait for what is to be done.
+    `ended` says why it is over."""
 
-    def __init__(
-        self, study: Study, folder: Path, clock: Clock, count: int, halt: Halt, epochs: float, *, device: str | None = None,
-        patience: float = 900.0,
-    ) -> None:  # fmt: skip
-        self.study, self.folder, self.clock, self.count, self.halt = study, folder, clock, count, halt
-        self.epochs, self.device, self.patience = epochs, device, patience
-        self.workers: list[Worker] = []
+    def __init__(self, count: int, halt: Halt, *, device: str | None = None, patience: float = 900.0) -> None:
+        self.count, self.halt, self.device, self.patience = count, halt, device, patience
         self.notes: list[str] = []
         self.ended = ""
         self._begun, self._deaths = 0, 0
+        self.workers = [self._started() for _ in range(count)]
 
-    def __iter__(self) -> Iterator[Beat]:
-        study = self.study
+    def search(self, study: Study, folder: Path, clock: Clock, epochs: float) -> Iterator[Beat]:
+        """Let them work until nothing is left to be done, the time is up, or a stop is asked for."""
+        self.study, self.folder = study, folder
         with study.turn():
             study.remember(OVER, "")
-            left = self.clock.left_for_search
+            left = clock.left_for_search
             study.remember("deadline", None if math.isinf(left) else time.time() + left)
         learnt, known = 0.0, {trial.number: len(trial.curve) for trial in study.trials()}
         try:
-            self.workers = [self._started() for _ in range(self.count)]
+            for worker in self.workers:
+                self._sent(worker)
             while self.workers and not self.halt.requested:
                 time.sleep(LOOK)
                 self._watch()
@@ -120,31 +130,41 @@ class Crew:
                     continue
                 learnt = time.monotonic()
                 study.refresh()
-                study.remember("spent", self.clock.spent)
+                study.remember("spent", clock.spent)
                 best = study.best()
                 value = best.last.value if best and best.last else None
                 for trial in study.trials():
                     if len(trial.curve) > known.get(trial.number, 0):
                         known[trial.number] = len(trial.curve)
                         self._deaths = 0
-                        yield Beat(trial.number, epoch(trial), self.epochs, trial.last, value, len(study))
+                        yield Beat(trial.number, epoch(trial), epochs, trial.last, value, len(study))
         finally:
-            self._dismiss()
+            self.dismiss()
             study.refresh()
         if self.halt.requested:
             self.ended = "it was asked to stop"
         self.ended = self.ended or str(study.about.get(OVER) or "") or "its workers have ended"
 
     def _started(self) -> Worker:
+        self._begun += 1
+        words = [sys.executable, "-m", "tuneful.cli", "worker", HERE]
+        words += ["--device", self.device] if self.device else []
+        quiet = subprocess.DEVNULL  # until it knows where to speak
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, text=True)
+        return Worker(process, self._begun, _oom_kills())
+
+    def _sent(self, worker: Worker) -> None:
+        """Tell a worker where to work."""
         place = self.folder / SIGNS
         place.mkdir(exist_ok=True)
-        self._begun += 1
-        sign, log = place / f"{os.getpid()}-{self._begun}", place / f"{self._begun}.log"
-        sign.touch()
-        words = [sys.executable, "-m", "tuneful.cli", "worker", str(self.folder), "--sign", str(sign)]
-        words += ["--device", self.device] if self.device else []
-        with log.open("wb") as out:
-            return Worker(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out), sign, log, _oom_kills())
+        worker.sign, worker.log = place / f"{os.getpid()}-{worker.number}", place / f"{worker.number}.log"
+        worker.sign.touch()
+        worker.log.write_bytes(b"")
+        told = {"folder": str(self.folder.resolve()), "sign": str(worker.sign.resolve()), "log": str(worker.log.resolve())}
+        assert worker.process.stdin is not None
+        with contextlib.suppress(OSError):  # it has died, which is seen soon
+            worker.process.stdin.write(json.dumps(told) + "\n")
+            worker.process.stdin.flush()
 
     def _watch(self) -> None:
         """Start others for those that have died, kill those that hang, let those go that have done what there was to do."""
@@ -162,7 +182,7 @@ class Crew:
             elif code < 0 and code != -signal.SIGKILL:  # who is killed is not to blame
                 self._blame(worker, f"crashed ({signal.Signals(-code).name})")
             self.workers.remove(worker)
-            worker.sign.unlink(missing_ok=True)
+            worker.away()
             if code == 0:
                 continue
             if code > 0:  # a mistake that every worker would meet
@@ -173,7 +193,9 @@ class Crew:
                     f"{LIVES} workers have died one after the other; the last ended with code {code}: {_last(worker.log)}",
                     f"see {worker.log}; the same command goes on",
                 )
-            self.workers.append(self._started())
+            another = self._started()
+            self.workers.append(another)
+            self._sent(another)
 
     def _blame(self, worker: Worker, how: str) -> None:
         """What a worker ran when it crashed or hung: one trial by itself has failed; of several it is not known, and each runs alone."""
@@ -184,7 +206,7 @@ class Crew:
                 cost = ran[0].last.seconds if ran[0].last else 0.0
                 self.study.tell(ran[0].number, "failed", f"failed: its process {how}", cost)
 
-    def _dismiss(self) -> None:
+    def dismiss(self) -> None:
         """Ask the workers to save and end; what is left after a while is killed."""
         for worker in self.workers:
             with contextlib.suppress(OSError):
@@ -196,7 +218,7 @@ class Crew:
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 worker.process.wait()
-            worker.sign.unlink(missing_ok=True)
+            worker.away()
         self.workers.clear()
 
 
@@ -239,10 +261,29 @@ def over(study: Study, why: str) -> None:
             study.remember(OVER, why)
 
 
+def told() -> tuple[Path, Path] | None:
+    """Load what a worker needs, and wait to be told where to work: the folder, and the file to touch as a sign of life. What is said
+    goes into a log from then on. None when whoever started this process has nothing to do for it."""
+    import torch
+
+    from tuneful.techniques.search import PROPOSERS
+
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)  # the first optimizer loads a compiler
+    PROPOSERS["tpe"]().sampler(0)
+    line = sys.stdin.readline()
+    if not line.strip():
+        return None
+    words = json.loads(line)
+    log = os.open(words["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    return Path(words["folder"]), Path(words["sign"])
+
+
 @contextlib.contextmanager
-def living(halt: Halt, sign: Path | None) -> Iterator[None]:
-    """Inside, a file is touched as a sign of life, and a stop is asked for when the process that started this one has ended."""
-    if sign is None:
+def living(halt: Halt, bound: bool) -> Iterator[None]:
+    """Inside, a stop is asked for when the process that started this one has ended, where it is bound to it."""
+    if not bound:
         yield
         return
     parent, done = os.getppid(), threading.Event()
@@ -251,6 +292,9 @@ def living(halt: Halt, sign: Path | None) -> Iterator[None]:
         while not done.wait(1.0):
             if os.getppid() != parent:
                 halt.requested = True
+                if not halt.by:
+                    os.kill(os.getpid(), signal.SIGTERM)  # it may be waiting to be told what to do
+                return
 
     threading.Thread(target=watch, daemon=True).start()
     try:
@@ -281,9 +325,11 @@ def _oom_kills() -> int:
     return 0
 
 
-def _last(log: Path) -> str:
+def _last(log: Path | None) -> str:
     """The last line that a worker has said."""
     with contextlib.suppress(OSError):
+        if log is None:
+            return "it said nothing"
         file: IO[bytes]
         with log.open("rb") as file:
             lines = [line for line in file.read()[-4000:].decode("utf-8", "replace").splitlines() if line.strip()]
@@ -292,4 +338,4 @@ def _last(log: Path) -> str:
     return "it said nothing"
 
 
-__all__ = ["Crew", "count", "joined", "living", "over", "touch"]
+__all__ = ["HERE", "Crew", "count", "joined", "living", "over", "told", "touch"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -62,6 +63,12 @@ def quiet(run: Run) -> int:
     if not run.early.over:
         waits.append(run.early.steps - len(run.early.seen.losses))
     return max(1, min(waits))
+
+
+def clock_of(run: Run) -> Callable[[], float]:
+    """The clock that measures steps of a run: of one thread its own, which what else is at work on the machine does not move."""
+    alone = run.execution.threads == 1 and run.device.type == "cpu"
+    return time.thread_time if alone else time.perf_counter
 
 
 def restrain_(runs: Sequence[Run], grads: Mapping[str, Tensor]) -> None:

@@ -32,7 +32,7 @@ from tuneful.pipeline.limits import Halt, out_of_memory
 from tuneful.pipeline.stack.averages import Averages
 from tuneful.pipeline.stack.bank import Bank
 from tuneful.pipeline.stack.batch import together
-from tuneful.pipeline.stack.books import Losses, due_now, put_, quiet, restrain_, saved
+from tuneful.pipeline.stack.books import Losses, clock_of, due_now, put_, quiet, restrain_, saved
 from tuneful.pipeline.stack.chance import Draw, Streams, recorded
 from tuneful.pipeline.stack.gradients import gradients
 from tuneful.pipeline.stack.judging import judged, serves
@@ -249,8 +249,7 @@ class Stack:
                         beaten = time.monotonic()
             for number in list(self.rows):
                 self._close(number)
-            if self.bank is not None:
-                saved(self.members, self.stepping)
+            saved(self.members if self.bank is not None else (), self.stepping)
             if time.monotonic() - beaten > beat:
                 yield None
                 beaten = time.monotonic()
@@ -300,10 +299,7 @@ class Stack:
         while steps and self.paces.chosen == 0:
             steps -= 1
             width, watched = self.paces.next(), any(run.early.looking for run in self.members)
-            # Of one thread its own clock: what else is at work here does not move it.
-            clock = (
-                time.thread_time if self.members[0].execution.threads == 1 and self.device == "cpu" else time.perf_counter
-            )
+            clock = clock_of(self.members[0])
             began = clock()
             self._chunks(width, 1, 0, k)
             if not watched:

@@ -21,8 +21,12 @@ class Width:
 
     def __init__(self, k: int, fixed: int | None = None, known: dict[int, float] | None = None) -> None:
         self.k, self.known = k, known if known is not None else {}
-        asked = [] if fixed is not None else [w for w in _widths(k) if not any(w <= NEAR * o <= NEAR**2 * w for o in self.known)]
-        if self.known and fixed is None:  # what is narrower than all that is known has been beaten, and what lies between tells little
+        asked = (
+            [] if fixed is not None else [w for w in _widths(k) if not any(w <= NEAR * o <= NEAR**2 * w for o in self.known)]
+        )
+        if (
+            self.known and fixed is None
+        ):  # what is narrower than all that is known has been beaten, and what lies between tells little
             asked = [w for w in asked if w > max(self.known)]
         self.taken: dict[int, list[float]] = {w: [] for w in asked}
         self.chosen = min(fixed, k) if fixed is not None else 0  # 0: not yet
