@@ -356,3 +356,19 @@ def test_the_states_of_the_best_ended_trials_and_of_waiting_ones_are_kept(flower
         assert len((folder / "curve.jsonl").read_text().splitlines()) == len(trial.curve)
     values = [t.last.value.value for t in ended]
     assert np.isclose(search.candidate()[1].value.value, max(values))
+
+
+# The control arm
+
+
+def test_every_tenth_trial_is_drawn_at_random_whatever_the_others_came_to(flowers, tmp_path):
+    from tuneful.pipeline.deciding import CONTROL
+
+    def arm(name, **words):
+        search = searched(flowers, tmp_path / name, "21 trials", epochs=1, **words)
+        search.deciding.control = 0.1
+        return [(t.number, t.dials) for t in done(search).study.trials() if t.because == CONTROL]
+
+    found = arm("one")
+    assert [number for number, _ in found] == [9, 19]
+    assert found == arm("two", optimizer="momentum", momentum=0.5)  # other values all along, and the same draws

@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from tuneful.core.measure import Measure
 
+AT_RANDOM = "drawn at random"
+"""How the reason of a trial begins whose dials were drawn from the space by chance alone, whatever the other trials had come to."""
+
 State = Literal["running", "paused", "done", "stopped", "failed"]
 
 

@@ -20,16 +20,19 @@ from tuneful.core.chance import key
 from tuneful.core.recipe import Recipe
 from tuneful.core.space import Space
 from tuneful.core.study import Study
-from tuneful.core.trial import Trial
+from tuneful.core.trial import AT_RANDOM, Trial
 from tuneful.techniques.interfaces import Proposer, Scheduler, Step
+from tuneful.techniques.search import Random
 
 LATE = 0.9  # of the time that a step needs, as far as it is known: where less is left, it is not begun
+CONTROL = f"{AT_RANDOM}: the control arm, by which the search is judged"
 MARGIN = 1.15  # times the time that the best trial needs: when so much is left, it goes first
 
 
 class Deciding:
     """study, recipe, space, clock: of the search. at_once: how many legs of a study that is to be the same on any number of workers may
-    be under way when one is decided; 0: it need not be the same.
+    be under way when one is decided; 0: it need not be the same. control: the share of the new trials that are drawn at random, so that
+    it is known what chance alone would have come to.
 
     ended: why nothing more is to be done, once it is so. around: seconds that pass for a second of training.
     """
@@ -44,7 +47,9 @@ class Deciding:
         scheduler: Scheduler,
         *,
         at_once: int = 0,
+        control: float = 0.0,
     ) -> None:
+        self.control = control
         self.study, self.recipe, self.space, self.clock = study, recipe, space, clock
         self.proposer, self.scheduler, self.at_once = proposer, scheduler, at_once
         self.epochs = float(recipe.epochs)
@@ -108,6 +113,8 @@ class Deciding:
         if not begun and (given := self._defaults()) is not None:
             return self.study.ask(self.space, sampler, self.recipe, "the defaults come first", step.epochs, given)
         because = self.proposer.because(rated)
+        if int((begun + 1) * self.control) > int(begun * self.control):
+            sampler, because = Random().sampler(key(self.recipe.seed, "control", begun)), CONTROL
         return self.study.ask(self.space, sampler, self.recipe, because, step.epochs, seen=trials if self.at_once else None)
 
     def _defaults(self) -> dict[str, Any] | None:

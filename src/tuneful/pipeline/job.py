@@ -113,6 +113,9 @@ class How(Settings):
         False  # is the study to be the same whatever works on it, and however many? asks for a budget in trials
     )
     confirm: Whole | Auto = "auto"  # fresh seeds of each of the best trials before one is taken; 0: none
+    control: Annotated[float, Field(ge=0, le=0.5)] = (
+        0.1  # share of the trials that are drawn at random, to judge the search by
+    )
     candidates: Annotated[int, Field(ge=2, le=5)] = 3  # how many of the best trials run again
 
 
@@ -159,6 +162,11 @@ class Job:
     def proposer(self) -> Any:
         """The proposer asked for."""
         return PROPOSERS[self.how.proposer]()
+
+    @property
+    def control(self) -> float:
+        """The share of trials that are drawn at random beside those of the proposer; none where it draws so itself."""
+        return 0.0 if self.how.proposer == "random" else self.how.control
 
     @property
     def scheduler(self) -> Any:
@@ -280,7 +288,7 @@ def _job(
             rest.append(entry)
     if budget is not None:
         apart["search"]["budget"] = budget
-    for key in ("eta", "workers", "deterministic", "confirm", "candidates"):
+    for key in ("eta", "workers", "deterministic", "confirm", "candidates", "control"):
         if key in apart["search"]:
             apart["search"][key] = _number(apart["search"][key])
     problems: list[Problem] = []

@@ -60,7 +60,7 @@ class Search:
 
     study: where trials are kept; recipe: resolved, what the space leaves open; clock: what may be spent; model: the user's
     own network, when it is not in a file; plans: where plans of execution are kept; ranks: the group that this process leads;
-    stacked: may trials train side by side?; at_once: see `Deciding`; leads: is it this process that keeps the study's time, and not one
+    stacked: may trials train side by side?; at_once, control: see `Deciding`; leads: is it this process that keeps the study's time, and not one
     of several that another leads? Iterating works; when it ends, `ended` says why.
     """
 
@@ -82,10 +82,13 @@ class Search:
         stacked: bool = True,
         at_once: int = 0,
         leads: bool = True,
+        control: float = 0.0,
     ) -> None:
         self.study, self.task, self.space, self.clock = study, task, space, clock
         self.halt = halt if halt is not None else Halt()
-        self.deciding = Deciding(study, recipe, space, clock, proposer or TPE(), scheduler or ASHA(), at_once=at_once)
+        self.deciding = Deciding(
+            study, recipe, space, clock, proposer or TPE(), scheduler or ASHA(), at_once=at_once, control=control
+        )
         self.legs = Legs(study, task, clock, self.halt, device, model, plans if plans is not None else Plans(), ranks, leads)
         alone = not stacked or at_once > 0 or ranks.world > 1 or not len(space)
         self.bench = Bench(self.legs, self._failed, alone=alone)

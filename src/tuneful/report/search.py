@@ -9,6 +9,7 @@ from typing import Any
 from tuneful.report import confirmation
 from tuneful.report.axis import Axis
 from tuneful.report.charts import Cell, bar, dots, figure, grid, legend, line, plot, steps, thin, whisker
+from tuneful.report.control import against_random
 from tuneful.report.importance import FEWEST, numeric, weigh
 from tuneful.report.markup import Child, Html, short, tag
 from tuneful.report.parallel import dials_of, parallel
@@ -25,7 +26,7 @@ def search(story: Story) -> list[Html]:
     """The pieces of the section, in reading order; [] without trials."""
     if not story.trials:
         return []
-    pieces: list[Html | None] = [values(story), progress(story), losses(story)]
+    pieces: list[Html | None] = [values(story), progress(story), against_random(story), losses(story)]
     if len(story.trials) > 1:
         pieces += [confirmation.again(story), parallel(story), weights(story)]
     return [*(piece for piece in pieces if piece is not None), trials(story)]

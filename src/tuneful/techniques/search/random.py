@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from tuneful.core.trial import AT_RANDOM
 from tuneful.techniques.interfaces import Proposer
 
 if TYPE_CHECKING:
@@ -29,4 +30,4 @@ class Random(Proposer):
         return RandomSampler(seed=seed % 2**32)
 
     def because(self, finished: int) -> str:
-        return "drawn at random"
+        return AT_RANDOM

@@ -13,6 +13,7 @@ import warnings
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tuneful.core.config import Count
+from tuneful.core.trial import AT_RANDOM
 from tuneful.techniques.interfaces import Proposer
 
 if TYPE_CHECKING:
@@ -45,5 +46,5 @@ class TPE(Proposer):
 
     def because(self, finished: int) -> str:
         if finished < self.startup:
-            return f"drawn at random; the estimate begins after {self.startup} trials"
+            return f"{AT_RANDOM}; the estimate begins after {self.startup} trials"
         return f"likely to be good by the estimate over {finished} trials"
