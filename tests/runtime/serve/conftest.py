@@ -75,6 +75,7 @@ class Server:
         line = self.process.stdout.readline()
         if not line:
             self.process.wait(30)
+            self.process.stdout.close()
             raise RuntimeError(log.read_text())
         self.address = line.split()[2]
         self.port = int(self.address.rpartition(":")[2])

@@ -92,12 +92,12 @@ def guarded(guard: Guard) -> type[HttpToolsProtocol]:
                 self.stage, self.since, self._read = "head", self.loop.time(), 0
             self._read += len(data)
             super().data_received(data)
-            if self.stage == "head" and self._read > guard.limits.header + len(data):
+            if self.stage == "head" and self._read > guard.limits.header:
                 self.leave(431, f"the headers have more than {guard.limits.header} bytes")
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
-            self.stage, self._read = "head", 0
+            self.stage = "head"
 
         def on_headers_complete(self) -> None:
             if sum(len(name) + len(value) + 4 for name, value in self.headers) + len(self.url) > guard.limits.header:
@@ -124,7 +124,7 @@ def guarded(guard: Guard) -> type[HttpToolsProtocol]:
             if self.transport.is_closing():
                 return
             super().on_message_complete()
-            self.stage = ""
+            self.stage, self._read = "", 0
             guard.waiting.pop(self, None)
 
         def on_response_complete(self) -> None:

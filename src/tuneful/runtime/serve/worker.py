@@ -1,7 +1,8 @@
 """One process that serves: loads, warms up, then accepts; reloads on SIGHUP, drains on SIGTERM.
 
-Draining: no new connection is accepted, readiness ends, every answer closes its connection; after `drain` seconds what is silent is
-closed too, and what still runs has `answer_seconds` to end.
+Draining: readiness ends, so that whoever deals out requests sends no more here; what comes all the same is answered, and every answer
+closes its connection. After `drain` seconds nothing is accepted any more, what is silent is closed, and what still runs has
+`answer_seconds` to end.
 """
 
 from __future__ import annotations
@@ -91,7 +92,6 @@ async def _serve(told: dict[str, Any], listening: socket.socket) -> None:
     def drain() -> None:
         if not app.draining:
             app.draining = True
-            server.stop_listening()
             loop.call_later(told["drain"], server.end)
 
     with contextlib.suppress(NotImplementedError):  # Windows has no signals here
@@ -127,7 +127,7 @@ def _watched(models: Sequence[Served], metrics: Metrics, journal: Journal) -> No
 
 
 class _Server:
-    """uvicorn's server, whose signals are ours and whose listening can end before its work does."""
+    """uvicorn's server, whose signals are ours."""
 
     def __init__(self, config: Any) -> None:
         import uvicorn
@@ -141,10 +141,6 @@ class _Server:
 
     async def serve(self, sockets: list[socket.socket]) -> None:
         await self._server.serve(sockets=sockets)
-
-    def stop_listening(self) -> None:
-        for each in self._server.servers:
-            each.close()
 
     def end(self) -> None:
         self._server.should_exit = True
