@@ -22,6 +22,7 @@ from typing import Any
 
 from tuneful.core.errors import MissingError, TunefulError
 from tuneful.runtime.serve.examined import examined
+from tuneful.runtime.serve.journal import Journal
 from tuneful.runtime.serve.limits import Limits
 
 PATIENCE = 30.0
@@ -116,11 +117,7 @@ class _Parent:
                     raise TunefulError(
                         "a serving process ended, because what it was given cannot be served", "its reason stands above"
                     )
-                print(
-                    json.dumps({"time": round(time.time(), 3), "event": "died", "process": child.pid, "code": code}),
-                    file=sys.stderr,
-                    flush=True,
-                )
+                Journal().tell("died", {"process": child.pid, "code": code})
                 self._forget(child.pid)
                 late = 0.1 if time.monotonic() - began > 60 else min(PATIENCE, late * 2)
                 time.sleep(late)
