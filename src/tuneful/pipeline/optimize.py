@@ -300,12 +300,7 @@ class Work:
         evidence["command"] = self.job.command
         if (carried := plans.read(study.trial_folder(trial.number))) is not None:
             evidence["plan"] = carried.as_data()
-        evidence["search"] = {
-            "trials": len(study.trials()),
-            "ended": search.ended,
-            "best": trial.number,
-            "because": trial.because,
-        }
+        evidence["search"] = search.told(trial, self.job.command)
         evidence["confirmation"] = again.verdict or {"why": again.why}
         evidence["label_errors"] = self._doubted(task, folder, min(LOOKING, clock.left - SHIPPING))
         yield Stage("ship", "exporting to ONNX and checking it against torch")

@@ -30,6 +30,7 @@ from tuneful.pipeline.bench import Bench
 from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.deciding import Deciding, epoch
 from tuneful.pipeline.legs import STATE, Legs
+from tuneful.pipeline.lessons import lessons
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.plans import Plans
 from tuneful.pipeline.ranks import ALONE, Ranks
@@ -201,6 +202,13 @@ class Search:
         self._over = over
 
     # ------------------------------------------------------------------------------------------------ what came of it
+
+    def told(self, best: Trial, command: str = "") -> dict[str, Any]:
+        """What the search came to and teaches, as plain data. best: the trial that was taken; command: that of this search."""
+        trials, smaller = self.study.trials(), self.task.objective.direction == "min"
+        taught = lessons(trials, self.space, self.deciding.recipe, smaller, command)
+        about = {"trials": len(trials), "ended": self.ended, "best": best.number, "because": best.because}
+        return {**about, "space": self.space.as_data(), "lessons": taught}
 
     def candidate(self) -> tuple[Trial, Candidate]:
         """The best trial and its network. Raises BudgetError when no trial has a value."""
