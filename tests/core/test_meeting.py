@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +14,6 @@ import pytest
 from tuneful.core.errors import StudyError
 from tuneful.core.meeting import InFiles, InPostgres, Meeting, beside
 
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]
 JOINED = """
 import sys
 from pathlib import Path
@@ -29,33 +26,6 @@ with meeting.turn():
 print("out", flush=True)
 sys.stdin.readline()
 """
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory) -> Iterator[str]:
-    """The address of a database of this test's own."""
-    if not BINARIES:
-        pytest.skip("PostgreSQL is not installed")
-    folder = tmp_path_factory.mktemp("postgres")
-    own, words = folder / "data", []
-    if os.geteuid() == 0:  # PostgreSQL does not run for root
-        if shutil.which("runuser") is None:
-            pytest.skip("PostgreSQL does not run for root, and there is no runuser")
-        words = ["runuser", "-u", "nobody", "--"]
-        for place in (folder, *folder.parents[:2]):
-            place.chmod(0o777 if place == folder else 0o755)
-    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": str(folder)}
-
-    def run(name: str, *more: str) -> None:
-        done = subprocess.run(
-            [*words, str(BINARIES[0] / name), *more], env=environment, capture_output=True, text=True, cwd="/"
-        )
-        assert done.returncode == 0, done.stderr + done.stdout
-
-    run("initdb", "-D", str(own), "-U", "tuneful", "--auth=trust", "--no-sync")
-    run("pg_ctl", "-D", str(own), "-w", "-l", str(folder / "log"), "-o", f"-c listen_addresses='' -k {folder} -F", "start")
-    yield f"postgresql+psycopg://tuneful@/postgres?host={folder}"
-    run("pg_ctl", "-D", str(own), "-m", "immediate", "stop")
 
 
 @pytest.fixture(params=["files", "postgres"])

@@ -216,7 +216,12 @@ def test_lies_at_any_address_that_sqlalchemy_knows(tmp_path):
     study.pause(0, 2.0)
     assert not (tmp_path / "run" / storage.FILE).exists()
     assert Study.open(tmp_path / "run", url=url).trial(0).cost == 2.0
+    assert Study.begun(tmp_path / "run")
+    assert Study.open(tmp_path / "run").trial(0).cost == 2.0  # the folder knows where
     with pytest.raises(StudyError, match="there is no study at"):
+        Study.open(tmp_path)
+    (tmp_path / "run" / storage.PLACE).write_text("{")
+    with pytest.raises(StudyError, match=r"study.json is damaged"):
         Study.open(tmp_path / "run")
 
 

@@ -16,9 +16,10 @@ import pytest
 from tuneful.core.errors import RecipeError, StudyError
 from tuneful.core.study import Study
 from tuneful.core.trial import Trial
+from tuneful.pipeline import state
 from tuneful.pipeline.job import from_settings, from_words
 from tuneful.pipeline.limits import Halt
-from tuneful.pipeline.workers import count, joined
+from tuneful.pipeline.workers import called, count, joined
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 NETS = """
@@ -181,3 +182,49 @@ def test_what_cannot_be_shared_and_what_cannot_be_the_same_is_told(table, tmp_pa
         from_words("tune", "digits", ["lr=1e-4..1e-1", "deterministic=true"])
     with pytest.raises(StudyError, match="is not the folder of a run"):
         joined(tmp_path, Halt())
+
+
+def test_a_study_in_a_database_is_joined_from_a_machine_that_sees_nothing_of_the_folder(table, postgres):
+    run(words(table, "alone", 1, *SPACE, "--deterministic"), table.parent)
+    line = words(table, "far", 1, *SPACE, "--deterministic", "--storage", postgres)
+    with subprocess.Popen(
+        line, cwd=table.parent, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as command:
+        folder, until = table.parent / "runs" / "far", time.monotonic() + 60
+        while (
+            len(list(folder.glob("trials/*/state.safetensors"))) < 2 and time.monotonic() < until and command.poll() is None
+        ):
+            time.sleep(0.02)
+        there = command.poll() is None
+        command.kill()
+        _, told_so = command.communicate()
+        assert there, told_so
+    elsewhere = table.parent / "elsewhere"
+    elsewhere.mkdir()
+    moved = elsewhere / "the_same_people.csv"
+    table.rename(moved)
+    search = joined(called(postgres, "far", elsewhere), Halt(), device="cpu", source=str(moved))
+    begun = [trial for trial in search.study.trials() if trial.state == "paused"]
+    assert begun
+    for trial in begun:  # what the other machine has done is here
+        search.legs.fetch(trial.number)
+        assert state.step(search.legs.path(trial.number)) == trial.curve[-1].step
+    for _ in search:
+        pass
+    moved.rename(table)
+    assert told(table, "far") == told(table, "alone")
+    said = run(line, table.parent)  # the first machine ends it: the weights of the best come from the other
+    assert "prove" in said
+    assert not any(trial.number for trial in trials(table, "far") if trial.state == "running")
+    with pytest.raises(StudyError, match="holds no study near"):
+        called(postgres, "near", elsewhere)
+
+
+def test_an_address_that_holds_a_password_or_is_of_no_database_is_refused():
+    for address, said in (
+        ("postgresql://me:secret@h/d", "holds a password"),
+        ("mysql://h/d", "must be the address of a PostgreSQL"),
+    ):
+        with pytest.raises(RecipeError, match=said) as error:
+            from_words("tune", "digits", ["lr=1e-4..1e-1", f"storage={address}"])
+        assert "secret" not in str(error.value)

@@ -22,6 +22,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "worker": (
         "tuneful worker digits-tune",
         "tuneful worker /shared/runs/flowers --device cuda",
+        "tuneful worker postgresql://me@host/studies --name flowers --data /data/flowers",
     ),
     "resume": ("tuneful resume digits", "tuneful resume runs/digits --budget 2h"),
     "verify-resume": ("tuneful verify-resume runs/digits --kills 5",),

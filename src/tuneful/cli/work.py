@@ -71,6 +71,10 @@ Workers = Annotated[
     str | None,
     typer.Option("--workers", metavar="N|auto", help="processes that search [auto: one a core, from a budget of 3min on]"),
 ]
+Storage = Annotated[
+    str | None,
+    typer.Option("--storage", metavar="URL", help="a PostgreSQL database for the study, for workers on several machines"),
+]
 Same = Annotated[
     bool,
     typer.Option("--deterministic", help="the same study on any number of workers; asks for a budget in trials"),
@@ -89,14 +93,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON, and no progres
 def optimize(
     ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
     home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
-    confirm: Again = None, no_confirm: Believed = False, as_json: AsJson = False,
+    storage: Storage = None, confirm: Again = None, no_confirm: Believed = False, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Find, prove and ship the best model that the budget can buy.
 
     Needs nothing but data; 10min is the budget when none is given. Fix what you like (model=mlp), give a range where you like
     (lr=1e-4..1e-1). The same command goes on where it was interrupted.
     """
-    words = searching(words, workers, deterministic, 0 if no_confirm else confirm)
+    words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm)
     return _begin(ctx.obj, "optimize", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
@@ -117,13 +121,13 @@ def train(
 def tune(
     ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
     home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
-    confirm: Again = None, no_confirm: Believed = False, as_json: AsJson = False,
+    storage: Storage = None, confirm: Again = None, no_confirm: Believed = False, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Search the ranges that you give, and no others.
 
     lr=1e-4..1e-1 is a range, width=16,32,64 a choice, epochs=20 is fixed; log(1..5) and lin(1e-4..1e-1) say the scale.
     """
-    words = searching(words, workers, deterministic, 0 if no_confirm else confirm)
+    words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm)
     return _begin(ctx.obj, "tune", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
@@ -160,9 +164,11 @@ def with_steps(words: list[str], clean: list[str] | None) -> list[str]:
     return [*words, *(f"clean={step}" for step in clean or ())]
 
 
-def searching(words: list[str], workers: str | None, deterministic: bool, confirm: int | None = None) -> list[str]:
+def searching(
+    words: list[str], workers: str | None, deterministic: bool, storage: str | None, confirm: int | None = None
+) -> list[str]:
     """The words, and settings for what options say of the search."""
-    said = [f"workers={workers}"] if workers is not None else []
+    said = [f"{key}={value}" for key, value in (("workers", workers), ("storage", storage)) if value is not None]
     said += [f"confirm={confirm}"] if confirm is not None else []
     return [*words, *said, *(["deterministic=true"] if deterministic else [])]
 
@@ -255,7 +261,11 @@ def check_device(device: str | None) -> None:
 
 def worker(
     ctx: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="the folder or the name of a run", show_default=False)],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN|URL", help="the folder or the name of a run, or the database of its study", show_default=False)
+    ],
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="of the study, where a database holds several")] = None,
+    data: Annotated[str | None, typer.Option("--data", metavar="PATH", help="where the data lie on this machine, if elsewhere")] = None,
     home: Home = None, device: Device = None,
 ) -> int:  # fmt: skip
     """Work on a search that was begun, beside others: on this machine, or on another that sees the folder.
@@ -272,9 +282,10 @@ def worker(
                 return 0
             folder, sign = work
         else:
-            folder = runs.run(run, runs.home(home))
+            root = runs.home(home)
+            folder = workers.called(run, name, root) if "://" in run else runs.run(run, root)
         check_device(device)
-        search = workers.joined(folder, halt, device=device)
+        search = workers.joined(folder, halt, device=device, source=data)
         print(f"at work on {search.study.name} as {search.study.meeting.join()}", file=sys.stderr, flush=True)
         for beat in search:
             workers.touch(sign)

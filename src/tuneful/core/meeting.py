@@ -142,6 +142,7 @@ class InPostgres:
         if self._held is None or self._held.closed:
             # SQLAlchemy's URLs name the driver behind a +; libpq's do not.
             self._held = psycopg.connect("postgresql://" + self.url.partition("://")[2], autocommit=True)
+            weakref.finalize(self, self._held.close)
             if self.name:  # dead to the others since the connection broke
                 self.name = ""
                 self.join()
@@ -177,7 +178,11 @@ class InPostgres:
     def leave(self) -> None:
         """See `Meeting.leave`."""
         if self._held is not None:
-            self._held.close()  # and its locks with it
+            import psycopg
+
+            with contextlib.suppress(psycopg.Error):
+                self._held.execute("SELECT pg_advisory_unlock_all()")  # closing alone would release them some time later
+            self._held.close()
         self._held, self.name = None, ""
 
     @contextlib.contextmanager

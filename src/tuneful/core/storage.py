@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import errno
+import json
 import os
 import sqlite3
 import warnings
+import weakref
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +24,29 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 FILE = "study.db"
+PLACE = "study.json"  # in the folder of a run: where its study lies, when it is not beside
 PATIENCE = 60  # seconds that a locked SQLite file is waited for
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}  # it is full, or locked
+
+
+def place(folder: Path) -> tuple[str, str | None]:
+    """The address of the study of a run, and its name there; the name is None for a file of its own. Raises StudyError."""
+    path = folder / PLACE
+    if not path.exists():
+        return f"sqlite:///{folder / FILE}", None
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return str(told["url"]), str(told["name"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StudyError(f"{path} is damaged ({error})", "give the study's address again with --storage") from None
+
+
+def placed(folder: Path, url: str, name: str) -> None:
+    """Note where the study of a run lies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / f".{PLACE}.part"
+    aside.write_text(json.dumps({"url": url, "name": name}) + "\n", encoding="utf-8")
+    aside.replace(folder / PLACE)
 
 
 @contextlib.contextmanager
@@ -126,6 +149,8 @@ def connect(url: str) -> BaseStorage:
     from sqlalchemy import event
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if url.startswith("postgresql://"):
+        url = url.replace("postgresql://", "postgresql+psycopg://", 1)  # the driver that we ask for
     patient = {"connect_args": {"timeout": PATIENCE}} if url.startswith("sqlite") else {}
     store = optuna.storages.RDBStorage(url, engine_kwargs=patient)
     if url.startswith("sqlite"):
@@ -136,7 +161,9 @@ def connect(url: str) -> BaseStorage:
 
         store.engine.dispose()
         event.listen(store.engine, "connect", write_ahead)
-    return optuna.storages.get_storage(store)
+    found = optuna.storages.get_storage(store)
+    weakref.finalize(found, store.engine.dispose)  # a connection that is only forgotten is told of by its driver
+    return found
 
 
 class View:

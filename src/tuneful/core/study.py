@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuneful.core import meeting, records, storage
+from tuneful.core import depot, meeting, records, storage
 from tuneful.core.errors import StudyError
 from tuneful.core.recipe import Recipe
 from tuneful.core.rowwriter import RowWriter
@@ -55,6 +55,7 @@ class Study:
             )
         self.objective = Objective(**self.about["objective"])
         self.meeting = meeting.beside(folder, url, self._id)
+        self.depot = depot.beside(url, self._id)
         self._turning = False
         # What is known is kept as trials, and as rows of Optuna's, of which samplers read all at every proposal. What a sampler asks
         # for is born in a memory of its own, whose numbers are those of the storage.
@@ -152,7 +153,9 @@ class Study:
         from optuna.study import StudyDirection
 
         folder.mkdir(parents=True, exist_ok=True)
-        url = url or f"sqlite:///{folder / storage.FILE}"
+        if url is not None:
+            storage.placed(folder, url, name)
+        url = storage.place(folder)[0]
         storage.check(folder / storage.FILE)
         objective = {"metric": task.objective.metric, "direction": task.objective.direction, "margin": task.objective.margin}
         about = {
@@ -179,6 +182,12 @@ class Study:
     @staticmethod
     def begun(folder: Path) -> bool:
         """Is there a study in this folder? No, also when a process died while it made one. Raises StudyError for a damaged file."""
+        url, name = storage.place(folder)
+        if name is not None:
+            with storage.told(folder):
+                store = storage.connect(url)
+                there = {found.study_name: found for found in store.get_all_studies()}
+                return name in there and "format" in there[name].user_attrs
         path = folder / storage.FILE
         if not path.exists():
             return False
@@ -193,13 +202,13 @@ class Study:
 
         Raises StudyError when there is none, or it is damaged.
         """
-        path = folder / storage.FILE
-        if url is None and not path.exists():
+        path, found = folder / storage.FILE, storage.place(folder)
+        url, name = (url, name) if url is not None else (found[0], name or found[1])
+        if url == f"sqlite:///{path}" and not path.exists():
             raise StudyError(
                 f"there is no study at {folder}", "name a folder that `tuneful tune` or `tuneful optimize` made"
             )
         storage.check(path)
-        url = url or f"sqlite:///{path}"
         with storage.told(folder):
             if name is None:
                 names = [found.study_name for found in storage.connect(url).get_all_studies()]

@@ -109,6 +109,9 @@ class How(Settings):
     scheduler: Literal["asha", "full"] = "asha"  # what says which trial gets the next epochs
     eta: Count = 3  # one of this many trials goes on from a rung
     workers: Count | Auto = "auto"  # processes that search; auto: one a core, where the budget pays for their start
+    storage: str | None = (
+        None  # the address of a PostgreSQL database for the study, so that workers on several machines meet there
+    )
     deterministic: bool = (
         False  # is the study to be the same whatever works on it, and however many? asks for a budget in trials
     )
@@ -310,6 +313,8 @@ def _job(
         )
     if made[1].budget is not None:
         Budget.parse(made[1].budget)
+    if made[1].storage is not None:
+        _check_storage(made[1].storage)
     job = Job(mode, source, made[0], made[1], tuple(rest), name, command, places)
     if made[1].deterministic and job.budget.seconds is not None:
         raise RecipeError(
@@ -326,6 +331,21 @@ def _cleaned(given: Sequence[tuple[Any, str]]) -> tuple[Cleaner, ...]:
         return clean_words.steps(given[-1][0], given[-1][1]) if given else ()
     parts = [part for value in words for part in (list(value) if isinstance(value, list | tuple) else [value])]
     return clean_words.steps([part for part in parts if part != "none"])
+
+
+def _check_storage(url: str) -> None:
+    """Raises RecipeError for an address that is not of a database, or that holds a password, which would lie in the run's folder."""
+    head, sign, rest = url.partition("://")
+    if not sign or head not in ("postgresql", "postgresql+psycopg"):
+        raise RecipeError(
+            f"storage is {url.partition('@')[2] or url}; it must be the address of a PostgreSQL database",
+            "such as postgresql://user@host/database; without it the study is a file in the run's folder",
+        )
+    if "@" in rest and ":" in rest.partition("@")[0]:
+        raise RecipeError(
+            "the address of the storage holds a password, which would be written down with the run",
+            "leave it out, and put it into ~/.pgpass or $PGPASSWORD",
+        )
 
 
 def _number(value: Any) -> Any:

@@ -19,7 +19,7 @@ from tuneful.core.errors import StateError
 from tuneful.core.study import Study
 from tuneful.core.task import Task
 from tuneful.core.trial import Point, Trial
-from tuneful.pipeline import files, plans
+from tuneful.pipeline import files, plans, state
 from tuneful.pipeline.carrying import able
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.deciding import goal
@@ -74,6 +74,8 @@ class Leg:
         self.legs.trained += cost - self.trial.cost
         if not self.lost:
             run.save(self.path)  # whoever ran it, it has come to the same
+            if study.depot is not None:
+                study.depot.put(number, run.step, self.path)
         with study.turn():
             if not study.mine(self.trial):
                 return
@@ -127,6 +129,7 @@ class Legs:
         if self.model is not None:
             recipe = recipe.replace(model=with_callable(recipe.model, self.model))
         damage = ""
+        self.fetch(trial.number)
         if path.exists():
             try:
                 run = self.kind.resume(
@@ -146,6 +149,12 @@ class Legs:
         heading = f"trial {trial.number} of {self.study.name}: {trial.because}"
         (path.parent / "recipe.toml").write_text(files.write(run.recipe, heading=heading), encoding="utf-8")
         return run
+
+    def fetch(self, number: int) -> None:
+        """Bring the newest state of a trial to this machine, where another has one."""
+        if self.study.depot is not None:
+            path = self.path(number)
+            self.study.depot.get(number, path, state.step(path))
 
     def tick(self) -> None:
         """Note the time that was spent, now and then."""

@@ -169,13 +169,14 @@ class Work:
         if old is not None and before is not None and not done_with(old, clock.budget):
             worth_going_on(str(folder), clock, old.trials())
         with self._timed("study"):
-            study = Study.create(folder, old.name if old else folder.name, task, space)
+            study = Study.create(folder, old.name if old else folder.name, task, space, job.how.storage)
         job.write(folder)
         if "recipe" not in study.about:
             (folder / "task.json").write_text(json.dumps(task.summary(), indent=1) + "\n", encoding="utf-8")
             (folder / "recipe.toml").write_text(
                 files.write(recipe, space, {"source": str(job.source), **job.data.as_data()}, job.command), encoding="utf-8"
             )
+            study.remember("job", (folder / "job.json").read_text(encoding="utf-8"))
             study.remember("recipe", json.dumps(recipe.as_data()))
         if before is not None and done_with(study, clock.budget):
             dismissed(self.ranks)
@@ -190,9 +191,7 @@ class Work:
         again = self._again(study, task, recipe, clock, space)
         proving_alone = clock.reserve
         clock.reserve += again.kept()
-        ahead = threading.Timer(0.0 if self.crew is None else AHEAD, _load_ahead)
-        ahead.daemon = True
-        ahead.start()
+        threading.Thread(target=_load_ahead, args=(0.0 if self.crew is None else AHEAD,), daemon=True).start()
         with self._timed("search"):
             if self.crew is not None:
                 yield Stage(
@@ -374,8 +373,9 @@ class Work:
             self.seconds[part] = self.seconds.get(part, 0.0) + time.monotonic() - began
 
 
-def _load_ahead() -> None:
+def _load_ahead(after: float) -> None:
     """Import beside the search what proving and shipping need, some seconds of work. Imports alone: they draw no numbers."""
+    time.sleep(after)
     for name in (
         "sklearn.linear_model",
         "sklearn.ensemble",

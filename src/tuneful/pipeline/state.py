@@ -76,6 +76,17 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, json.loads(header["plain"])
 
 
+def step(path: Path) -> int:
+    """The step of a saved state, by its header alone; -1 where there is none that can be read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return int(json.loads((file.metadata() or {})["plain"])["step"])
+    except (SafetensorError, OSError, ValueError, KeyError):
+        return -1
+
+
 def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
     hasher = hashlib.blake2b(text.encode(), digest_size=16)
     for name in sorted(tensors):

@@ -198,6 +198,8 @@ class Search:
         kept = {trial.number for trial in done[:KEPT]}
         for number in over - kept - self._gone:
             self.legs.path(number).unlink(missing_ok=True)
+            if self.study.depot is not None:
+                self.study.depot.drop(number)
             self._gone.add(number)
         self._over = over
 
@@ -225,6 +227,7 @@ class Search:
     def _whole(self, best: Trial) -> Run:
         """The run of a trial as the study knows it; trained anew, to the same bits, when its state is damaged or gone."""
         path = self.legs.path(best.number)
+        self.legs.fetch(best.number)
         try:
             return Run.resume(self.task, path, model=self.legs.model, device=self.legs.device)
         except StateError:

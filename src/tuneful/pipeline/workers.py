@@ -222,14 +222,32 @@ class Crew:
         self.workers.clear()
 
 
-def joined(folder: Path, halt: Halt, *, device: str | None = None, url: str | None = None) -> Search:
-    """A worker's part of the search that lies in a folder. url: of the study's storage, where it is not the file in the folder.
+def called(url: str, name: str | None, home: Path) -> Path:
+    """The folder of a run on this machine whose study lies in a database, made where it is missing. name: of the study there.
+
+    Raises StudyError where there is none, or several and none was named.
+    """
+    with storage.told(home):
+        names = {one.study_name: one.user_attrs for one in storage.connect(url).get_all_studies() if "job" in one.user_attrs}
+    if name is None and len(names) == 1:
+        name = next(iter(names))
+    if name is None or name not in names:
+        what = f"no study {name}" if name else f"{len(names)} studies"
+        raise StudyError(f"{url} holds {what}; there are: {', '.join(sorted(names)) or 'none'}", "name one with --name")
+    folder = home / Path(name).name
+    if not (folder / "job.json").exists():
+        storage.placed(folder, url, name)
+        (folder / "job.json").write_text(str(names[name]["job"]), encoding="utf-8")
+    return folder
+
+
+def joined(folder: Path, halt: Halt, *, device: str | None = None, source: str | None = None) -> Search:
+    """A worker's part of the search that lies in a folder. source: where the data lie on this machine, if elsewhere.
 
     Raises StudyError where there is nothing to join, DataError where the data are not those of the study.
     """
-    job = Job.read(folder)
-    url = url or _url(folder)
-    study = Study.open(folder, url=url)
+    job = Job.read(folder, source)
+    study = Study.open(folder)
     if "recipe" not in study.about:
         raise StudyError(f"the search in {folder} has not begun", "the command that begins it must come first")
     task = prepare(job.source, **job.reading)
@@ -311,13 +329,6 @@ def touch(sign: Path | None) -> None:
             os.utime(sign)
 
 
-def _url(folder: Path) -> str:
-    """Where the study of a run lies: as the run has noted it, or in the file beside."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        return str(json.loads((folder / "job.json").read_text(encoding="utf-8"))["storage"])
-    return f"sqlite:///{folder / storage.FILE}"
-
-
 def _oom_kills() -> int:
     """How many processes the kernel has killed for want of memory since the machine began; 0 where it does not say."""
     with contextlib.suppress(OSError, ValueError):
@@ -339,4 +350,4 @@ def _last(log: Path | None) -> str:
     return "it said nothing"
 
 
-__all__ = ["HERE", "Crew", "count", "joined", "living", "over", "told", "touch"]
+__all__ = ["HERE", "Crew", "called", "count", "joined", "living", "over", "told", "touch"]
