@@ -4,10 +4,32 @@ from __future__ import annotations
 
 from tuneful.techniques.interfaces import Proposer, Scheduler
 from tuneful.techniques.search.asha import ASHA, Full
+from tuneful.techniques.search.cma_es import CMAES
+from tuneful.techniques.search.coarse_to_fine import CoarseToFine
+from tuneful.techniques.search.evolution import Evolution
+from tuneful.techniques.search.gp import GP
+from tuneful.techniques.search.grid import Grid
+from tuneful.techniques.search.halton import Halton
+from tuneful.techniques.search.nsga_ii import NSGAII
 from tuneful.techniques.search.random import Random
+from tuneful.techniques.search.sobol import Sobol
 from tuneful.techniques.search.tpe import TPE
 
-PROPOSERS: dict[str, type[Proposer]] = {"random": Random, "tpe": TPE}
+PROPOSERS: dict[str, type[Proposer]] = {
+    "grid": Grid,
+    "random": Random,
+    "sobol": Sobol,
+    "halton": Halton,
+    "coarse_to_fine": CoarseToFine,
+    "tpe": TPE,
+    "gp": GP,
+    "cma_es": CMAES,
+    "nsga_ii": NSGAII,
+    "evolution": Evolution,
+}
 SCHEDULERS: dict[str, type[Scheduler]] = {"asha": ASHA, "full": Full}
 
-__all__ = ["ASHA", "PROPOSERS", "SCHEDULERS", "TPE", "Full", "Random"]
+__all__ = [
+    "ASHA", "CMAES", "GP", "NSGAII", "PROPOSERS", "SCHEDULERS", "TPE", "CoarseToFine", "Evolution", "Full", "Grid", "Halton", "Random",
+    "Sobol",
+]  # fmt: skip
