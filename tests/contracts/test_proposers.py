@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from scipy.stats import qmc
 
 from tuneful.core.storage import quiet
-from tuneful.techniques.search import PROPOSERS, CoarseToFine, Evolution, Grid, Halton, Sobol
+from tuneful.techniques.search import PROPOSERS, CoarseToFine, Evolution, Grid, Halton, Sampled, Sobol
 from tuneful.techniques.search.coarse_to_fine import boxes
 from tuneful.techniques.search.dials import place, value
 from tuneful.techniques.search.halton import mirrored, primes
@@ -106,7 +106,11 @@ def test_a_grid_tries_every_combination_once():
         for _ in range(4 * 4 * 3):
             study.sampler = Grid(levels=4).sampler(0)
             asked = study.ask()
-            asked.suggest_float("x", 1e-3, 1.0, log=True), asked.suggest_int("n", 1, 10), asked.suggest_categorical("k", "abc")
+            (
+                asked.suggest_float("x", 1e-3, 1.0, log=True),
+                asked.suggest_int("n", 1, 10),
+                asked.suggest_categorical("k", "abc"),
+            )
             study.tell(asked, 0.0)
     found = [(round(t.params["x"], 6), t.params["n"], t.params["k"]) for t in study.trials]
     assert sorted(found) == sorted(itertools.product([0.001, 0.01, 0.1, 1.0], [1, 4, 7, 10], "abc"))
@@ -155,7 +159,9 @@ def test_a_child_differs_from_its_parent_in_one_dial():
         pool = study.trials[child.number - 5 : child.number]  # all five are drawn, so the best is the parent
         parent = min(pool, key=lambda t: t.value)
         changed = [
-            name for name, dial in dials.items() if abs(place(dial, child.params[name]) - place(dial, parent.params[name])) > 1e-9
+            name
+            for name, dial in dials.items()
+            if abs(place(dial, child.params[name]) - place(dial, parent.params[name])) > 1e-9
         ]
         assert len(changed) == 1
 
@@ -181,6 +187,19 @@ def test_trials_of_different_lengths_are_judged_at_one_that_enough_have_reached(
         study.add_trial(optuna.create_trial(state=TrialState.PRUNED, intermediate_values=curve))
     assert [(one.trial.number, one.loss) for one in rated(study, enough=4)] == [(n, -(n + 0.3)) for n in (2, 3, 4, 5)]
     assert [one.trial.number for one in rated(study, enough=5)] == [1, 2, 3, 4, 5]
+
+
+def test_any_sampler_of_optunas_proposes():
+    study = optuna.create_study()
+    for number in range(20):
+        proposer = Sampled(make=lambda seed: optuna.samplers.GPSampler(seed=seed, n_startup_trials=5), said="Optuna's GP")
+        with quiet():
+            study.sampler = proposer.sampler(number)
+            asked = study.ask({"x": FloatDistribution(-1, 1)})
+            asked.report((asked.params["x"] - 0.5) ** 2, 1)
+            study.tell(asked, state=TrialState.PRUNED)
+    assert proposer.because(3) == "Optuna's GP"
+    assert min(abs(t.params["x"] - 0.5) for t in study.trials[10:]) < 0.02
 
 
 def test_warnings_stay_with_optuna():

@@ -24,6 +24,8 @@ FOLDERS = {
     "model": "models", "init": "inits", "loss": "losses", "optimizer": "optimizers", "schedule": "schedules", "regularizers": "regularizers",
     "augments": "augments", "clean": "cleaners", **dict.fromkeys(SIDES, "schedules"),
 }  # fmt: skip
+PROPOSERS = ("grid", "random", "sobol", "halton", "coarse_to_fine", "tpe", "gp", "cma_es", "nsga_ii", "evolution")
+SCHEDULERS = ("asha", "full")
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -45,7 +47,7 @@ def keys() -> dict[str, tuple[str, ...]]:
     found |= dict.fromkeys(_names("job.py", "Data"), ())
     found |= dict.fromkeys(aliases(), ())
     found["clean"] = tuple(techniques("clean"))
-    found |= {"proposer": ("random", "tpe"), "scheduler": ("asha", "full"), "eta": ()}
+    found |= {"proposer": PROPOSERS, "scheduler": SCHEDULERS, "eta": ()}
     for head in SECTIONS:
         kinds = techniques(head)
         found[head] = (*kinds, "none") if head in SIDES else tuple(kinds)

@@ -25,6 +25,7 @@ OPTIONAL = {
     "pandas": "pandas",
     "psycopg": "psycopg",
     "soundfile": "soundfile",
+    "cmaes": "cmaes",
     "torchao": "torchao",
     "tokenizers": "tokenizers",
     "sacrebleu": "sacrebleu",

@@ -79,6 +79,14 @@ Same = Annotated[
     bool,
     typer.Option("--deterministic", help="the same study on any number of workers; asks for a budget in trials"),
 ]
+Proposing = Annotated[
+    str | None,
+    typer.Option("--search", metavar="NAME", help="what says which recipe comes next [tpe]; `tuneful list proposer`"),
+]
+Scheduling = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="NAME", help="which trial gets the next epochs [asha]; `tuneful list scheduler`"),
+]
 Again = Annotated[
     int | None,
     typer.Option(
@@ -93,14 +101,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON, and no progres
 def optimize(
     ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
     home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
-    storage: Storage = None, confirm: Again = None, no_confirm: Believed = False, as_json: AsJson = False,
+    storage: Storage = None, search: Proposing = None, scheduler: Scheduling = None, confirm: Again = None,
+    no_confirm: Believed = False, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Find, prove and ship the best model that the budget can buy.
 
     Needs nothing but data; 10min is the budget when none is given. Fix what you like (model=mlp), give a range where you like
     (lr=1e-4..1e-1). The same command goes on where it was interrupted.
     """
-    words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm)
+    words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm, search, scheduler)
     return _begin(ctx.obj, "optimize", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
@@ -121,13 +130,14 @@ def train(
 def tune(
     ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
     home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
-    storage: Storage = None, confirm: Again = None, no_confirm: Believed = False, as_json: AsJson = False,
+    storage: Storage = None, search: Proposing = None, scheduler: Scheduling = None, confirm: Again = None,
+    no_confirm: Believed = False, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Search the ranges that you give, and no others.
 
     lr=1e-4..1e-1 is a range, width=16,32,64 a choice, epochs=20 is fixed; log(1..5) and lin(1e-4..1e-1) say the scale.
     """
-    words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm)
+    words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm, search, scheduler)
     return _begin(ctx.obj, "tune", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
@@ -165,11 +175,14 @@ def with_steps(words: list[str], clean: list[str] | None) -> list[str]:
 
 
 def searching(
-    words: list[str], workers: str | None, deterministic: bool, storage: str | None, confirm: int | None = None
-) -> list[str]:
+    words: list[str], workers: str | None, deterministic: bool, storage: str | None, confirm: int | None = None,
+    search: str | None = None, scheduler: str | None = None,
+) -> list[str]:  # fmt: skip
     """The words, and settings for what options say of the search."""
     said = [f"{key}={value}" for key, value in (("workers", workers), ("storage", storage)) if value is not None]
     said += [f"confirm={confirm}"] if confirm is not None else []
+    said += [f"proposer={search}"] if search is not None else []
+    said += [f"scheduler={scheduler}"] if scheduler is not None else []
     return [*words, *said, *(["deterministic=true"] if deterministic else [])]
 
 

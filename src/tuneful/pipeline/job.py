@@ -105,7 +105,9 @@ class How(Settings):
     family = "search"
 
     budget: str | None = None  # 90s, 30min, 2h, 40 trials, or both with a comma
-    proposer: Literal["random", "tpe"] = "tpe"  # what says which recipe comes next
+    proposer: Literal[
+        "grid", "random", "sobol", "halton", "coarse_to_fine", "tpe", "gp", "cma_es", "nsga_ii", "evolution"
+    ] = "tpe"  # what says which recipe comes next
     scheduler: Literal["asha", "full"] = "asha"  # what says which trial gets the next epochs
     eta: Count = 3  # one of this many trials goes on from a rung
     workers: Count | Auto = "auto"  # processes that search; auto: one a core, where the budget pays for their start
@@ -187,7 +189,10 @@ class Job:
             return self.name
         told = [[entry.key, plain(entry.value)] for entry in self.entries]
         extra = {"data": self.data.as_data(), "settings": told, "mode": self.mode}
-        if not told and self.data == Data():
+        by = [self.how.proposer, self.how.scheduler]
+        if by != [How().proposer, How().scheduler]:
+            extra["search"] = by
+        elif not told and self.data == Data():
             return task_name if self.mode == "optimize" else f"{task_name}-{self.mode}"
         digest = hashlib.blake2b(json.dumps(extra, sort_keys=True, default=str).encode(), digest_size=3).hexdigest()
         return f"{task_name}-{self.mode}-{digest}"

@@ -12,6 +12,7 @@ from tuneful.techniques.search.grid import Grid
 from tuneful.techniques.search.halton import Halton
 from tuneful.techniques.search.nsga_ii import NSGAII
 from tuneful.techniques.search.random import Random
+from tuneful.techniques.search.sampled import Sampled
 from tuneful.techniques.search.sobol import Sobol
 from tuneful.techniques.search.tpe import TPE
 
@@ -31,5 +32,5 @@ SCHEDULERS: dict[str, type[Scheduler]] = {"asha": ASHA, "full": Full}
 
 __all__ = [
     "ASHA", "CMAES", "GP", "NSGAII", "PROPOSERS", "SCHEDULERS", "TPE", "CoarseToFine", "Evolution", "Full", "Grid", "Halton", "Random",
-    "Sobol",
+    "Sampled", "Sobol",
 ]  # fmt: skip

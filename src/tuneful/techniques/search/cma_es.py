@@ -28,12 +28,12 @@ class CMAES(Proposer):
 
     def sampler(self, seed: int) -> BaseSampler:
         if importlib.util.find_spec("cmaes") is None:
-            raise MissingError("proposer=cma_es needs the package cmaes", "pip install 'tuneful[cmaes]'")
+            raise MissingError("cmaes", "cmaes", "proposer=cma_es")
         from optuna.samplers import CmaEsSampler
 
-        from tuneful.techniques.search.rated import Level
+        from tuneful.techniques.search.rated import level
 
-        return Level(CmaEsSampler(seed=seed % 2**32, warn_independent_sampling=False))
+        return level(CmaEsSampler(seed=seed % 2**32, warn_independent_sampling=False))
 
     def because(self, finished: int) -> str:
         return f"from the cloud that CMA-ES has moved after {finished} trials"

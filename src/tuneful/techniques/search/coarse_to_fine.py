@@ -63,32 +63,30 @@ class CoarseToFine(Proposer):
     def sampler(self, seed: int) -> BaseSampler:
         import numpy as np
         from optuna.distributions import BaseDistribution, CategoricalDistribution
-        from optuna.study import Study
         from optuna.trial import FrozenTrial
 
         from tuneful.core.chance import key
-        from tuneful.techniques.search.dials import DialByDial, order
+        from tuneful.techniques.search.dials import dial_by_dial, order
         from tuneful.techniques.search.halton import mirrored, primes
         from tuneful.techniques.search.rated import rated
 
         sweep, shrink = self.sweep, self.shrink
 
-        class Sampler(DialByDial):
-            def place(self, study: Study, trial: FrozenTrial, name: str, dial: BaseDistribution) -> float:
-                base = primes(order(study, trial, name) + 1)[-1]
-                figures = np.random.default_rng(key(1, f"figures {name}")).permutation(base).tolist()
-                at = mirrored(trial.number, base, figures)
-                number = trial.number // sweep
-                if isinstance(dial, CategoricalDistribution):
-                    good = sorted(rated(study, enough=max(2, sweep // 2)), key=lambda one: (one.loss, one.trial.number))
-                    had = [one.trial.params[name] for one in good[: (len(good) + 1) // 2] if name in one.trial.params]
-                    kept = [k for k, one in enumerate(dial.choices) if one in had] if number > 1 else []
-                    kept = kept or list(range(len(dial.choices)))
-                    return (kept[int(at * len(kept))] + 0.5) / len(dial.choices)
-                low, high = boxes(study, sweep, shrink, number + 1)[-1].get(name, (0.0, 1.0))
-                return low + at * (high - low)
+        def rule(study: Study, trial: FrozenTrial, name: str, dial: BaseDistribution) -> float:
+            base = primes(order(study, trial, name) + 1)[-1]
+            figures = np.random.default_rng(key(1, f"figures {name}")).permutation(base).tolist()
+            at = mirrored(trial.number, base, figures)
+            number = trial.number // sweep
+            if isinstance(dial, CategoricalDistribution):
+                good = sorted(rated(study, enough=max(2, sweep // 2)), key=lambda one: (one.loss, one.trial.number))
+                had = [one.trial.params[name] for one in good[: (len(good) + 1) // 2] if name in one.trial.params]
+                kept = [k for k, one in enumerate(dial.choices) if one in had] if number > 1 else []
+                kept = kept or list(range(len(dial.choices)))
+                return (kept[int(at * len(kept))] + 0.5) / len(dial.choices)
+            low, high = boxes(study, sweep, shrink, number + 1)[-1].get(name, (0.0, 1.0))
+            return low + at * (high - low)
 
-        return Sampler()
+        return dial_by_dial(rule)
 
     def because(self, finished: int) -> str:
         number = finished // self.sweep

@@ -8,13 +8,12 @@ answers dial by dial serves conditional spaces as they are.
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler
-
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+    from optuna.samplers import BaseSampler
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
@@ -23,6 +22,8 @@ INSIDE = 1 - 1e-12  # the last place that is taken of [0, 1)
 
 def count(dial: BaseDistribution) -> int | None:
     """How many values a dial has; None for a continuous one."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
     if isinstance(dial, CategoricalDistribution):
         return len(dial.choices)
     assert isinstance(dial, FloatDistribution | IntDistribution)
@@ -31,6 +32,8 @@ def count(dial: BaseDistribution) -> int | None:
 
 def value(dial: BaseDistribution, place: float) -> Any:
     """What a dial is at a place in [0, 1]."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
     place = min(max(place, 0.0), INSIDE)
     if isinstance(dial, CategoricalDistribution):
         return dial.choices[int(place * len(dial.choices))]
@@ -45,6 +48,8 @@ def value(dial: BaseDistribution, place: float) -> Any:
 
 def place(dial: BaseDistribution, found: Any) -> float:
     """Where a value lies in [0, 1]: the middle of what `value` turns into it. Values outside the range lie at its ends."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
     if isinstance(dial, CategoricalDistribution):
         return (dial.choices.index(found) + 0.5) / len(dial.choices) if found in dial.choices else 0.5
     assert isinstance(dial, FloatDistribution | IntDistribution)
@@ -59,24 +64,25 @@ def _ends(dial: FloatDistribution | IntDistribution) -> tuple[float, float]:
     return (math.log(low), math.log(high)) if dial.log else (low, high)
 
 
-class DialByDial(BaseSampler):
-    """An Optuna sampler whose `place` says where in [0, 1] the next dial of a trial lies."""
+def dial_by_dial(rule: Callable[[Study, FrozenTrial, str, BaseDistribution], float]) -> BaseSampler:
+    """An Optuna sampler that asks a rule where in [0, 1] the next dial of a trial lies: the dial of this name, with this range."""
+    from optuna.samplers import BaseSampler
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return {}
+    class Sampler(BaseSampler):
+        def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+            return {}
 
-    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
-        """Optuna's own trials ask for nothing here; who asks gets all dials, one by one."""
-        return {name: self.sample_independent(study, trial, name, dial) for name, dial in search_space.items()}
+        def sample_relative(
+            self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+        ) -> dict[str, Any]:
+            return {name: self.sample_independent(study, trial, name, dial) for name, dial in search_space.items()}
 
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        return value(param_distribution, self.place(study, trial, param_name, param_distribution))
+        def sample_independent(
+            self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+        ) -> Any:
+            return value(param_distribution, rule(study, trial, param_name, param_distribution))
 
-    @abstractmethod
-    def place(self, study: Study, trial: FrozenTrial, name: str, dial: BaseDistribution) -> float:
-        """Where the dial of this name lies."""
+    return Sampler()
 
 
 def order(study: Study, trial: FrozenTrial, name: str) -> int:

@@ -36,7 +36,7 @@ class Evolution(Proposer):
         from optuna.trial import FrozenTrial
 
         from tuneful.core.chance import key
-        from tuneful.techniques.search.dials import DialByDial, count, place
+        from tuneful.techniques.search.dials import count, dial_by_dial, place
         from tuneful.techniques.search.rated import rated
 
         population, sample, step = self.population, self.sample, self.step
@@ -52,27 +52,26 @@ class Evolution(Proposer):
             free = [name for name, dial in best.distributions.items() if count(dial) != 1]
             return best, str(dice.choice(free)) if free else ""
 
-        class Sampler(DialByDial):
-            def place(self, study: Study, trial: FrozenTrial, name: str, dial: BaseDistribution) -> float:
-                dice = np.random.default_rng(key(seed, f"dial {name}", trial.number))
-                found = parent(study, trial.number)
-                if found is None or name not in found[0].params:
-                    return float(dice.random())
-                best, changed = found
-                at = place(dial, best.params[name])
-                if name != changed:
-                    return at
-                many = count(dial)
-                if isinstance(dial, CategoricalDistribution) and many is not None:
-                    return (at + int(dice.integers(1, many)) / many) % 1.0
-                away = at
-                for _ in range(100):
-                    away = float(at + dice.normal() * step)
-                    if 0 <= away <= 1 and (many is None or int(away * many) != int(at * many)):
-                        break
-                return away
+        def rule(study: Study, trial: FrozenTrial, name: str, dial: BaseDistribution) -> float:
+            dice = np.random.default_rng(key(seed, f"dial {name}", trial.number))
+            found = parent(study, trial.number)
+            if found is None or name not in found[0].params:
+                return float(dice.random())
+            best, changed = found
+            at = place(dial, best.params[name])
+            if name != changed:
+                return at
+            many = count(dial)
+            if isinstance(dial, CategoricalDistribution) and many is not None:
+                return (at + int(dice.integers(1, many)) / many) % 1.0
+            away = at
+            for _ in range(100):
+                away = float(at + dice.normal() * step)
+                if 0 <= away <= 1 and (many is None or int(away * many) != int(at * many)):
+                    break
+            return away
 
-        return Sampler()
+        return dial_by_dial(rule)
 
     def because(self, finished: int) -> str:
         if finished < self.population:

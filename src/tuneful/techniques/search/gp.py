@@ -30,10 +30,10 @@ class GP(Proposer):
     def sampler(self, seed: int) -> BaseSampler:
         from optuna.samplers import GPSampler
 
-        from tuneful.techniques.search.rated import Level
+        from tuneful.techniques.search.rated import level
 
         with quiet():
-            return Level(GPSampler(seed=seed % 2**32, n_startup_trials=self.startup, warn_independent_sampling=False))
+            return level(GPSampler(seed=seed % 2**32, n_startup_trials=self.startup, warn_independent_sampling=False))
 
     def because(self, finished: int) -> str:
         if finished < self.startup:

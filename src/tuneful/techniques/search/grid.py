@@ -32,22 +32,23 @@ class Grid(Proposer):
         from optuna.study import Study
         from optuna.trial import FrozenTrial
 
-        from tuneful.techniques.search.dials import DialByDial, count
+        from tuneful.techniques.search.dials import count, dial_by_dial
 
         def many(dial: BaseDistribution) -> int:
             own = count(dial)
-            return own if own is not None and (own < self.levels or isinstance(dial, CategoricalDistribution)) else self.levels
+            return (
+                own if own is not None and (own < self.levels or isinstance(dial, CategoricalDistribution)) else self.levels
+            )
 
-        class Sampler(DialByDial):
-            def place(self, study: Study, trial: FrozenTrial, name: str, dial: BaseDistribution) -> float:
-                """The trial's number, read as figures of which the dials before this one have taken theirs."""
-                before = math.prod(many(trial.distributions[one]) for one in trial.params if one != name)
-                figure = trial.number // before % many(dial)
-                if many(dial) == count(dial):
-                    return (figure + 0.5) / many(dial)
-                return figure / max(1, many(dial) - 1)
+        def rule(study: Study, trial: FrozenTrial, name: str, dial: BaseDistribution) -> float:
+            """The trial's number, read as figures of which the dials before this one have taken theirs."""
+            before = math.prod(many(trial.distributions[one]) for one in trial.params if one != name)
+            figure = trial.number // before % many(dial)
+            if many(dial) == count(dial):
+                return (figure + 0.5) / many(dial)
+            return figure / max(1, many(dial) - 1)
 
-        return Sampler()
+        return dial_by_dial(rule)
 
     def because(self, finished: int) -> str:
         return f"the next point of a grid of {self.levels} values a dial"

@@ -58,17 +58,16 @@ class Halton(Proposer):
         from optuna.trial import FrozenTrial
 
         from tuneful.core.chance import key
-        from tuneful.techniques.search.dials import DialByDial, order
+        from tuneful.techniques.search.dials import dial_by_dial, order
 
         turn = self.turn
 
-        class Sampler(DialByDial):
-            def place(self, study: Study, trial: FrozenTrial, name: str, dial: BaseDistribution) -> float:
-                base = primes(order(study, trial, name) + 1)[-1]
-                dice = np.random.default_rng(key(turn, f"figures {name}"))
-                return mirrored(trial.number, base, dice.permutation(base).tolist())
+        def rule(study: Study, trial: FrozenTrial, name: str, dial: BaseDistribution) -> float:
+            base = primes(order(study, trial, name) + 1)[-1]
+            dice = np.random.default_rng(key(turn, f"figures {name}"))
+            return mirrored(trial.number, base, dice.permutation(base).tolist())
 
-        return Sampler()
+        return dial_by_dial(rule)
 
     def because(self, finished: int) -> str:
         return "the next point of an evenly filling sequence (Halton's)"

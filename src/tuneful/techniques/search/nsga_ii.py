@@ -29,9 +29,9 @@ class NSGAII(Proposer):
     def sampler(self, seed: int) -> BaseSampler:
         from optuna.samplers import NSGAIISampler
 
-        from tuneful.techniques.search.rated import Level
+        from tuneful.techniques.search.rated import level
 
-        return Level(NSGAIISampler(seed=seed % 2**32, population_size=max(2, self.population)))
+        return level(NSGAIISampler(seed=seed % 2**32, population_size=max(2, self.population)))
 
     def because(self, finished: int) -> str:
         if finished < self.population:

@@ -15,9 +15,6 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from optuna.samplers import BaseSampler
-from optuna.study import Study, StudyDirection
-from optuna.trial import TrialState
 
 from tuneful.core.storage import View
 
@@ -25,7 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from optuna.distributions import BaseDistribution
-    from optuna.trial import FrozenTrial
+    from optuna.samplers import BaseSampler
+    from optuna.study import Study, StudyDirection
+    from optuna.trial import FrozenTrial, TrialState
 
 ENOUGH = 8  # trials that have come to a length, for it to be the one at which all are judged
 
@@ -39,6 +38,9 @@ class Rated(NamedTuple):
 
 def rated(study: Study, enough: int = ENOUGH) -> list[Rated]:
     """All trials of a study that can be compared, in the order of their numbers."""
+    from optuna.study import StudyDirection
+    from optuna.trial import TrialState
+
     if len(study.directions) > 1:
         whole = [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
         return [Rated(one, float(many)) for one, many in zip(whole, dominating(whole, study.directions), strict=True)]
@@ -48,6 +50,8 @@ def rated(study: Study, enough: int = ENOUGH) -> list[Rated]:
 
 def dominating(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[int]:
     """Of each trial with values, how many others are nowhere worse and somewhere better."""
+    from optuna.study import StudyDirection
+
     if not trials:
         return []
     signs = [-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in directions]
@@ -57,6 +61,8 @@ def dominating(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirectio
 
 
 def _judged(trials: Sequence[FrozenTrial], enough: int) -> list[tuple[FrozenTrial, float]]:
+    from optuna.trial import TrialState
+
     curves = {t.number: [t.intermediate_values[step] for step in sorted(t.intermediate_values)] for t in trials}
     unfinished = [t for t in trials if t.state in (TrialState.PRUNED, TrialState.RUNNING) and curves[t.number]]
     whole = [t for t in trials if t.state == TrialState.COMPLETE]
@@ -69,49 +75,56 @@ def _judged(trials: Sequence[FrozenTrial], enough: int) -> list[tuple[FrozenTria
     return sorted(out, key=lambda pair: pair[0].number)
 
 
-class Level(BaseSampler):
-    """A sampler of Optuna that knows finished trials only, shown all trials as `rated` judges them."""
+def level(inner: BaseSampler, enough: int = ENOUGH) -> BaseSampler:
+    """A sampler that knows finished trials only, shown all trials as `rated` judges them."""
+    from optuna.samplers import BaseSampler
 
-    def __init__(self, inner: BaseSampler, enough: int = ENOUGH) -> None:
-        self.inner, self.enough = inner, enough
+    class Sampler(BaseSampler):
+        def reseed_rng(self) -> None:
+            inner.reseed_rng()
 
-    def reseed_rng(self) -> None:
-        self.inner.reseed_rng()
+        def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+            return inner.infer_relative_search_space(_seen(study, enough), trial)
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self.inner.infer_relative_search_space(self._seen(study), trial)
+        def sample_relative(
+            self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+        ) -> dict[str, Any]:
+            return inner.sample_relative(_seen(study, enough), trial, search_space)
 
-    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
-        return self.inner.sample_relative(self._seen(study), trial, search_space)
+        def sample_independent(
+            self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+        ) -> Any:
+            return inner.sample_independent(_seen(study, enough), trial, param_name, param_distribution)
 
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        return self.inner.sample_independent(self._seen(study), trial, param_name, param_distribution)
+        def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+            inner.before_trial(_seen(study, enough), trial)
 
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        self.inner.before_trial(self._seen(study), trial)
+        def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+            inner.after_trial(_seen(study, enough), trial, state, values)
 
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        self.inner.after_trial(self._seen(study), trial, state, values)
+    return Sampler()
 
-    def _seen(self, study: Study) -> Study:
-        """The study itself where every trial ran to its end, and one to look at otherwise."""
-        trials = study.get_trials(deepcopy=False)
-        waiting = [t for t in trials if t.state in (TrialState.PRUNED, TrialState.RUNNING) and t.intermediate_values]
-        if not waiting or len(study.directions) > 1:
-            return study
-        judged = {t.number: worth for t, worth in _judged(trials, self.enough) if math.isfinite(worth)}
-        view = View(study._storage)
-        view.trials = [_finished(t, judged[t.number]) if t.number in judged else t for t in trials]
-        seen = Study(study.study_name, view.storage)
-        seen._thread_local = study._thread_local
-        return seen
+
+def _seen(study: Study, enough: int) -> Study:
+    """The study itself where every trial ran to its end, and one to look at otherwise."""
+    from optuna.study import Study
+    from optuna.trial import TrialState
+
+    trials = study.get_trials(deepcopy=False)
+    waiting = [t for t in trials if t.state in (TrialState.PRUNED, TrialState.RUNNING) and t.intermediate_values]
+    if not waiting or len(study.directions) > 1:
+        return study
+    judged = {t.number: worth for t, worth in _judged(trials, enough) if math.isfinite(worth)}
+    view = View(study._storage)
+    view.trials = [_finished(t, judged[t.number]) if t.number in judged else t for t in trials]
+    seen = Study(study.study_name, view.storage)
+    seen._thread_local = study._thread_local
+    return seen
 
 
 def _finished(trial: FrozenTrial, worth: float) -> FrozenTrial:
+    from optuna.trial import TrialState
+
     out = copy.copy(trial)
     out.state, out.values = TrialState.COMPLETE, [worth]
     out.datetime_complete = trial.datetime_complete or trial.datetime_start

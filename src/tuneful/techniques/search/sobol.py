@@ -33,20 +33,19 @@ class Sobol(Proposer):
         from scipy.stats.qmc import Sobol as Sequence
 
         from tuneful.core.chance import key
-        from tuneful.techniques.search.dials import DialByDial, order
+        from tuneful.techniques.search.dials import dial_by_dial, order
 
         turn = self.turn
 
-        class Sampler(DialByDial):
-            def place(self, study: Study, trial: FrozenTrial, name: str, dial: BaseDistribution) -> float:
-                number = order(study, trial, name)
-                sequence = Sequence(number + 1, scramble=False)
-                if trial.number:
-                    sequence.fast_forward(trial.number)
-                point = float(sequence.random(1)[0, number])
-                return (point + key(turn, f"turn {name}") / 2**63) % 1.0
+        def rule(study: Study, trial: FrozenTrial, name: str, dial: BaseDistribution) -> float:
+            number = order(study, trial, name)
+            sequence = Sequence(number + 1, scramble=False)
+            if trial.number:
+                sequence.fast_forward(trial.number)
+            point = float(sequence.random(1)[0, number])
+            return (point + key(turn, f"turn {name}") / 2**63) % 1.0
 
-        return Sampler()
+        return dial_by_dial(rule)
 
     def because(self, finished: int) -> str:
         return "the next point of an evenly filling sequence (Sobol's)"
