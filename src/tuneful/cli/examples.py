@@ -36,6 +36,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "tuneful serve digits flowers=runs/flowers/artifact --processes 2 --token-file tokens.txt",
         "tuneful serve --models models.toml --host 0.0.0.0 --port 443 --tls-cert chain.pem --tls-key key.pem",
     ),
+    "deploy": (
+        "tuneful deploy runs/digits/artifact --to docker -o image",
+        "tuneful deploy digits --to kubernetes --image registry.example.org/digits:1",
+    ),
     "report": ("tuneful report runs/digits",),
     "show": (
         "tuneful show",
@@ -51,7 +55,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 VALUES: dict[str, str] = {
     "--budget": "30min", "--recipe": "mnist-10", "--name": "first", "--home": "runs", "--runs": "runs", "--device": "cpu", "--output": "out.csv",
     "-o": "out.csv", "--schema": "tuneful.schema.json", "--kills": "3", "--devices": "2", "--restarts": "3", "--trial": "0", "--steps": "200", "--on": "digits", "--seeds": "5", "--confirm": "3", "--tune": "20", "--seconds": "10",
-    "--models": "models.toml", "--host": "0.0.0.0", "--port": "8080", "--processes": "2", "--threads": "1", "--limits": "body=32MB", "--token-file": "tokens.txt", "--new-token": "alice", "--tls-cert": "chain.pem", "--tls-key": "key.pem", "--log": "errors", "--drain": "5",
+    "--models": "models.toml", "--to": "docker", "--image": "digits:1", "--host": "0.0.0.0", "--port": "8080", "--processes": "2", "--threads": "1", "--limits": "body=32MB", "--token-file": "tokens.txt", "--new-token": "alice", "--tls-cert": "chain.pem", "--tls-key": "key.pem", "--log": "errors", "--drain": "5",
 }  # fmt: skip
 """A value for every option that wants one."""
 
