@@ -7,10 +7,11 @@ thread. Texts that become others, and forecasts, are no batches of examples: eac
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +29,15 @@ _QUICK = 4096  # numbers that are encoded on the loop's own thread
 _HELPERS = ThreadPoolExecutor(2, thread_name_prefix="encode")
 
 
-class Answer(NamedTuple):
-    """told: what the network said, [N, ...]; said: what is decided by it, [N]; encoded: of which input."""
+class Answer:
+    """told: what the network said, [N, ...]; said: what is decided by it, [N], found when it is first asked for."""
 
-    encoded: NDArray[Any]
-    told: NDArray[Any]
-    said: Any
+    def __init__(self, told: NDArray[Any], decide: Callable[[], Any]) -> None:
+        self.told, self._decide = told, decide
+
+    @functools.cached_property
+    def said(self) -> Any:
+        return self._decide()
 
 
 class Served:
@@ -42,6 +46,8 @@ class Served:
     def __init__(self, name: str, version: str, model: Model, limits: Limits) -> None:
         self.name, self.version, self.model, self.limits = name, version, model, limits
         self.inputs, self.outputs = tensors.inputs(model), tensors.outputs(model)
+        self.names = [one.name for one in self.inputs]
+        self.gives = {one.name: one.datatype for one in self.outputs}
         self.digest = str(model.artifact.manifest["files"]["model.onnx"]["sha256"])
         self.batcher = Batcher(model.told, limits, name)
         self.alone = model.kind in answers.TEXTS or model.kind == "forecasting"  # no batches of examples
@@ -69,7 +75,7 @@ class Served:
         if not len(encoded):
             raise Refusal(400, "input", "the request holds no example", "send at least one")
         told = await self.batcher(encoded, gone)
-        return Answer(encoded, told, self.model.decided(encoded, told))
+        return Answer(told, lambda: self.model.decided(encoded, told))
 
     async def _by_itself(self, raw: Any) -> Answer:
         async with self._worker:
@@ -83,7 +89,7 @@ class Served:
             except Exception as error:
                 self.batcher.failed(error)
                 raise Refusal(500, "model", FAILED, "the server's log says more under this id") from error
-        return Answer(np.empty(0), np.asarray(said), said)
+        return Answer(np.asarray(said), lambda: said)
 
     def output(self, name: str, answer: Answer) -> NDArray[Any]:
         """One output tensor of an answer."""

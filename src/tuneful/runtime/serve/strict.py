@@ -34,13 +34,20 @@ def parsed(data: bytes | memoryview) -> Any:
 
 
 def _names(told: Any) -> int:
-    """How many names the objects have together; of long lists only the beginning is looked at, so it may be too few."""
-    if isinstance(told, dict):
-        members = cast("dict[str, Any]", told)
-        return len(members) + sum(_names(value) for value in members.values() if isinstance(value, dict | list))
-    if isinstance(told, list):
-        return sum(_names(value) for value in cast("list[Any]", told)[:_EXAMINED] if isinstance(value, dict | list))
-    return 0
+    """How many names the objects have together. Only the beginning of a list is looked at, and none whose first element is plain, so it
+    may be too few."""
+    count, left = 0, [told]
+    while left:
+        one = left.pop()
+        if type(one) is dict:
+            members = cast("dict[str, Any]", one)
+            count += len(members)
+            left += [value for value in members.values() if type(value) is dict or type(value) is list]
+        elif type(one) is list:
+            items = cast("list[Any]", one)
+            if items and (type(items[0]) is dict or type(items[0]) is list):
+                left += items[:_EXAMINED]
+    return count
 
 
 def _twice(text: bytes) -> None:

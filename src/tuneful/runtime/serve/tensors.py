@@ -181,10 +181,8 @@ def packed(datatype: str, values: NDArray[Any]) -> bytes:
     return np.ascontiguousarray(values, dtype=DTYPES[datatype]).tobytes()
 
 
-def raw(model: Model, given: Mapping[str, NDArray[Any] | list[str]]) -> tuple[Any, int]:
-    """(what `Model.encoded` takes, how many examples) of the tensors of a request. Raises Refusal (400)."""
-    wanted = inputs(model)
-    names = [one.name for one in wanted]
+def raw(model: Model, names: Sequence[str], given: Mapping[str, NDArray[Any] | list[str]]) -> tuple[Any, int]:
+    """(what `Model.encoded` takes, how many examples) of the tensors of a request. names: of `inputs`. Raises Refusal (400)."""
     if odd := [name for name in given if name not in names]:
         raise Refusal(400, "input", f"this model has no input {odd[0][:80]!r}", f"its inputs are {', '.join(names[:20])}")
     if absent := [name for name in names if name not in given]:

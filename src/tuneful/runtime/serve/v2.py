@@ -34,7 +34,7 @@ class Asked:
         """Raises Refusal (400, 413)."""
         told, binary = _split(headers.get(LENGTH), body)
         self.id = told.get("id") if isinstance(told.get("id"), str) else None
-        given, names = told.get("inputs"), [one.name for one in served.outputs]
+        given, names = told.get("inputs"), served.gives
         if not isinstance(given, list) or not given:
             raise Refusal(400, "input", "inputs must be a list of tensors", "GET /docs shows an example")
         found: dict[str, NDArray[Any] | list[str]] = {}
@@ -46,7 +46,7 @@ class Asked:
             found[name] = values
         if at != len(binary):
             raise Refusal(400, "input", f"{len(binary) - at} bytes stand behind the last tensor")
-        self.raw, rows = tensors.raw(served.model, found)
+        self.raw, rows = tensors.raw(served.model, served.names, found)
         if rows > served.limits.rows:
             raise Refusal(
                 413,
@@ -95,7 +95,7 @@ def _split(length: bytes | None, body: bytes) -> tuple[dict[str, Any], memoryvie
 def answered(served: Served, asked: Asked, answer: Answer, request: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """(the body of an answer, its headers)."""
     described, behind = list[dict[str, Any]](), list[bytes]()
-    datatypes = {one.name: one.datatype for one in served.outputs}
+    datatypes = served.gives
     for name, binary in asked.wanted:
         values = served.output(name, answer)
         entry: dict[str, Any] = {"name": name, "datatype": datatypes[name], "shape": list(values.shape)}
