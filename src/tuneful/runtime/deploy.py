@@ -97,7 +97,7 @@ RUN pip install --no-cache-dir -r /app/requirements.txt && useradd --system --ui
 COPY tuneful /app/tuneful
 COPY artifact /app/artifact
 USER 10001
-WORKDIR /tmp
+WORKDIR /app
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["python", "-c", \
@@ -173,7 +173,9 @@ securityContext:
   readOnlyRootFilesystem: true
   capabilities: {{drop: [ALL]}}
 volumeMounts:
-  - {{name: tmp, mountPath: /tmp}}
+  - {{name: scratch, mountPath: /scratch}}
+env:
+  - {{name: TMPDIR, value: /scratch}}
 """
 
 
@@ -207,7 +209,7 @@ spec:
       containers:
 {_container(name, image, "http", "model", 8)}
       volumes:
-        - name: tmp
+        - name: scratch
           emptyDir: {{}}
 ---
 apiVersion: v1
@@ -236,7 +238,7 @@ spec:
     containers:
 {_container(name, image, "http1", "kserve-container", 6)}
     volumes:
-      - name: tmp
+      - name: scratch
         emptyDir: {{}}
 """
     }
