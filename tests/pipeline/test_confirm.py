@@ -42,7 +42,7 @@ def confirmed(study, task, recipe, clock, **how: Any) -> Confirmation:
 
 def test_the_best_run_again_on_the_seeds_that_they_share(flowers, tmp_path):
     study, recipe, clock = searched(flowers, tmp_path)
-    again = confirmed(study, flowers, recipe, clock, stacked=False)
+    again = confirmed(study, flowers, recipe, clock, stacked=False, candidates=3)
     ranked = sorted(study.trials(), key=lambda t: (-t.last.value.value, t.number))[:3]
     assert {line["trial"] for line in again.verdict["candidates"]} == {t.number for t in ranked}
     for line in again.verdict["candidates"]:

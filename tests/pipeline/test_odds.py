@@ -82,13 +82,24 @@ def by_hand(*means: float, noise: float = 0.01) -> list[Scores]:
     return [Scores(mean + np.array(step), mean + examples) for mean, step in zip(means, steps, strict=False)]
 
 
-@pytest.mark.parametrize(("gap", "weights", "taken"), [(0.005, 50, 1), (0.005, 90, 0), (0.03, 50, 0)])
-def test_of_what_ties_within_one_standard_error_the_smaller_is_taken(gap, weights, taken):
-    """The standard error of the difference is 0.01: residuals of half the noise, all of it and half of it, two degrees of freedom."""
-    one = odds("auroc", by_hand(0.9, 0.9 - gap), [100, weights], 300)
+@pytest.mark.parametrize(
+    ("gap", "margin", "weights", "taken"),
+    [(0.005, 0.006, 50, 1), (0.005, 0.006, 90, 0), (0.005, 0.0, 50, 0), (0.0, 0.0, 50, 1)],
+)
+def test_of_what_ties_the_smaller_is_taken_where_nobody_would_notice(gap, margin, weights, taken):
+    one = odds("auroc", by_hand(0.9, 0.9 - gap), [100, weights], 300, margin=margin)
     assert one.leader == 0
     assert one.chosen == taken
-    assert ("is smaller" if taken else "best mean") in one.because
+    assert ("are larger" if taken else "best mean") in one.because
+
+
+def test_a_finer_score_tells_apart_what_ties_and_nothing_else():
+    near, far = by_hand(0.9, 0.895), by_hand(0.9, 0.7)
+    assert odds("accuracy", near, [1, 1], 300, finer=[0.2, 0.1]).chosen == 1
+    assert odds("accuracy", near, [1, 1], 300, finer=[0.1, 0.2]).chosen == 0
+    one = odds("accuracy", far, [1, 1], 300, finer=[0.2, 0.1])
+    assert one.tied == (True, False)
+    assert one.chosen == 0
 
 
 def test_smaller_is_better_where_the_metric_says_so():

@@ -37,6 +37,7 @@ from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.carrying import able
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.goals import goal
+from tuneful.pipeline.judge import METRICS
 from tuneful.pipeline.kept import write_json
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.odds import odds
@@ -52,7 +53,8 @@ FOLDER = "confirm"
 SHARE = 0.2  # of the time for searching that is kept for this
 PART = 3  # one retraining for so many trials, where a budget states trials alone
 SEEDS, MOST = 3, 5  # fresh seeds of each: what is usual, and with time to spare
-CANDIDATES = 3
+CANDIDATES = 5
+FINER = "brier"  # what tells more of the same answers than shares of right ones
 SLACK = 1.15  # a training may take so much longer than it did
 EVERY = 20.0  # seconds between two writings of a state
 
@@ -283,6 +285,7 @@ class Confirmation:
         metric, y = self.task.objective.metric, self.task.valid.y
         block = goal(self.task).block(self.task)
         sound: dict[int, Scores] = {}
+        finer: dict[int, float] = {}
         lost: list[str] = []
         for number, runs in finals.items():
             answers = [run.answers for run in runs if run.answers is not None]
@@ -293,11 +296,16 @@ class Confirmation:
                 one = scored(metric, answers, y, block)
                 if np.isfinite(one.seeds).all():
                     sound[number] = one
+                    if METRICS[metric].needs == "classes" and self.task.kind in METRICS[FINER].kinds:
+                        finer[number] = float(np.mean([judge.score(FINER, p, y) for p in answers]))
         if len(sound) < 2:
             self.why = "; ".join(lost) or "time ended before two candidates had been trained again"
             return {}
         numbers = list(sound)
-        found = odds(metric, [sound[n] for n in numbers], [weights.get(n, 1) for n in numbers], len(y), self._unit)
+        found = odds(
+            metric, [sound[n] for n in numbers], [weights.get(n, 1) for n in numbers], len(y), self._unit,
+            finer=[finer[n] for n in numbers if n in finer], margin=self.task.objective.margin,
+        )  # fmt: skip
         return told(numbers, found, sound, {one.trial.number: one for one in entrants}, weights, self.task) | {
             "lost": lost, "seconds": round(seconds, 2), "run": self._run(numbers[found.chosen], sound, entrants),
         }  # fmt: skip

@@ -121,7 +121,7 @@ class How(Settings):
     control: Annotated[float, Field(ge=0, le=0.5)] = (
         0.1  # share of the trials that are drawn at random, to judge the search by
     )
-    candidates: Annotated[int, Field(ge=2, le=5)] = 3  # how many of the best trials run again
+    candidates: Annotated[int, Field(ge=2, le=5)] = 5  # how many of the best trials run again
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,13 @@ With x_ks the score of candidate k under seed s, two kinds of noise stand betwee
 The chance of being best is the share of draws m + sqrt(var(e) f / chi2_f / S) z + C^(1/2) z' in which a candidate leads: a
 parametric bootstrap over both, because three seeds resampled with replacement would look two thirds as noisy as they are.
 
-Among those that tie, one that is a fifth smaller is taken where it lies within one standard error of the leader; else the leader
-is. A mean of the best of K on the same examples is too good: what the draws say of it is taken off.
+Those that tie are told apart by a finer score of the same answers where there is one (the Brier score, where classes are only counted right
+or wrong), else by their means. One that is a fifth smaller is taken instead where its mean is not worse by more than the user's margin: to
+take the smaller one within a standard error, as is often done, cost as much as retesting had saved (LOG.md). A mean of the best of K on the
+same examples is too good: what the draws say of it is taken off.
 
 Sources: Fisher, Statistical Methods for Research Workers, 1925 (randomized blocks); Tukey, Annals of Mathematical Statistics 1958
-(jackknife); Breiman et al., Classification and Regression Trees, 1984, section 3.4.3 (one standard error); Tsamardinos et al.,
+(jackknife); Gneiting & Raftery, JASA 2007 (proper scores); Tsamardinos et al.,
 Machine Learning 107 (2018), 1895-1922 (the optimism of a selection by resampling it).
 """
 
@@ -52,8 +54,12 @@ class Odds:
     freedom: float
 
 
-def odds(metric: str, scores: Sequence[Scores], weights: Sequence[int], n: int, unit: str = "") -> Odds:
-    """scores: of two candidates or more, over the same two seeds or more; weights: how large each network is; n: examples."""
+def odds(
+    metric: str, scores: Sequence[Scores], weights: Sequence[int], n: int, unit: str = "", *, finer: Sequence[float] = (),
+    margin: float = 0.0,
+) -> Odds:  # fmt: skip
+    """scores: of two candidates or more, over the same two seeds or more; weights: how large each network is; n: examples; finer: of each
+    a score that tells more, smaller is better; margin: what the user would not notice of the metric."""
     sign = 1.0 if METRICS[metric].direction == "max" else -1.0
     x = sign * np.array([one.seeds for one in scores])  # [K, S], larger is better from here on
     left = sign * np.array([one.left for one in scores])  # [K, G]
@@ -72,7 +78,7 @@ def odds(metric: str, scores: Sequence[Scores], weights: Sequence[int], n: int, 
     chance = tuple(float(one) for one in np.bincount(first, minlength=k) / DRAWS)
     behind = tuple(_behind(j, leader, mean, residual / s, free, examples, n, unit) for j in range(k))
     tied = tuple(j == leader or not one.low > 0 for j, one in enumerate(behind))
-    chosen, because = _taken(leader, mean, weights, tied, residual / s, examples)
+    chosen, because = _taken(leader, mean, weights, tied, finer, margin)
     luck = max(0.0, float((draws[np.arange(DRAWS), first] - mean[first]).mean())) if chosen == leader else 0.0
     quality = tuple(
         _quality(metric, sign * (mean[j] - (luck if j == chosen else 0.0)), noise * (1 + 1 / s), k * (s - 1), float(examples[j, j]), n, unit)
@@ -101,16 +107,11 @@ def _drawn(mean: Floats, seeds: float, free: int, examples: Floats) -> Floats:
     return mean + ties + spread * rng.standard_normal((DRAWS, k)) + rng.standard_normal((DRAWS, k)) @ root.T
 
 
-def _spread(a: int, b: int, seeds: float, examples: Floats) -> tuple[float, float]:
-    """Variances of a difference of two means: from the seeds, and from the examples."""
-    return 2 * seeds, max(0.0, float(examples[a, a] + examples[b, b] - 2 * examples[a, b]))
-
-
 def _behind(j: int, leader: int, mean: Floats, seeds: float, free: int, examples: Floats, n: int, unit: str) -> Measure:
     gap = float(mean[leader] - mean[j])
     if j == leader:
         return Measure(0.0, 0.0, 0.0, n, unit, "the leader itself")
-    first, second = _spread(leader, j, seeds, examples)
+    first, second = 2 * seeds, max(0.0, float(examples[leader, leader] + examples[j, j] - 2 * examples[leader, j]))
     if not math.isfinite(second):
         return undefined(n, "there are too few examples", unit, gap)
     half = _half(first, free, second)
@@ -143,20 +144,25 @@ def _quality(metric: str, value: float, seeds: float, free: int, examples: float
 
 
 def _taken(
-    leader: int, mean: Floats, weights: Sequence[int], tied: Sequence[bool], seeds: float, examples: Floats
+    leader: int, mean: Floats, weights: Sequence[int], tied: Sequence[bool], finer: Sequence[float], margin: float
 ) -> tuple[int, str]:
     """Which is taken, and why."""
-    near: list[int] = []
-    for j in range(len(mean)):
-        first, second = _spread(leader, j, seeds, examples)
-        smaller = weights[j] <= SMALLER * weights[leader]
-        if j != leader and tied[j] and smaller and float(mean[leader] - mean[j]) <= math.sqrt(first + second):
-            near.append(j)
+    among = [j for j in range(len(mean)) if tied[j]]
+    first = min(among, key=lambda j: (finer[j], -mean[j], j != leader)) if finer else leader
+    noticed = finer if finer and margin == 0 else [0.0] * len(mean)  # equal shares of right answers are not equal answers
+    near = [
+        j
+        for j in among
+        if weights[j] <= SMALLER * weights[first]
+        and mean[first] - mean[j] <= max(margin, 1e-12)
+        and noticed[j] <= noticed[first]
+    ]
     if near:
         taken = min(near, key=lambda j: (weights[j], -mean[j]))
-        share = f"{weights[taken]:,} weights against {weights[leader]:,}"
-        return taken, f"it ties with the best mean, within one standard error, and is smaller: {share}"
-    others = sum(tied) - 1
-    return leader, "it has the best mean" + (
-        f"; {others} of the others {'ties' if others == 1 else 'tie'} with it" if others else ""
-    )
+        share = f"{weights[taken]:,} weights against {weights[first]:,}"
+        return taken, f"it ties with trials that are larger, and its mean is not worse by more than {margin:g}: {share}"
+    others = len(among) - 1
+    also = f"; {others} of the others {'ties' if others == 1 else 'tie'} with it" if others else ""
+    if first != leader:
+        return first, f"it ties with the best mean, and its probabilities are the best of those that tie{also}"
+    return leader, f"it has the best mean{also}"
