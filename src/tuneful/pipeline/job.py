@@ -170,8 +170,8 @@ class Job:
 
     @property
     def control(self) -> float:
-        """The share of trials that are drawn at random beside those of the proposer; none where it draws so itself."""
-        return 0.0 if self.how.proposer == "random" else self.how.control
+        """The share of trials that are drawn at random beside those of the proposer; none where it draws so itself, or tries all."""
+        return 0.0 if self.how.proposer in ("random", "grid") else self.how.control
 
     @property
     def scheduler(self) -> Any:
