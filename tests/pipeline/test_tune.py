@@ -372,3 +372,15 @@ def test_every_tenth_trial_is_drawn_at_random_whatever_the_others_came_to(flower
     found = arm("one")
     assert [number for number, _ in found] == [9, 19]
     assert found == arm("two", optimizer="momentum", momentum=0.5)  # other values all along, and the same draws
+
+
+def test_no_further_trial_begins_when_less_is_expected_than_asked_for(flowers, tmp_path):
+    from tuneful.core.outlook import Least
+
+    search = searched(flowers, tmp_path, "40 trials", epochs=1)
+    search.deciding.least = Least.parse("gain<100000/s")
+    trials = done(search).study.trials()
+    assert 10 <= len(trials) <= 20  # before that nothing is known of what trials bring; some were under way
+    assert "less than the" in search.ended
+    assert "accuracy" in search.ended
+    assert max(trials, key=lambda t: (t.last.value.value, -t.number)).state == "done"

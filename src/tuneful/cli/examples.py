@@ -54,7 +54,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 
 VALUES: dict[str, str] = {
     "--budget": "30min", "--recipe": "mnist-10", "--name": "first", "--home": "runs", "--runs": "runs", "--device": "cpu", "--output": "out.csv",
-    "-o": "out.csv", "--schema": "tuneful.schema.json", "--kills": "3", "--devices": "2", "--restarts": "3", "--trial": "0", "--steps": "200", "--on": "digits", "--seeds": "5", "--confirm": "3", "--tune": "20", "--seconds": "10",
+    "-o": "out.csv", "--schema": "tuneful.schema.json", "--kills": "3", "--devices": "2", "--restarts": "3", "--trial": "0", "--steps": "200", "--on": "digits", "--seeds": "5", "--confirm": "3", "--stop-when": "gain<0.1%/min", "--tune": "20", "--seconds": "10",
     "--models": "models.toml", "--to": "docker", "--image": "digits:1", "--host": "0.0.0.0", "--port": "8080", "--processes": "2", "--threads": "1", "--limits": "body=32MB", "--token-file": "tokens.txt", "--new-token": "alice", "--tls-cert": "chain.pem", "--tls-key": "key.pem", "--log": "errors", "--drain": "5",
 }  # fmt: skip
 """A value for every option that wants one."""

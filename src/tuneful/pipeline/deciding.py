@@ -17,6 +17,7 @@ from typing import Any
 
 from tuneful.core.budget import Clock
 from tuneful.core.chance import key
+from tuneful.core.outlook import Least, outlook
 from tuneful.core.recipe import Recipe
 from tuneful.core.space import Space
 from tuneful.core.study import Study
@@ -32,7 +33,8 @@ MARGIN = 1.15  # times the time that the best trial needs: when so much is left,
 class Deciding:
     """study, recipe, space, clock: of the search. at_once: how many legs of a study that is to be the same on any number of workers may
     be under way when one is decided; 0: it need not be the same. control: the share of the new trials that are drawn at random, so that
-    it is known what chance alone would have come to.
+    it is known what chance alone would have come to. least: the gain a minute below which no further trial begins; None: all of the budget
+    is used.
 
     ended: why nothing more is to be done, once it is so. around: seconds that pass for a second of training.
     """
@@ -48,8 +50,9 @@ class Deciding:
         *,
         at_once: int = 0,
         control: float = 0.0,
+        least: Least | None = None,
     ) -> None:
-        self.control = control
+        self.control, self.least = control, least
         self.study, self.recipe, self.space, self.clock = study, recipe, space, clock
         self.proposer, self.scheduler, self.at_once = proposer, scheduler, at_once
         self.epochs = float(recipe.epochs)
@@ -90,12 +93,12 @@ class Deciding:
         if step.trial is not None:
             return self.study.claim(step.trial, step.because, step.epochs)
         begun = len(self.study.trials())
-        if self.clock.trials_left(begun) > 0:
-            if (trial := self._new(step, trials, begun)) is not None:
-                return trial
-            said = "every recipe of the space has been tried"
-        else:
+        if not (said := self._worthless(trials)):
             said = f"all {self.clock.budget.trials} trials of the budget have begun"
+            if self.clock.trials_left(begun) > 0:
+                if (trial := self._new(step, trials, begun)) is not None:
+                    return trial
+                said = "every recipe of the space has been tried"
         if running:  # what they come to may send another one on
             return None
         trials = self.study.trials()
@@ -105,6 +108,22 @@ class Deciding:
             return self.study.claim(last.trial, last.because, last.epochs)
         self.ended = said
         return None
+
+    def _worthless(self, trials: Sequence[Trial]) -> str:
+        """Why no further trial is worth its time, in words; "" where one is, or nobody asked."""
+        if self.least is None:
+            return ""
+        rated = [t for t in trials if t.last and t.state != "failed" and math.isfinite(t.last.value.value)]
+        values = [t.last.value.value for t in rated if t.last]
+        smaller = self.study.objective.direction == "min"
+        ahead = outlook(values, smaller)
+        minutes = statistics.fmean(max(t.cost, t.last.seconds if t.last else 0.0) for t in rated) / 60 if rated else 0.0
+        if ahead is None or minutes <= 0:
+            return ""
+        rate, wanted = ahead.gain / minutes, self.least.of(min(values) if smaller else max(values))
+        if rate >= wanted:
+            return ""
+        return f"a further minute is expected to gain {rate:.2g} {self.study.objective.metric}, less than the {wanted:.2g} that was asked for"
 
     def _new(self, step: Step, trials: Sequence[Trial], begun: int) -> Trial | None:
         """A new trial; None when the space has no new recipe."""

@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field
 from tuneful.core.budget import Budget
 from tuneful.core.config import Auto, Count, Fraction, Settings, Whole, plain
 from tuneful.core.errors import Problem, RecipeError, StudyError
+from tuneful.core.outlook import Least
 from tuneful.pipeline import clean_words, shelf
 from tuneful.pipeline.codec import Entry
 from tuneful.pipeline.keys import Keys, flatten
@@ -118,6 +119,9 @@ class How(Settings):
         False  # is the study to be the same whatever works on it, and however many? asks for a budget in trials
     )
     confirm: Whole | Auto = "auto"  # fresh seeds of each of the best trials before one is taken; 0: none
+    stop_when: str | None = (
+        None  # gain<0.1%/min: no further trial begins when less is expected of one; all of the budget is used else
+    )
     control: Annotated[float, Field(ge=0, le=0.5)] = (
         0.1  # share of the trials that are drawn at random, to judge the search by
     )
@@ -172,6 +176,11 @@ class Job:
     def control(self) -> float:
         """The share of trials that are drawn at random beside those of the proposer; none where it draws so itself, or tries all."""
         return 0.0 if self.how.proposer in ("random", "grid") else self.how.control
+
+    @property
+    def least(self) -> Least | None:
+        """The gain a minute that is worth going on; None where nobody asked."""
+        return None if self.how.stop_when is None else Least.parse(self.how.stop_when)
 
     @property
     def scheduler(self) -> Any:
@@ -321,6 +330,10 @@ def _job(
     if made[1].storage is not None:
         _check_storage(made[1].storage)
     job = Job(mode, source, made[0], made[1], tuple(rest), name, command, places)
+    if job.least is not None and made[1].deterministic:
+        raise RecipeError(
+            "stop_when is given beside deterministic: a gain in a time differs from run to run", "leave one of them out"
+        )
     if made[1].deterministic and job.budget.seconds is not None:
         raise RecipeError(
             f"deterministic is asked for with a budget of {job.budget}: how much is done in a time differs from run to run",

@@ -187,7 +187,7 @@ class Work:
         yield Stage("search", f"{what}, {said}")
         search = Search(study, task, recipe, space, clock, proposer=job.proposer, scheduler=job.scheduler, halt=self.halt,
                         device=self.device, model=self.model, plans=self._plans(), ranks=self.ranks,
-                        at_once=AT_ONCE if job.how.deterministic else 0, control=job.control)  # fmt: skip
+                        at_once=AT_ONCE if job.how.deterministic else 0, control=job.control, least=job.least)  # fmt: skip
         again = self._again(study, task, recipe, clock, space)
         proving_alone = clock.reserve
         clock.reserve += again.kept()

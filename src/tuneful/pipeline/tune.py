@@ -21,6 +21,7 @@ from typing import Any
 from tuneful.core.budget import Clock
 from tuneful.core.errors import BudgetError, StateError, TunefulError
 from tuneful.core.measure import Measure
+from tuneful.core.outlook import Least
 from tuneful.core.recipe import Recipe
 from tuneful.core.space import Space
 from tuneful.core.study import Study
@@ -61,7 +62,7 @@ class Search:
 
     study: where trials are kept; recipe: resolved, what the space leaves open; clock: what may be spent; model: the user's
     own network, when it is not in a file; plans: where plans of execution are kept; ranks: the group that this process leads;
-    stacked: may trials train side by side?; at_once, control: see `Deciding`; leads: is it this process that keeps the study's time, and not one
+    stacked: may trials train side by side?; at_once, control, least: see `Deciding`; leads: is it this process that keeps the study's time, and not one
     of several that another leads? Iterating works; when it ends, `ended` says why.
     """
 
@@ -84,11 +85,20 @@ class Search:
         at_once: int = 0,
         leads: bool = True,
         control: float = 0.0,
+        least: Least | None = None,
     ) -> None:
         self.study, self.task, self.space, self.clock = study, task, space, clock
         self.halt = halt if halt is not None else Halt()
         self.deciding = Deciding(
-            study, recipe, space, clock, proposer or TPE(), scheduler or ASHA(), at_once=at_once, control=control
+            study,
+            recipe,
+            space,
+            clock,
+            proposer or TPE(),
+            scheduler or ASHA(),
+            at_once=at_once,
+            control=control,
+            least=least,
         )
         self.legs = Legs(study, task, clock, self.halt, device, model, plans if plans is not None else Plans(), ranks, leads)
         alone = not stacked or at_once > 0 or ranks.world > 1 or not len(space)

@@ -269,7 +269,7 @@ def joined(folder: Path, halt: Halt, *, device: str | None = None, source: str |
     return Search(
         study, task, recipe, space, clock, proposer=job.proposer, scheduler=job.scheduler, halt=halt, device=device,
         plans=Plans(folder.parent / ".plans"), at_once=AT_ONCE if job.how.deterministic else 0, leads=False,
-        control=job.control,
+        control=job.control, least=job.least,
     )  # fmt: skip
 
 

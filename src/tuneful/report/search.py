@@ -13,6 +13,7 @@ from tuneful.report.control import against_random
 from tuneful.report.importance import FEWEST, numeric, weigh
 from tuneful.report.markup import Child, Html, short, tag
 from tuneful.report.next_space import next_space
+from tuneful.report.outlook import forecast
 from tuneful.report.parallel import dials_of, parallel
 from tuneful.report.story import Story, worth
 from tuneful.report.words import alike, begin, duration, listed, many, metric, number, setting, share, whole
@@ -27,7 +28,7 @@ def search(story: Story) -> list[Html]:
     """The pieces of the section, in reading order; [] without trials."""
     if not story.trials:
         return []
-    pieces: list[Html | None] = [values(story), progress(story), against_random(story), losses(story)]
+    pieces: list[Html | None] = [values(story), progress(story), against_random(story), forecast(story), losses(story)]
     if len(story.trials) > 1:
         pieces += [confirmation.again(story), parallel(story), weights(story), next_space(story)]
     return [*(piece for piece in pieces if piece is not None), trials(story)]
