@@ -5,9 +5,9 @@ values a little beyond the best are possible. With b the best so far, larger bet
 
     gain of one = E max(0, v - b),    gain a minute = gain of one / minutes that a trial takes
 
-A proposer that is still learning does better than that, one that has settled worse. The interval holds
-95 % of the draws, and what comes in 90 % of simulated random searches, as it does not know how far the density is off (LOG.md). The report draws the forecast that was to be had at half of
-the search beside what came.
+A proposer that is still learning does better than that, one that has settled worse. The interval holds 95 % of the draws, and 90 % of what came
+in simulated random searches, since it does not know how far the density itself is off. The report draws the forecast that was to be had at
+half of the search beside what came.
 
 Sources: Mockus, 1975 (expected improvement); Scott, Multivariate Density Estimation, 1992. No torch; 1,000 trials take milliseconds.
 """
