@@ -5,7 +5,7 @@
     litserve | bentoml            the same model where these install; they want an environment of their own (--peers PYTHON)
 
 Each server is pinned to one core, the load generator to another. 32 connections: closed loop, as fast as it goes; CPU time of the
-server and all processes of its session from /proc. One connection: the same, one request after the other. Then an open loop at 70 % of what was
+server and all its processes from /proc. One connection: the same, one request after the other. Then an open loop at 70 % of what was
 reached, evenly spaced arrivals over 32 connections: p50 and p99 from the moment at which a request was due. Rounds alternate; medians
 and ranges are told.
 
@@ -32,6 +32,7 @@ import numpy as np
 from record import record
 
 SERVER_CORE, CLIENT_CORE, CONNECTIONS = 0, 1, 32
+MARK = "TUNEFUL_BENCHMARK"
 
 FASTAPI = """
 import sys
@@ -185,24 +186,21 @@ async def opened(port: int, data: bytes, rate: float, seconds: float) -> list[fl
     return took
 
 
-def family(root: int) -> list[int]:
-    """All processes of the session that a server leads: also those whose parents have gone."""
+def family(port: int) -> list[int]:
+    """All processes of the server at a port, by a mark in their environment: parents may go, and sessions be left."""
     found: list[int] = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[3]) == root and fields[0] != "Z":
-                found.append(int(entry.name))
+            with contextlib.suppress(OSError):
+                if f"{MARK}={port}\0".encode() in (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
     return found
 
 
-def cpu(root: int) -> float:
-    """CPU seconds of a process and all that come from it."""
+def cpu(port: int) -> float:
+    """CPU seconds of the server at a port."""
     total = 0
-    for pid in family(root):
+    for pid in family(port):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         total += int(fields[11]) + int(fields[12])
     return total / os.sysconf("SC_CLK_TCK")
@@ -213,10 +211,9 @@ def start(words: list[str], port: int, health: str, env: dict[str, str] | None =
     command = ["taskset", "-c", str(SERVER_CORE), *words]
     process = subprocess.Popen(
         command,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+        env={**os.environ, "OMP_NUM_THREADS": "1", MARK: str(port), **(env or {})},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,
     )
     until = time.monotonic() + 60
     while True:
@@ -235,9 +232,9 @@ def start(words: list[str], port: int, health: str, env: dict[str, str] | None =
 def measured(process: subprocess.Popen[bytes], port: int, data: bytes, seconds: float) -> dict[str, float]:
     """One round."""
     asyncio.run(closed(port, data, CONNECTIONS, 0.5))
-    before, begun = cpu(process.pid), time.perf_counter()
+    before, begun = cpu(port), time.perf_counter()
     many = asyncio.run(closed(port, data, CONNECTIONS, seconds))
-    spent, wall = cpu(process.pid) - before, time.perf_counter() - begun
+    spent, wall = cpu(port) - before, time.perf_counter() - begun
     alone = asyncio.run(closed(port, data, 1, seconds / 2))
     rate = len(many) / wall
     even = asyncio.run(opened(port, data, 0.7 * rate, seconds))
@@ -293,12 +290,12 @@ def main() -> None:
                 try:
                     found.setdefault(kind, []).append(measured(process, port, data, given.seconds))
                 finally:
-                    members = family(process.pid)
+                    members = family(port)
                     process.terminate()
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         process.wait(15)
                     for pid in members:
-                        if pid in family(process.pid):
+                        if pid in family(port):
                             os.kill(pid, 9)
                     process.wait()
                 print(at, kind, {key: round(value, 3) for key, value in found[kind][-1].items()}, file=sys.stderr)
