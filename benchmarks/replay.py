@@ -1,6 +1,6 @@
 """Regret of searches replayed on real learning curves: what `tune` decides, without training anything.
 
-    python benchmarks/replay.py [--seeds 20] [--first 0] [--tasks 0,1,2,3,4,5] [--print] [WAY ...]
+    python benchmarks/replay.py [--seeds 20] [--first 0] [--tasks 0,1,2,3,4,5] [--most 40] [--print] [WAY ...]
 
 Six tasks of TaskSet (Metz et al. 2020, arXiv:2002.11887) with 1000 configurations of eight dials and 51 points each. A search that
 begins a trial gets the nearest configuration that it has not had; random draws one. Dials are scaled by rank, because the table's are
@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import optuna
@@ -33,7 +34,7 @@ from tuneful.core.records import shown
 from tuneful.core.task import Objective
 from tuneful.core.trial import Point, Trial
 from tuneful.techniques.interfaces import Proposer, Scheduler
-from tuneful.techniques.search import ASHA, TPE, Full, Random
+from tuneful.techniques.search import ASHA, TPE, Curves, Full, Random
 
 TABLE = Path(os.environ.get("TUNEFUL_DATA") or Path(__file__).parents[2] / "shared" / "data") / "hpo" / "taskset_dev.npz"
 BUDGETS = (5, 10, 20, 40)  # full trainings
@@ -60,6 +61,8 @@ class Table:
 class Bill:
     """What has been paid for: the best loss after each point."""
 
+    budgets: ClassVar[tuple[int, ...]] = BUDGETS
+
     def __init__(self, table: Table) -> None:
         self.table, self.best, self.low = table, [], math.inf
         self.free = np.ones(len(table.where), bool)
@@ -67,7 +70,7 @@ class Bill:
     @property
     def over(self) -> bool:
         """Is the largest budget spent?"""
-        return len(self.best) >= BUDGETS[-1] * LENGTH or not self.free.any()
+        return len(self.best) >= self.budgets[-1] * LENGTH or not self.free.any()
 
     def take(self, at: Sequence[float] | None, dice: np.random.Generator) -> int:
         """The nearest configuration that nobody has had, or any."""
@@ -87,8 +90,8 @@ class Bill:
         """After each budget."""
         lows = np.nanmin(np.where(np.isfinite(self.table.loss), self.table.loss, np.inf), axis=1)
         floor, span = lows.min(), np.median(lows) - lows.min()
-        paid = [self.best[min(b * LENGTH, len(self.best)) - 1] for b in BUDGETS]
-        return {b: float(min(1.0, (low - floor) / span)) for b, low in zip(BUDGETS, paid, strict=True)}
+        paid = [self.best[min(b * LENGTH, len(self.best)) - 1] for b in self.budgets]
+        return {b: float(min(1.0, (low - floor) / span)) for b, low in zip(self.budgets, paid, strict=True)}
 
 
 Way = Callable[[Table, int], Bill]
@@ -181,6 +184,9 @@ WAYS: dict[str, Way] = {
     "random + asha": ours(Random(), ASHA()),
     "tpe fed point 6 + asha": ours(TPE(), ASHA(), fed=6),
     "tpe + asha": ours(TPE(), ASHA()),
+    "curves + asha": ours(Curves(), ASHA()),
+    "tpe + asha from point 2": ours(TPE(), ASHA(first=0.03)),
+    "curves + asha from point 2": ours(Curves(), ASHA(first=0.03)),
     "optuna tpe, full trainings": optunas(_tpe, NEVER),
     "optuna tpe + hyperband": optunas(_tpe, BANDS),
     "optuna gp, full trainings": optunas(lambda seed: optuna.samplers.GPSampler(seed=seed), NEVER),
@@ -194,19 +200,21 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--tasks", default="0,1,2,3,4,5")
+    parser.add_argument("--most", type=int, default=BUDGETS[-1], help="the largest budget, in full trainings")
     parser.add_argument("--print", action="store_true", help="print only; record nothing")
     args = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    budgets = Bill.budgets = tuple(budget for budget in BUDGETS if budget <= args.most)
     tasks = [int(task) for task in args.tasks.split(",")]
     for name in args.ways or WAYS:
         began, found = time.process_time(), list[list[float]]()
         for seed in range(args.first, args.first + args.seeds):
             each = [WAYS[name](Table.read(task), seed).regret() for task in tasks]
-            found.append([one[b] for one in each for b in BUDGETS])
-        by = np.array(found).reshape(len(found), len(tasks), len(BUDGETS))  # seeds, tasks, budgets
+            found.append([one[b] for one in each for b in budgets])
+        by = np.array(found).reshape(len(found), len(tasks), len(budgets))  # seeds, tasks, budgets
         mean, spread = by.mean((0, 1)).round(3).tolist(), (by.mean(1).std(0, ddof=1) / len(by) ** 0.5).round(3).tolist()
-        figures = {"tasks": tasks, "seeds": args.seeds, "regret": dict(zip(BUDGETS, mean, strict=True)),
+        figures = {"tasks": tasks, "seeds": args.seeds, "regret": dict(zip(budgets, mean, strict=True)),
                    "standard_error_over_seeds": spread, "by_task": by.mean(0).round(3).tolist(),
                    "cpu_s_a_search": round((time.process_time() - began) / by[..., 0].size, 2)}  # fmt: skip
         print(name, mean, spread, figures["cpu_s_a_search"], *(figures["by_task"] if args.print else ()), flush=True)

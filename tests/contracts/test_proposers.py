@@ -92,7 +92,7 @@ def test_each_says_why(name):
     assert (early != late) == (name not in ("grid", "random", "sobol", "halton"))
 
 
-@pytest.mark.parametrize("name", ["coarse_to_fine", "evolution", "tpe"])
+@pytest.mark.parametrize("name", ["coarse_to_fine", "curves", "evolution", "tpe"])
 def test_what_learns_comes_closer_than_chance(name):
     def best(name):
         return [min(t.value for t in proposals(name, 100 * k, 60).trials) for k in range(5)]

@@ -24,7 +24,7 @@ FOLDERS = {
     "model": "models", "init": "inits", "loss": "losses", "optimizer": "optimizers", "schedule": "schedules", "regularizers": "regularizers",
     "augments": "augments", "clean": "cleaners", **dict.fromkeys(SIDES, "schedules"),
 }  # fmt: skip
-PROPOSERS = ("grid", "random", "sobol", "halton", "coarse_to_fine", "tpe", "gp", "cma_es", "nsga_ii", "evolution")
+PROPOSERS = ("grid", "random", "sobol", "halton", "coarse_to_fine", "tpe", "curves", "gp", "cma_es", "nsga_ii", "evolution")
 SCHEDULERS = ("asha", "full")
 ROOT = Path(__file__).resolve().parents[1]
 

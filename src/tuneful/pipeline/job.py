@@ -107,7 +107,7 @@ class How(Settings):
 
     budget: str | None = None  # 90s, 30min, 2h, 40 trials, or both with a comma
     proposer: Literal[
-        "grid", "random", "sobol", "halton", "coarse_to_fine", "tpe", "gp", "cma_es", "nsga_ii", "evolution"
+        "grid", "random", "sobol", "halton", "coarse_to_fine", "tpe", "curves", "gp", "cma_es", "nsga_ii", "evolution"
     ] = "tpe"  # what says which recipe comes next
     scheduler: Literal["asha", "full"] = "asha"  # what says which trial gets the next epochs
     eta: Count = 3  # one of this many trials goes on from a rung

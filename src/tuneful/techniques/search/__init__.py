@@ -6,6 +6,7 @@ from tuneful.techniques.interfaces import Proposer, Scheduler
 from tuneful.techniques.search.asha import ASHA, Full
 from tuneful.techniques.search.cma_es import CMAES
 from tuneful.techniques.search.coarse_to_fine import CoarseToFine
+from tuneful.techniques.search.curves import Curves
 from tuneful.techniques.search.evolution import Evolution
 from tuneful.techniques.search.gp import GP
 from tuneful.techniques.search.grid import Grid
@@ -23,6 +24,7 @@ PROPOSERS: dict[str, type[Proposer]] = {
     "halton": Halton,
     "coarse_to_fine": CoarseToFine,
     "tpe": TPE,
+    "curves": Curves,
     "gp": GP,
     "cma_es": CMAES,
     "nsga_ii": NSGAII,
@@ -31,6 +33,6 @@ PROPOSERS: dict[str, type[Proposer]] = {
 SCHEDULERS: dict[str, type[Scheduler]] = {"asha": ASHA, "full": Full}
 
 __all__ = [
-    "ASHA", "CMAES", "GP", "NSGAII", "PROPOSERS", "SCHEDULERS", "TPE", "CoarseToFine", "Evolution", "Full", "Grid", "Halton", "Random",
+    "ASHA", "CMAES", "GP", "NSGAII", "PROPOSERS", "SCHEDULERS", "TPE", "CoarseToFine", "Curves", "Evolution", "Full", "Grid", "Halton", "Random",
     "Sampled", "Sobol",
 ]  # fmt: skip

@@ -8,10 +8,13 @@ answers dial by dial serves conditional spaces as they are.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
     from optuna.samplers import BaseSampler
     from optuna.study import Study
@@ -92,3 +95,23 @@ def order(study: Study, trial: FrozenTrial, name: str) -> int:
         names |= dict.fromkeys(one.params)
     names.setdefault(name)
     return list(names).index(name)
+
+
+def columns(dials: Mapping[str, BaseDistribution], places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Places [n, dials] as numbers between which distance means something: a choice of more than two is one column a value."""
+    out: list[NDArray[np.float64]] = []
+    for number, dial in enumerate(dials.values()):
+        many = choices(dial)
+        if many <= 2:
+            out.append(places[:, number, None])
+            continue
+        chosen = np.minimum((places[:, number] * many).astype(int), many - 1)
+        out.append(np.eye(many)[chosen] / math.sqrt(2))
+    return np.concatenate(out, axis=1)
+
+
+def choices(dial: BaseDistribution) -> int:
+    """How many values a choice has; 1 for a number."""
+    from optuna.distributions import CategoricalDistribution
+
+    return len(dial.choices) if isinstance(dial, CategoricalDistribution) else 1

@@ -48,6 +48,32 @@ def rated(study: Study, enough: int = ENOUGH) -> list[Rated]:
     return [Rated(one, sign * worth) for one, worth in _judged(study.get_trials(deepcopy=False), enough) if worth == worth]
 
 
+class Course(NamedTuple):
+    """A trial with its curve, values to be made small, one a point; a finished one that told no curve has its value alone."""
+
+    trial: FrozenTrial
+    curve: list[float]
+    failed: bool
+
+
+def whole_curves(study: Study) -> list[Course]:
+    """All trials of a study of one objective that have a value, with their curves; of several, with the rank that `rated` gives."""
+    from optuna.study import StudyDirection
+    from optuna.trial import TrialState
+
+    if len(study.directions) > 1:
+        return [Course(one.trial, [one.loss], False) for one in rated(study)]
+    sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+    out: list[Course] = []
+    for one in study.get_trials(deepcopy=False):
+        curve = [sign * one.intermediate_values[step] for step in sorted(one.intermediate_values)]
+        if not curve and one.state == TrialState.COMPLETE:
+            curve = [sign * float(one.values[0])]
+        if curve:
+            out.append(Course(one, curve, one.state == TrialState.FAIL))
+    return out
+
+
 def dominating(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[int]:
     """Of each trial with values, how many others are nowhere worse and somewhere better."""
     from optuna.study import StudyDirection

@@ -1,0 +1,201 @@
+"""What learning curves are expected to become: a Gaussian process over (dials, share of a full training).
+
+Of every trial, paused and failed ones included, a few points are seen, spread evenly in log t. With x the dials in [0, 1], s = log t,
+and k Matern-5/2 kernels of their own scales, two values of the curves i and j have the covariance
+
+    1 + g^2 k_s(s, s') + k_x(x_i, x_j) (a^2 + b^2 k_s(s, s')) + [i = j] c^2 k_s(s, s') + [same point] e^2
+
+that is: a level, a course that all curves share, what the dials do to the level and to the course, what is the trial's own, and noise.
+The scales are those of the highest posterior under wide log-normal priors (L-BFGS, exact gradients).
+
+Source: Swersky, Snoek & Adams, 2014, arXiv:1406.3896 (freeze-thaw); the product kernel over configuration and budget is that of
+Klein et al., AISTATS 2017, arXiv:1605.07079.  Cost: a Cholesky factorization of the points seen, at most `POINTS`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.optimize import minimize
+
+Array = NDArray[np.float64]
+
+POINTS = 250  # that are seen at most, those of the best trials
+FITTED = 100  # of them, about, to which the scales are fitted: those of every second trial, every third, ...
+GRID = 1.6  # from one point of a curve that is seen to the next, as a factor
+STEPS = 15  # of L-BFGS
+
+
+@dataclass(frozen=True)
+class Seen:
+    """x: [n, D], dials of the trials in [0, 1]; of: [m], which trial each point is of; s: [m], log of its length; y: [m], standardized."""
+
+    x: Array
+    of: NDArray[np.int64]
+    s: Array
+    y: Array
+
+
+@dataclass(frozen=True)
+class Scales:
+    """The logarithms of all scales, in one vector: D lengths of the dials, length of s, then g, a, b, c, e."""
+
+    theta: Array
+
+    @staticmethod
+    def prior(dials: int) -> tuple[Array, Array]:
+        """Mean and standard deviation of each."""
+        lengths = math.log(0.5 * math.sqrt(dials)), 0.8
+        rest = [(math.log(1.5), 0.5), (math.log(0.5), 0.7), (0.0, 0.5), (math.log(0.5), 0.7), (math.log(0.3), 0.7), (math.log(0.03), 0.7)]  # fmt: skip
+        both = np.array([lengths] * dials + rest)
+        return both[:, 0], both[:, 1]
+
+
+def matern(r: Array) -> Array:
+    """Matern-5/2 of distances."""
+    z = math.sqrt(5.0) * r
+    return (1 + z + z * z / 3) * np.exp(-z)
+
+
+def slope(r: Array) -> Array:
+    """-(dk/dr)/r of `matern`, which is finite at 0."""
+    z = math.sqrt(5.0) * r
+    return 5.0 / 3.0 * (1 + z) * np.exp(-z)
+
+
+def squares(x: Array, other: Array) -> Array:
+    """[D, n, m]: squared differences along each dial."""
+    return (x.T[:, :, None] - other.T[:, None, :]) ** 2
+
+
+def thinned(seen: Seen, points: int = FITTED) -> Seen:
+    """Of every k-th trial alone, so that about so many points remain."""
+    every = -(-len(seen.y) // points)
+    where = seen.of % every == 0
+    return Seen(seen.x[::every], seen.of[where] // every, seen.s[where], seen.y[where])
+
+
+def fit(seen: Seen, steps: int = STEPS) -> Scales:
+    """The scales of the highest posterior, given these points."""
+    mean, spread = Scales.prior(seen.x.shape[1])
+    count = len(mean) - 6
+    apart = squares(seen.x, seen.x)
+    inside = np.ix_(seen.of, seen.of)
+    ds = (seen.s[:, None] - seen.s[None, :]) ** 2
+    same = (seen.of[:, None] == seen.of[None, :]).astype(float)
+    size = len(seen.y)
+
+    def loss(theta: Array) -> tuple[float, Array]:
+        length, ls = np.exp(-2 * theta[:count]), math.exp(-2 * theta[count])
+        g, a, b, c, e = np.exp(2 * theta[count + 1 :])
+        r = np.sqrt(np.tensordot(length, apart, 1))
+        kx, ks = matern(r)[inside], matern(np.sqrt(ds * ls))
+        outer = g + b * kx + c * same
+        cov = 1.0 + a * kx + outer * ks
+        cov[np.diag_indices(size)] += e + 1e-8
+        try:
+            low = cholesky(cov, lower=True, check_finite=False)
+        except np.linalg.LinAlgError:
+            return 1e10, np.zeros_like(theta)
+        alpha = cho_solve((low, True), seen.y, check_finite=False)
+        half = solve_triangular(low, np.eye(size), lower=True, check_finite=False)
+        w = half.T @ half - np.outer(alpha, alpha)  # d loss = tr(w dK) / 2
+        off = (theta - mean) / spread
+        value = 0.5 * seen.y @ alpha + np.log(low.diagonal()).sum() + 0.5 * off @ off
+        grad = off / spread
+        wx = w * (a + b * ks)
+        gathered = np.zeros((len(seen.x), len(seen.x)))
+        np.add.at(gathered, inside, wx)
+        bent = gathered * slope(r)
+        grad[:count] += 0.5 * (apart * bent).sum((1, 2)) * length
+        grad[count] += 0.5 * (w * outer * slope(np.sqrt(ds * ls)) * ds).sum() * ls
+        grad[count + 1] += (w * ks).sum() * g
+        grad[count + 2] += (w * kx).sum() * a
+        grad[count + 3] += (w * kx * ks).sum() * b
+        grad[count + 4] += (w * same * ks).sum() * c
+        grad[count + 5] += w.trace() * e
+        return float(value), grad
+
+    found = minimize(loss, mean, jac=True, method="L-BFGS-B", bounds=list(zip(mean - 4 * spread, mean + 4 * spread, strict=True)),
+                     options={"maxiter": steps})  # fmt: skip
+    return Scales(np.asarray(found.x))
+
+
+class Belief:
+    """The process given what was seen. end: log of the full length."""
+
+    def __init__(self, seen: Seen, scales: Scales, end: float) -> None:
+        self.seen, self.end = seen, end
+        count = seen.x.shape[1]
+        self._length = np.exp(-2 * scales.theta[:count])
+        self._ls = math.exp(-2 * scales.theta[count])
+        self._g, self._a, self._b, self._c, self._e = np.exp(2 * scales.theta[count + 1 :])
+        ks = matern(np.sqrt((seen.s[:, None] - seen.s[None, :]) ** 2 * self._ls))
+        kx = self._kx(seen.x, seen.x)[np.ix_(seen.of, seen.of)]
+        same = seen.of[:, None] == seen.of[None, :]
+        cov = 1.0 + self._a * kx + (self._g + self._b * kx + self._c * same) * ks
+        cov[np.diag_indices(len(cov))] += self._e + 1e-8
+        self._low = cholesky(cov, lower=True, check_finite=False)
+        self._alpha = cho_solve((self._low, True), seen.y, check_finite=False)
+
+    def _kx(self, x: Array, other: Array) -> Array:
+        scaled, others = x * np.sqrt(self._length), other * np.sqrt(self._length)
+        apart = (scaled**2).sum(1)[:, None] + (others**2).sum(1)[None, :] - 2 * scaled @ others.T
+        return matern(np.sqrt(np.maximum(apart, 0.0)))
+
+    def _at(self, kx: Array, same: Array | float) -> tuple[Array, Array]:
+        ks = matern(np.abs(self.seen.s - self.end) * math.sqrt(self._ls))[None, :]
+        cross = 1.0 + self._a * kx + (self._g + self._b * kx + self._c * same) * ks
+        half = solve_triangular(self._low, cross.T, lower=True, check_finite=False)
+        prior = 1.0 + self._g + self._a + self._b + self._c
+        return cross @ self._alpha, np.sqrt(np.maximum(prior - (half**2).sum(0), 1e-12))
+
+    def of_trials(self) -> tuple[Array, Array]:
+        """Mean and standard deviation of each seen trial's value at the full length."""
+        n = len(self.seen.x)
+        kx = self._kx(self.seen.x, self.seen.x)[:, self.seen.of]
+        return self._at(kx, np.arange(n)[:, None] == self.seen.of[None, :])
+
+    def of_new(self, x: Array) -> tuple[Array, Array]:
+        """The same of trials not yet begun, with these dials."""
+        return self._at(self._kx(x, self.seen.x)[:, self.seen.of], 0.0)
+
+
+def seen_of(x: Array, curves: Sequence[Sequence[float]], failed: Sequence[bool], end: int) -> tuple[Seen, Array]:
+    """What is seen of curves, of values to be made small, one a point; and which rows of x it is of, the best trials first.
+
+    A value counts as the best up to then. Values above what trials usually begin with count as that: how bad it is does not matter, and
+    a trial that failed is expected to end there.
+    """
+    lows = [np.minimum.accumulate(np.nan_to_num(np.asarray(one, float), nan=np.inf, posinf=np.inf)) for one in curves]
+    first = [float(low[0]) for low in lows if len(low) and np.isfinite(low[0])]
+    cap = float(np.median(first)) if first else 0.0
+    order = sorted((k for k in range(len(lows)) if len(lows[k])), key=lambda k: (failed[k], float(lows[k][-1]), k))
+    kept, of, s, y = list[int](), list[int](), list[float](), list[float]()
+    for k in order:
+        points = [end] if failed[k] else _spread(len(lows[k]))
+        if len(of) + len(points) > POINTS:
+            break
+        of += [len(kept)] * len(points)
+        s += [math.log(point) for point in points]
+        y += [cap] if failed[k] else [min(float(lows[k][point - 1]), cap) for point in points]
+        kept.append(k)
+    values = np.array(y)
+    return Seen(x[kept], np.array(of), np.array(s), (values - values.mean()) / max(float(values.std()), 1e-12)), np.array(
+        kept
+    )
+
+
+def _spread(length: int) -> list[int]:
+    """Which points of a curve are seen: the last, and others each `GRID` times earlier, by number from 1 on."""
+    out, at = [length], length / GRID
+    while at >= 1:
+        if (point := math.floor(at)) < out[-1]:
+            out.append(point)
+        at /= GRID
+    return out
