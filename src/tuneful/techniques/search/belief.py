@@ -20,8 +20,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, cholesky, solve_triangular
-from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
 
@@ -82,6 +80,9 @@ def thinned(seen: Seen, points: int = FITTED) -> Seen:
 
 def fit(seen: Seen, steps: int = STEPS) -> Scales:
     """The scales of the highest posterior, given these points."""
+    from scipy.linalg import cho_solve, cholesky, solve_triangular
+    from scipy.optimize import minimize
+
     mean, spread = Scales.prior(seen.x.shape[1])
     count = len(mean) - 6
     apart = squares(seen.x, seen.x)
@@ -130,6 +131,8 @@ class Belief:
     """The process given what was seen. end: log of the full length."""
 
     def __init__(self, seen: Seen, scales: Scales, end: float) -> None:
+        from scipy.linalg import cho_solve, cholesky
+
         self.seen, self.end = seen, end
         count = seen.x.shape[1]
         self._length = np.exp(-2 * scales.theta[:count])
@@ -149,6 +152,8 @@ class Belief:
         return matern(np.sqrt(np.maximum(apart, 0.0)))
 
     def _at(self, kx: Array, same: Array | float) -> tuple[Array, Array]:
+        from scipy.linalg import solve_triangular
+
         ks = matern(np.abs(self.seen.s - self.end) * math.sqrt(self._ls))[None, :]
         cross = 1.0 + self._a * kx + (self._g + self._b * kx + self._c * same) * ks
         half = solve_triangular(self._low, cross.T, lower=True, check_finite=False)

@@ -2,9 +2,11 @@
 
 A Gaussian process over (dials, length) is fitted to every trial's curve (`belief`). It foretells the value at `ahead` times the longest
 length so far, of `candidates` points at random and some around the trials that are expected to end best; the one with the lowest
-mean - beta * standard deviation is proposed. Dials that a trial has not lie in the middle of their range; a choice is one column a value.
+mean - b * standard deviation is proposed, with b drawn for each proposal (exponential, of mean `beta`): most go where it looks good,
+some where little is known. Dials that a trial has not lie in the middle of their range; a choice is one column a value.
 
-Source: Swersky, Snoek & Adams, 2014, arXiv:1406.3896; the bound: Srinivas et al., ICML 2010.  Candidates and their number are ours.
+Source: Swersky, Snoek & Adams, 2014, arXiv:1406.3896; the drawn b: Hutter, Hoos & Leyton-Brown,
+LION 2012.  Candidates and their number are ours.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ class Curves(Proposer):
     kind: Literal["curves"] = "curves"
     startup: Count = 6  # trials drawn at random before the first fit
     candidates: Count = 128  # points among which the best is taken
-    beta: NonNegative = 0.5  # how much what is not known counts in favour of a point
+    beta: NonNegative = 1.0  # how much what is not known counts in favour of a point, on average
     ahead: Count = 3  # times the longest curve so far: at which length trials are compared
 
     source: ClassVar[str] = "Swersky, Snoek & Adams, 2014, arXiv:1406.3896"
@@ -65,7 +67,8 @@ class Curves(Proposer):
             near = best[dice.integers(len(best), size=NEAR)] + step * dice.normal(size=(NEAR, len(dials)))
             candidates = np.concatenate([dice.random((self.candidates, len(dials))), near.clip(0.0, 1.0)])
             mean, spread = belief.of_new(columns(dials, candidates))
-            return dict(zip(dials, candidates[(mean - self.beta * spread).argmin()].tolist(), strict=True))
+            bold = self.beta * dice.exponential()
+            return dict(zip(dials, candidates[(mean - bold * spread).argmin()].tolist(), strict=True))
 
         def rule(study: Study, trial: FrozenTrial, name: str, dial: BaseDistribution) -> float:
             if trial.number not in found:
