@@ -321,3 +321,15 @@ def test_what_this_machine_cannot_do_is_left_out():
     assert here.threads <= 512
     with pytest.raises(RuntimeError, match="a CUDA graph needs a GPU"):
         carrying.captured(nn.Linear(1, 1), Execution(graphed=True), torch.zeros(2, 1))
+
+
+def test_what_rates_of_dropout_there_are_is_no_matter_of_a_plan_and_what_is_too_short_is_timed_once(stripes):
+    runs = [Run(stripes, made(stripes, model="mlp", dropout=rate, epochs=9000), device="cpu") for rate in (0.1, 0.35, 0.0)]
+    assert signature(runs[0]) == signature(runs[1]) != signature(runs[2])
+    here = Plans()
+    first = here.of(runs[0], steps=3)
+    assert "too few to pay for a plan" in first.why
+    assert not first.cached
+    assert here.of(runs[1], steps=3).cached
+    assert here.step_of(runs[1]) == first.step > 0
+    assert not here.of(runs[0], steps=1e9, most=0.3).cached  # now it is worth it

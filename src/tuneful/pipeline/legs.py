@@ -73,7 +73,7 @@ class Leg:
         cost = sum(run.seconds.values())
         self.legs.trained += cost - self.trial.cost
         if not self.lost:
-            run.save(self.path)  # whoever ran it, it has come to the same
+            run.save(self.path, durable=bool(run.ended))  # whoever ran it, it has come to the same
             if study.depot is not None:
                 study.depot.put(number, run.step, self.path)
         with study.turn():

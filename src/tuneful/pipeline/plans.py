@@ -16,6 +16,7 @@ import json
 import math
 import os
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,8 @@ from tuneful.pipeline.carrying import plain
 from tuneful.pipeline.plan import LEAST, SHARE, Plan, planned, wanted
 from tuneful.pipeline.train import Run
 
+# Rates of dropout as torch writes them: what they are costs nothing, whether there is any may.
+RATES = re.compile(r"\bp=(?!0\.0\b)[\d.e+-]+")
 FILE = "plan.json"  # in the folder of a trial: what it was carried out by
 
 
@@ -88,7 +91,7 @@ def signature(run: Run) -> str:
     """Of everything that a plan depends on: the network, the batch, what acts in a step, the device and the versions."""
     plan: Any = run.plan
     told = {
-        "network": str(run.body), "shapes": [list(p.shape) for p in run.params], "input": str(run.form), "type": str(run.batches.y.dtype),
+        "network": RATES.sub("rate", str(run.body)), "shapes": [list(p.shape) for p in run.params], "input": str(run.form), "type": str(run.batches.y.dtype),
         "batch": int(run.recipe.batch_size), "loss": plan.loss.kind, "optimizer": plan.optimizer.kind,
         "acts": [one.kind for one in (*plan.regularizers, *plan.augments)], "start": plain(run.recipe, run.form).as_data(),
         "asked": [run.recipe.plan, *(name for name in ("precision", "threads") if name in run.recipe.reasons)],

@@ -22,8 +22,9 @@ from tuneful.core.errors import StateError, StorageError
 FORMAT = "tuneful run 1"
 
 
-def save(path: Path, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
-    """Write the state to `path`, whole or not at all; returns when it is on the disk.
+def save(path: Path, tensors: Mapping[str, Tensor], plain: Mapping[str, Any], *, durable: bool = True) -> None:
+    """Write the state to `path`, whole or not at all; returns when it is on the disk, or when the system has it, where it need not be
+    durable: then it outlives the process, and a machine that loses its power may leave a damaged file, which is told when it is read.
 
     Raises StorageError when the disk is full or cannot be written; the state saved before stays as it was.
     """
@@ -43,7 +44,8 @@ def save(path: Path, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) ->
         with aside.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(aside, path)
     except OSError as error:
         aside.unlink(missing_ok=True)

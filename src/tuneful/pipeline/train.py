@@ -288,12 +288,13 @@ class Run(Steps):
 
     # ------------------------------------------------------------------------------------------------ state
 
-    def save(self, path: Path) -> None:
-        """Write everything that the run is to one file, whole or not at all; of several ranks rank 0 does. Raises StorageError."""
+    def save(self, path: Path, *, durable: bool = True) -> None:
+        """Write everything that the run is to one file, whole or not at all; of several ranks rank 0 does. durable: see `state.save`.
+        Raises StorageError."""
         began = time.monotonic()
         found = self.state()  # of all ranks, since parts of it may lie with each
         if self.ranks.leads:
-            state.save(path, *found)
+            state.save(path, *found, durable=durable)
         self._saved = time.monotonic()
         self.seconds["save"] += self._saved - began
 

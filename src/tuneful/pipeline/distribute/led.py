@@ -56,11 +56,11 @@ class Led(Run):
             self.ranks.told(["look"])
         return super().look(told)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, *, durable: bool = True) -> None:
         """See `Run.save`."""
         if not self._walking:
             self.ranks.told(["save"])
-        super().save(path)
+        super().save(path, durable=durable)
 
 
 def dismissed(ranks: Ranks) -> None:
