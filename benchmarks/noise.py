@@ -159,8 +159,6 @@ def main() -> None:
         saved = np.array([row["single"]["regret"] - row["retested"]["regret"] for row in rows])
         figures["regret_ratio"] = round(figures["retested_regret"] / max(figures["single_regret"], 1e-12), 3)
         figures["regret_saved_error"] = round(float(saved.std(ddof=1) / np.sqrt(len(rows))), 5)
-        print(figures)
-        continue
         record("noise", "what is said of a chosen model holds on new data, and retested choices lose less", figures)
 
 
