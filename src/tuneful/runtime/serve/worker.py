@@ -73,6 +73,7 @@ async def _serve(told: dict[str, Any], listening: socket.socket) -> None:
     who = tokens.read(Path(told["token_file"])) if told["token_file"] else tokens.Tokens({})
     shelf = Shelf(limits, told["threads"], foreign=False)  # the parent has looked at them
     shelf.fill(planned(told))
+    shelf.foreign = True  # at what comes later, on SIGHUP, nobody has looked yet
     _watched(shelf.all(), metrics, journal)
     app, guard = App(shelf, limits, who, journal, metrics, told["version"]), Guard(limits)
     config = uvicorn.Config(
