@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tuneful.core.config import Count, NonNegative
+from tuneful.core.trial import AT_RANDOM
 from tuneful.techniques.interfaces import Proposer
 
 if TYPE_CHECKING:
@@ -81,5 +82,5 @@ class Curves(Proposer):
 
     def because(self, finished: int) -> str:
         if finished < self.startup:
-            return f"drawn at random; the model of curves begins after {self.startup} trials"
+            return f"{AT_RANDOM}; the model of curves begins after {self.startup} trials"
         return f"expected to end best by the curves of {finished} trials"

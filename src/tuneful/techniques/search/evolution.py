@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tuneful.core.config import Count, Fraction
+from tuneful.core.trial import AT_RANDOM
 from tuneful.techniques.interfaces import Proposer
 
 if TYPE_CHECKING:
@@ -75,5 +76,5 @@ class Evolution(Proposer):
 
     def because(self, finished: int) -> str:
         if finished < self.population:
-            return f"drawn at random; evolution begins with {self.population} trials"
+            return f"{AT_RANDOM}; evolution begins with {self.population} trials"
         return f"a child of the best of {self.sample} of the last {self.population} trials, with one dial changed"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tuneful.core.config import Count
 from tuneful.core.storage import quiet
+from tuneful.core.trial import AT_RANDOM
 from tuneful.techniques.interfaces import Proposer
 
 if TYPE_CHECKING:
@@ -37,5 +38,5 @@ class GP(Proposer):
 
     def because(self, finished: int) -> str:
         if finished < self.startup:
-            return f"drawn at random; the Gaussian process begins after {self.startup} trials"
+            return f"{AT_RANDOM}; the Gaussian process begins after {self.startup} trials"
         return f"the largest expected improvement by a Gaussian process over {finished} trials"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tuneful.core.config import Count
+from tuneful.core.trial import AT_RANDOM
 from tuneful.techniques.interfaces import Proposer
 
 if TYPE_CHECKING:
@@ -35,5 +36,5 @@ class NSGAII(Proposer):
 
     def because(self, finished: int) -> str:
         if finished < self.population:
-            return f"drawn at random; the first generation has {self.population} trials"
+            return f"{AT_RANDOM}; the first generation has {self.population} trials"
         return f"a child of generation {finished // self.population}"
