@@ -159,7 +159,7 @@ def test_the_runtime_answers_as_torch_does_for_any_number_of_rows(shipped: Path,
 
 def test_every_file_is_there_and_says_what_it_must(shipped: Path, digits: Task):
     artifact = unseal(shipped)
-    assert set(artifact.names) == set(LAYOUT)
+    assert set(artifact.names) == {*LAYOUT, "reference.json"}
     assert artifact.read("labels.json") == list(digits.labels)
     facts = artifact.read("preprocessing.json")
     assert facts["kind"] == "multiclass"

@@ -9,6 +9,7 @@
     labels.json          class names in the order of their numbers; [] for a regression
     evidence.json        what is known of it, every number with its interval
     card.md              the same in words
+    reference.json       how inputs and answers were distributed, for telling drift; may be missing (`runtime.reference`)
     manifest.json        {"format": 1, "tuneful": version, "created": UTC, "files": {name: {"sha256": hex, "bytes": n}}}
 
 A seal is all or nothing: the folder is written beside its place, synced, and renamed into it. Hashes tell damage, not

@@ -24,8 +24,10 @@ from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.export import OPSET, Served, export, served, version
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.halves import shipped
+from tuneful.pipeline.reference import referred
 from tuneful.report.card import card
 from tuneful.runtime.load import Session, fed, open_session
+from tuneful.runtime.reference import FILE
 
 TOLERANCE = 1e-4  # of the answers' scale: 1 for probabilities, the spread of the values for a regression
 _ROWS, _LARGE = 1024, 256  # examples compared; fewer when one has more than 50 000 numbers,
@@ -33,15 +35,17 @@ _IMAGES, _AT_ONCE = 32, 8  # and still fewer, eight together, where each of thei
 _SECONDS, _MOST, _LEAST = 0.2, 200, 5  # for one batch size: time, and how often at most and at least
 
 
-def ship(task: Task, candidate: Candidate, evidence: Mapping[str, Any], folder: Path) -> Artifact:
+def ship(task: Task, candidate: Candidate, evidence: Mapping[str, Any], folder: Path, *, reference: bool = True) -> Artifact:
     """Write the artifact of a candidate.
 
     evidence: what `prove` found; "export" is added to it in the artifact, the mapping itself is not changed.
+    reference: shall the artifact tell how inputs and answers were distributed (`runtime.reference`)? Drift cannot be told without.
 
     Raises: ModelError when the network cannot be exported or its ONNX file answers otherwise than torch; StorageError when
     the disk is full. In both cases what lay in `folder` before is untouched.
     Cost:   about two seconds for a small network, and some more for the first export of a process.
     """
+    session, rule = None, evidence.get("openset", {})
     if goal(task).writes:
         files, about = shipped(candidate.network, task)
     else:
@@ -57,13 +61,15 @@ def ship(task: Task, candidate: Candidate, evidence: Mapping[str, Any], folder: 
         }
     told = {**evidence, "export": {"opset": OPSET, **about}}
     recipe = candidate.recipe.as_data()
+    if reference:
+        files = {**files, FILE: referred(task, session, rule)}
     return seal(
         folder,
         {
             **files,
             "weights.safetensors": weights(candidate.network),
             "recipe.json": recipe,
-            "preprocessing.json": preprocessing(task, evidence.get("openset", {})),
+            "preprocessing.json": preprocessing(task, rule),
             "labels.json": list(task.labels),
             "evidence.json": told,
             "card.md": card(told, recipe, version()),
