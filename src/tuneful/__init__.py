@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tuneful.pipeline.candidate import Candidate
     from tuneful.pipeline.compare import Compared, Comparison, compare
     from tuneful.pipeline.doctor import doctor
+    from tuneful.pipeline.improve import Improved, improve
     from tuneful.pipeline.optimize import Result, Work
     from tuneful.pipeline.prepare import prepare
     from tuneful.pipeline.prove import prove
@@ -46,6 +47,7 @@ _FROM = {
     "Candidate": "tuneful.pipeline.candidate",
     "Compared": "tuneful.pipeline.compare",
     "Comparison": "tuneful.pipeline.compare",
+    "Improved": "tuneful.pipeline.improve",
     "Measure": "tuneful.core.measure",
     "Recipe": "tuneful.core.recipe",
     "Result": "tuneful.pipeline.optimize",
@@ -57,6 +59,7 @@ _FROM = {
     "Work": "tuneful.pipeline.optimize",
     "compare": "tuneful.pipeline.compare",
     "doctor": "tuneful.pipeline.doctor",
+    "improve": "tuneful.pipeline.improve",
     "load": "tuneful.runtime.load",
     "optimize": "tuneful.pipeline.calls",
     "prepare": "tuneful.pipeline.prepare",
@@ -72,6 +75,7 @@ __all__ = [
     "Candidate",
     "Compared",
     "Comparison",
+    "Improved",
     "Measure",
     "Recipe",
     "Result",
@@ -84,6 +88,7 @@ __all__ = [
     "__version__",
     "compare",
     "doctor",
+    "improve",
     "load",
     "optimize",
     "prepare",

@@ -33,7 +33,7 @@ def techniques(
     kinds = {kind: (name, cls) for name, table in families.items() for kind, cls in table.items()}
     wanted = {"models": "model", "inits": "init", "optimizers": "optimizer", "schedules": "schedule", "regularizer": "regularizers",
               "augment": "augments", "source": "sources", "proposers": "proposer", "schedulers": "scheduler",
-              "symptom": "symptoms", "cleaners": "clean", "cleaning": "clean"}  # fmt: skip
+              "symptom": "symptoms", "cleaners": "clean", "cleaning": "clean", "compressors": "compressor"}  # fmt: skip
     family = wanted.get(family or "", family)
     if family is None or family in families:
         chosen = families if family is None else {family: families[family]}
@@ -104,12 +104,13 @@ def _families() -> dict[str, dict[str, type[Technique]]]:
     from tuneful.core.recipe import SIDES
     from tuneful.pipeline.keys import FAMILIES
     from tuneful.techniques.cleaners import TABLE as CLEANERS
+    from tuneful.techniques.compressors import TABLE as COMPRESSORS
     from tuneful.techniques.search import PROPOSERS, SCHEDULERS
     from tuneful.techniques.sources import TABLE
     from tuneful.techniques.symptoms import TABLE as SYMPTOMS
 
     found: Any = {**FAMILIES, "proposer": PROPOSERS, "scheduler": SCHEDULERS, "sources": TABLE, "symptoms": SYMPTOMS,
-                  "clean": CLEANERS}  # fmt: skip
+                  "clean": CLEANERS, "compressor": COMPRESSORS}  # fmt: skip
     return {
         name: dict(table)
         for name, table in cast("dict[str, dict[str, type[Technique]]]", found).items()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tuneful.cli import about, compare, deploying, doctor, look, plan, serving, use, verify, work
+from tuneful.cli import about, compare, deploying, doctor, improve, look, plan, serving, use, verify, work
 from tuneful.cli.examples import epilog
 from tuneful.cli.help import Plain
 
@@ -55,6 +55,7 @@ _add("init", look.init, "look at the data and write a commented recipe")
 _add("check", look.check, "say what is wrong with data and recipe; train nothing")
 _add("doctor", doctor.doctor, "watch the first steps of a recipe and say what is wrong with it")
 _add("plan", plan.plan, "time the ways of carrying out the steps here, and show the fastest that agrees")
+_add("improve", improve.improve, "make a model smaller and faster, as far as nothing is lost")
 _add("show", use.show, "what is known of a run or an artifact; all runs; a picture of augments")
 _add("report", use.report, "write the report of a run again")
 _add("predict", use.predict, "predict with an artifact, as CSV")

@@ -70,7 +70,9 @@ def ends(task: Task) -> tuple[nn.Module, nn.Module]:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What training yields. seconds: {"train": ..., "validate": ...}; value: the objective on valid."""
+    """What training yields. seconds: {"train": ..., "validate": ...}; value: the objective on valid.
+
+    graph: the ONNX file that is to be shipped, where `improve` has changed it so that it is no longer what the network says."""
 
     network: Network
     recipe: Recipe
@@ -78,3 +80,4 @@ class Candidate:
     value: Measure | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    graph: bytes | None = None

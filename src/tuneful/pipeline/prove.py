@@ -26,9 +26,10 @@ from tuneful.pipeline.details import details, forecasts, writings
 from tuneful.pipeline.drawn import pictures
 from tuneful.pipeline.fronts import for_baselines
 from tuneful.pipeline.goals import goal
-from tuneful.pipeline.judge import METRICS, Floats, compare, measures, predict
+from tuneful.pipeline.judge import METRICS, Floats, compare, measures
 from tuneful.pipeline.lazy import joined
 from tuneful.pipeline.naive import opponents
+from tuneful.pipeline.said import said
 from tuneful.pipeline.tfidf import words_of
 
 FORMAT = 1
@@ -145,7 +146,7 @@ def _outside(area: Measure, n: int) -> str:
 def digest(candidate: Candidate) -> str:
     """Sixteen hex digits over the recipe, the steps and every weight: candidates of one digest predict the same."""
     told = json.dumps([candidate.recipe.as_data(), candidate.steps], sort_keys=True, default=str)
-    found = hashlib.blake2b(told.encode(), digest_size=8)
+    found = hashlib.blake2b(told.encode() + (candidate.graph or b""), digest_size=8)
     for name, tensor in candidate.network.state_dict().items():
         plain = tensor.detach().cpu().contiguous()
         found.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
@@ -177,7 +178,7 @@ def headline(
 
 
 def _predicted(task: Task, candidate: Candidate, x: np.ndarray, where: str) -> Floats:
-    p = predict(candidate.network, x, kind=task.kind)
+    p = said(task, candidate, x)
     wanted = (len(x), *goal(task).width(task))
     if p.shape != wanted:
         raise ModelError(f"the network gives predictions of shape {p.shape} for {len(x)} examples; it must be {wanted}")

@@ -35,11 +35,15 @@ _IMAGES, _AT_ONCE = 32, 8  # and still fewer, eight together, where each of thei
 _SECONDS, _MOST, _LEAST = 0.2, 200, 5  # for one batch size: time, and how often at most and at least
 
 
-def ship(task: Task, candidate: Candidate, evidence: Mapping[str, Any], folder: Path, *, reference: bool = True) -> Artifact:
+def ship(
+    task: Task, candidate: Candidate, evidence: Mapping[str, Any], folder: Path, *, reference: bool = True,
+    state: bytes | None = None,
+) -> Artifact:  # fmt: skip
     """Write the artifact of a candidate.
 
     evidence: what `prove` found; "export" is added to it in the artifact, the mapping itself is not changed.
     reference: shall the artifact tell how inputs and answers were distributed (`runtime.reference`)? Drift cannot be told without.
+    state: the weights as a safetensors file; those of the network when None.
 
     Raises: ModelError when the network cannot be exported or its ONNX file answers otherwise than torch; StorageError when
     the disk is full. In both cases what lay in `folder` before is untouched.
@@ -49,11 +53,11 @@ def ship(task: Task, candidate: Candidate, evidence: Mapping[str, Any], folder: 
     if goal(task).writes:
         files, about = shipped(candidate.network, task)
     else:
-        model = export(candidate.network, task)
+        model = candidate.graph or export(candidate.network, task)
         session, files = open_session(model), {"model.onnx": model}
         about = {
             "bytes": len(model),
-            "parity": parity(served(candidate.network, task.kind), session, task),
+            "parity": parity(served(candidate.network, task.kind), session, task, candidate.graph is None),
             "latency": {
                 str(batch): latency(session, task, batch).as_data()
                 for batch in (1, _AT_ONCE if task.kind == "segmentation" else 64)
@@ -67,7 +71,7 @@ def ship(task: Task, candidate: Candidate, evidence: Mapping[str, Any], folder: 
         folder,
         {
             **files,
-            "weights.safetensors": weights(candidate.network),
+            "weights.safetensors": weights(candidate.network) if state is None else state,
             "recipe.json": recipe,
             "preprocessing.json": preprocessing(task, rule),
             "labels.json": list(task.labels),
@@ -78,8 +82,9 @@ def ship(task: Task, candidate: Candidate, evidence: Mapping[str, Any], folder: 
     )
 
 
-def parity(network: Served, session: Session, task: Task) -> dict[str, Any]:
-    """How far the ONNX file's answers lie from torch's, on rows of the validation split.
+def parity(network: Served, session: Session, task: Task, refuse: bool = True) -> dict[str, Any]:
+    """How far the ONNX file's answers lie from torch's, on rows of the validation split. refuse: must they be the same, but for
+    rounding? Not those of a graph that `improve` has changed, which is judged by its measures instead.
 
     Returns {"rows", "largest_difference", "agreement": share of rows with the same class (for a regression: with a value
     within the tolerance), "tolerance"}. Raises ModelError when the difference is above the tolerance or not a number.
@@ -114,7 +119,7 @@ def parity(network: Served, session: Session, task: Task) -> dict[str, Any]:
         tolerance = TOLERANCE
         same = int(np.sum((ours.argmax(axis=-1) == theirs.argmax(axis=-1)).reshape(len(ours), -1).all(axis=1)))
     largest = float(np.max(np.abs(ours - theirs)))
-    if not largest <= tolerance:
+    if refuse and not largest <= tolerance:
         raise ModelError(
             f"the exported model differs from torch by {largest:.2g} on {len(rows)} validation rows ({same} of them agree); "
             f"at most {tolerance:.2g} is allowed",
@@ -124,7 +129,7 @@ def parity(network: Served, session: Session, task: Task) -> dict[str, Any]:
         "rows": len(rows),
         "largest_difference": largest,
         "agreement": wilson(same, len(rows)).as_data(),
-        "tolerance": tolerance,
+        "tolerance": tolerance if refuse else None,
     }
 
 

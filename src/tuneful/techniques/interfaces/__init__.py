@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tuneful.techniques.interfaces.augment import Augment
 from tuneful.techniques.interfaces.block import Attention, Residual
+from tuneful.techniques.interfaces.compressor import Compressor, Sight
 from tuneful.techniques.interfaces.init import Init
 from tuneful.techniques.interfaces.loss import Loss
 from tuneful.techniques.interfaces.model import Model
@@ -19,6 +20,6 @@ from tuneful.techniques.interfaces.scheduler import Scheduler, Step
 from tuneful.techniques.interfaces.technique import Dice, Hyper, Overrides, Role, Technique
 
 __all__ = [
-    "Attention", "Augment", "Dice", "Hyper", "Init", "Loss", "Model", "Optimizer", "Overrides", "Proposer", "Rate", "Regularizer",
-    "Residual", "Role", "Schedule", "Scheduler", "Step", "Technique",
+    "Attention", "Augment", "Compressor", "Dice", "Hyper", "Init", "Loss", "Model", "Optimizer", "Overrides", "Proposer", "Rate", "Regularizer",
+    "Residual", "Role", "Schedule", "Scheduler", "Sight", "Step", "Technique",
 ]  # fmt: skip

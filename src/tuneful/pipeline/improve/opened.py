@@ -1,0 +1,69 @@
+"""The run that is to be improved: its task with the test split shut, and the candidate that it shipped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tuneful.core.budget import Clock
+from tuneful.core.config import Settings
+from tuneful.core.errors import ModelError, StudyError
+from tuneful.core.space import Space
+from tuneful.core.study import Study
+from tuneful.core.task import Task
+from tuneful.core.trial import Trial
+from tuneful.pipeline.candidate import Candidate
+from tuneful.pipeline.codec import from_data
+from tuneful.pipeline.confirm import Confirmation
+from tuneful.pipeline.goals import goal
+from tuneful.pipeline.job import Job
+from tuneful.pipeline.prepare import prepare
+from tuneful.pipeline.tune import Search
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a run holds that is needed to go on from it. evidence: what was proven of the candidate."""
+
+    folder: Path
+    task: Task
+    study: Study
+    trial: Trial
+    candidate: Candidate
+    evidence: Mapping[str, Any]
+
+
+def opened(folder: Path, model: Settings | None = None) -> Origin:
+    """Open a finished run. model: the user's own network, where the run was made with one that cannot be found by its name.
+
+    Raises: StudyError when it is not finished or its data has changed, ModelError for a kind of task that cannot be improved yet.
+    """
+    proof = folder / "evidence.json"
+    if not proof.is_file():
+        raise StudyError(f"{folder} has no proven model yet", f"`tuneful resume {folder}` goes on until it has one")
+    job, study = Job.read(folder), Study.open(folder)
+    task = prepare(job.source, **job.reading)
+    if study.about["fingerprint"] != task.fingerprint:
+        raise StudyError(f"the data of {folder} ({job.source}) has changed since it was searched", "bring back the data")
+    if goal(task).writes or task.kind == "openset":
+        raise ModelError(
+            f"a model of kind {task.kind} cannot be improved yet",
+            "all kinds can but sequence_to_sequence and openset; a smaller model= in the recipe is the way here",
+        )
+    task = task.logged_in(folder)
+    try:
+        evidence = json.loads(proof.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StudyError(f"{proof} is damaged ({error})", f"`tuneful resume {folder}` writes it again") from None
+    recipe, clock = from_data(json.loads(study.about["recipe"])), Clock(job.budget)
+    again = Confirmation(study, task, recipe, clock, device="cpu", model=model)
+    again.verdict = dict(evidence.get("confirmation", {}))
+    search = Search(study, task, recipe, Space(), clock, model=model, device="cpu")
+    trial, candidate = again.candidate() if "chosen" in again.verdict else search.candidate()
+    return Origin(folder, task, study, trial, candidate, evidence)
+
+
+__all__ = ["Origin", "opened"]
