@@ -24,7 +24,12 @@ def answers(y: np.ndarray, wrong: np.ndarray) -> np.ndarray:
 def test_a_loss_within_the_margin_is_refused_while_it_is_uncertain():
     y = np.zeros(2000, dtype=int)
     before = answers(y, np.arange(2000) < 100)
-    for lost, kept in ((0, True), (3, True), (9, False), (40, False)):  # 0, 0.15, 0.45 and 2 points; the margin is 0.6 points
+    for lost, kept in (
+        (0, True),
+        (3, True),
+        (9, False),
+        (40, False),
+    ):  # 0, 0.15, 0.45 and 2 points; the margin is 0.6 points
         after = answers(y, np.arange(2000) < 100 + lost)
         (found,) = losses([Limit("accuracy", 0.006, "")], after, before, y)
         assert found.difference.value == pytest.approx(-lost / 2000)
@@ -59,7 +64,9 @@ def test_answers_that_are_no_numbers_are_refused(flowers):
 
 def test_a_margin_that_valid_cannot_show_is_refused_with_the_least_that_it_can(flowers):
     before = answers(flowers.valid.y, np.arange(120) < 6)
-    with pytest.raises(RecipeError, match=r"even equal answers on 120 validation examples leave a loss of 0.031 of accuracy open"):
+    with pytest.raises(
+        RecipeError, match=r"even equal answers on 120 validation examples leave a loss of 0.031 of accuracy open"
+    ):
         keeper(flowers, before, "accuracy-0.5%")
     judged, why = keeper(flowers, before)
     assert "120 validation examples cannot tell less" in why
@@ -79,7 +86,7 @@ def test_the_usual_margin_is_half_a_point_where_valid_can_show_it(flowers):
     [
         ("acuracy-1%", "--keep names acuracy, which is no metric of a multiclass task; did you mean accuracy?"),
         ("accuracy+5%", r"what may be lost is written accuracy-5%"),
-        ("accuracy", 'it must be a metric, a sign and an amount'),
+        ("accuracy", "it must be a metric, a sign and an amount"),
         (",", "it must name a metric"),
     ],
 )

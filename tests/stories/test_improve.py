@@ -42,7 +42,7 @@ def test_int8_by_the_command_then_everything_that_an_artifact_does(copied, tunef
     assert [one["kind"] for one in told["steps"]] == ["static_int8"]
     assert told["losses"][0]["kept"]
     assert told["on_test"][0]["difference"]["n"] == artifact.read("evidence.json")["task"]["n_test"]
-    assert "Improved by static_int8" in artifact.read("card.md")
+    assert "- `static_int8` (calibrate minmax, weights channel" in artifact.read("card.md")
     assert unseal(copied / "artifact").manifest == before.manifest, "the run's own artifact stays"
 
     predicted = tuneful("predict", artifact.folder, "digits")

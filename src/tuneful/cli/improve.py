@@ -40,7 +40,9 @@ def improve(
     from tuneful.pipeline.improve.words import steps as read
 
     if take and steps:
-        raise RecipeError(f"--take {take} and the step {steps[0]} were both given; a point is taken as it was found", "leave one out")
+        raise RecipeError(
+            f"--take {take} and the step {steps[0]} were both given; a point is taken as it was found", "leave one out"
+        )
     found = read(steps or ())
     from tuneful.pipeline.improve import Improving
 

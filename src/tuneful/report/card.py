@@ -165,8 +165,11 @@ def _analyses(evidence: Mapping[str, Any]) -> str:
         lines += [
             "",
             f"model.onnx against torch on {words.number(parity.get('rows'))} validation rows: largest difference "
-            f"{words.number(parity.get('largest_difference'), 2)} (allowed: {words.number(parity.get('tolerance'), 2)}).",
+            f"{words.number(parity.get('largest_difference'), 2)} (allowed: {words.number(parity.get('tolerance'), 2)})."
+            if parity.get("tolerance") is not None
+            else f"{words.number(parity.get('largest_difference'), 2)}: the graph was changed after the network was trained.",
         ]
+    lines += _improved(words.table(evidence.get("improved")))
     for batch, found in words.table(export.get("latency")).items():
         lines += [
             "",
@@ -174,6 +177,25 @@ def _analyses(evidence: Mapping[str, Any]) -> str:
         ]
     lines += ["", "Combinations of factors were not examined."]
     return "\n".join(lines)
+
+
+def _improved(told: Mapping[str, Any]) -> list[str]:
+    """By which steps the model was made smaller or faster, and what they cost."""
+    if not told:
+        return []
+    lines = ["", "Made smaller or faster by these steps, in this order:", ""]
+    for step in words.rows(told.get("steps")):
+        its = words.table(step)
+        settings = ", ".join(f"{key} {value}" for key, value in its.items() if key != "kind")
+        lines.append(f"- {_code(str(its.get('kind')))}{f' ({_plain(settings)})' if settings else ''}")
+    for key, split in (("losses", "validation"), ("on_test", "test")):
+        for one in words.rows(told.get(key)):
+            its = words.table(one)
+            lines.append(
+                f"- Against the original on the {split} split, paired, {words.metric(str(its.get('metric')))}: "
+                f"{_measured(its.get('difference'))} (+ is better; at most {words.number(its.get('most'), 3)} may be lost)."
+            )
+    return lines
 
 
 def _caveats(evidence: Mapping[str, Any], task: Mapping[str, Any]) -> str:

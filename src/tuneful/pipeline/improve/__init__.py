@@ -32,7 +32,9 @@ def improve(
         raise StudyError(f"run is {type(run).__name__}; it must be the folder of a run, or the result of one")
     place = Path(folder)
     if not (place / "job.json").is_file():
-        raise StudyError(f"{place} is not the folder of a run: it holds no job.json", "give the folder that `optimize` named")
+        raise StudyError(
+            f"{place} is not the folder of a run: it holds no job.json", "give the folder that `optimize` named"
+        )
     work = Improving(place, steps=read(steps), take=take, keep=keep, model=model)
     for _ in work:
         pass

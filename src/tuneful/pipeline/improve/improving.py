@@ -1,8 +1,8 @@
 """The work of `improve`: steps taken one after the other, each kept or refused; a point proven and shipped.
 
-    work = Improving(folder, steps=..., keep="accuracy-0.5%")
-    for said in work: print(said)
-    work.result
+work = Improving(folder, steps=..., keep="accuracy-0.5%")
+for said in work: print(said)
+work.result
 """
 
 from __future__ import annotations

@@ -63,7 +63,12 @@ class Loss:
 
     def as_data(self) -> dict[str, Any]:
         """Plain data."""
-        return {"metric": self.limit.metric, "most": self.limit.most, "difference": self.difference.as_data(), "kept": self.kept}
+        return {
+            "metric": self.limit.metric,
+            "most": self.limit.most,
+            "difference": self.difference.as_data(),
+            "kept": self.kept,
+        }
 
 
 @dataclass(frozen=True)
@@ -77,9 +82,7 @@ class Keeper:
         return losses(self.limits, changed, original, task.valid.y, goal(task).block(task))
 
 
-def losses(
-    limits: Sequence[Limit], changed: Floats, original: Floats, y: np.ndarray, block: int = 1
-) -> tuple[Loss, ...]:
+def losses(limits: Sequence[Limit], changed: Floats, original: Floats, y: np.ndarray, block: int = 1) -> tuple[Loss, ...]:
     """Paired differences on the same examples, metric by metric."""
     if not np.isfinite(changed).all():
         lost = Measure(-math.inf, -math.inf, -math.inf, len(y), how="the answers are not finite")

@@ -1,8 +1,8 @@
 """What was found of a run, kept beside it, so that a point can be taken later by its name.
 
-    RUN/improve/points.json              all points: steps, measures, verdicts; the limits; what was refused
-    RUN/improve/points/NAME.onnx         a point's graph        NAME.safetensors    its weights
-    RUN/improve/NAME/                    the artifact of a point that was taken
+RUN/improve/points.json              all points: steps, measures, verdicts; the limits; what was refused
+RUN/improve/points/NAME.onnx         a point's graph        NAME.safetensors    its weights
+RUN/improve/NAME/                    the artifact of a point that was taken
 """
 
 from __future__ import annotations
@@ -59,13 +59,17 @@ def point(folder: Path, name: str) -> tuple[dict[str, Any], bytes, bytes]:
     found = next((one for one in known if one["name"] == name), None)
     if found is None:
         guess = nearest(name, there)
-        raise StudyError(f"{folder} has no point {name}", f"did you mean {guess}?" if guess else f"it has {', '.join(there[:8])}")
+        raise StudyError(
+            f"{folder} has no point {name}", f"did you mean {guess}?" if guess else f"it has {', '.join(there[:8])}"
+        )
     place = folder / FOLDER / GRAPHS
     try:
         files = [(place / f"{name}{ending}").read_bytes() for ending in (".onnx", ".safetensors")]
     except FileNotFoundError:
         why = "it was refused, and its graph is not kept" if not found["kept"] else "its files are gone"
-        raise StudyError(f"the point {name} cannot be taken: {why}", f"take one of {', '.join(there[:8]) or 'none'}") from None
+        raise StudyError(
+            f"the point {name} cannot be taken: {why}", f"take one of {', '.join(there[:8]) or 'none'}"
+        ) from None
     return dict(found), files[0], files[1]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from tuneful.core.artifact import Artifact
@@ -51,7 +50,9 @@ def sentence(told: Mapping[str, Any]) -> str:
     """What the steps brought and cost, in one sentence."""
     steps = ", ".join(str(one["kind"]) for one in told["steps"])
     part = told["bytes"] / told["original"]["bytes"]
-    times = "; ".join(f"{one['value']:.2f} [{one['low']:.2f}, {one['high']:.2f}] of its time for {n}" for n, one in told["ratio"].items())
+    times = "; ".join(
+        f"{one['value']:.2f} [{one['low']:.2f}, {one['high']:.2f}] of its time for {n}" for n, one in told["ratio"].items()
+    )
     on_test = [(one["metric"], one["difference"]) for one in told["on_test"]]
     cost = "; ".join(f"{metric} {d['value']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}]" for metric, d in on_test)
     return (

@@ -32,7 +32,9 @@ def taken(task: Task, step: Compressor, before: Variant, original: Variant, keep
     try:
         model, answers, value, times, ratios = measured(task, candidate, original)
     except ArtifactError as error:
-        raise ModelError(f"{step_name(step)} made a graph that onnxruntime cannot run: {error.message}", error.hint) from error
+        raise ModelError(
+            f"{step_name(step)} made a graph that onnxruntime cannot run: {error.message}", error.hint
+        ) from error
     chain = (*before.steps, step)
     return Variant(
         named(chain), candidate, chain, model, answers, value, times, ratios, keeper.losses(task, answers, original.answers),

@@ -1,7 +1,7 @@
 """Steps as users write them, and as settings: NAME, NAME=VALUE of its first setting, and key=value of the step before.
 
-    tuneful improve RUN prune=0.5 epochs=3 static_int8 calibrate=entropy
-    tuneful.improve(run, "prune=0.5 epochs=3", StaticInt8(calibrate="entropy"))
+tuneful improve RUN prune=0.5 epochs=3 static_int8 calibrate=entropy
+tuneful.improve(run, "prune=0.5 epochs=3", StaticInt8(calibrate="entropy"))
 """
 
 from __future__ import annotations

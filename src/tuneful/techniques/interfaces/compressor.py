@@ -40,7 +40,9 @@ class Compressor(Technique):
     """
 
     family: ClassVar[str] = "compressor"
-    graphs: ClassVar[bool] = False  # does it change the exported graph, after which the network is no longer what is shipped?
+    graphs: ClassVar[bool] = (
+        False  # does it change the exported graph, after which the network is no longer what is shipped?
+    )
 
     @property
     def learns(self) -> float:
