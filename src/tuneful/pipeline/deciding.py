@@ -10,9 +10,11 @@ as running, with what they had when they began, whether or not they have ended m
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from tuneful.core.budget import Clock
@@ -72,19 +74,25 @@ class Deciding:
         running = [trial for trial in trials if trial.state == "running"]
         if not self.at_once:
             return self._taken(self.scheduler.next(trials, self.study.objective, self.epochs), trials, running)
-        known = self.study.decisions() + 1 - self.at_once
-        if any(trial.tags["legs"][-1][0] <= known for trial in running):
-            return None
-        seen = self.study.seen(known)
-        return self._taken(self.scheduler.next(seen, self.study.objective, self.epochs), seen, running)
+        made = self.study.decisions()
+        for known in range(made + 1 - self.at_once, made + 1):  # more is looked at only where a scheduler has to wait for it
+            if any(trial.tags["legs"][-1][0] <= known for trial in running):
+                return None
+            seen = self.study.seen(known)
+            if (step := self.scheduler.next(seen, self.study.objective, self.epochs)) is not None or known == made:
+                return self._taken(step, seen, running)
+        return None
 
     def _adopted(self, trial: Trial) -> Trial:
         """A trial whose process has died, claimed by this one. How often that was so without a new point is kept."""
         deaths = int(trial.tags.get("deaths", 0)) + 1 if trial.tags.get("had") == len(trial.curve) else 1
         return self.study.claim(trial.number, "its process had ended", goal(trial), again=True, deaths=deaths)
 
-    def _taken(self, step: Step, trials: Sequence[Trial], running: Sequence[Trial]) -> Trial | None:
-        """The trial of a step, or of the one that has to come before it."""
+    def _taken(self, step: Step | None, trials: Sequence[Trial], running: Sequence[Trial]) -> Trial | None:
+        """The trial of a step, or of the one that has to come before it. No step: others have to come to theirs first."""
+        if step is None:
+            self.ended = "" if running else "nothing is left to be done"
+            return None
         if self._must_finish(trials, step):
             step = self._finishing(trials) or step
         elif self._too_late(trials, step):
@@ -102,8 +110,8 @@ class Deciding:
         if running:  # what they come to may send another one on
             return None
         trials = self.study.trials()
-        step = self.scheduler.next(trials, self.study.objective, self.epochs)
-        last = step if step.trial is not None else self._finishing(trials)
+        step = self.scheduler.closing(trials, self.study.objective, self.epochs)
+        last = step if step is not None and step.trial is not None else self._finishing(trials)
         if last is not None and last.trial is not None:
             return self.study.claim(last.trial, last.because, last.epochs)
         self.ended = said
@@ -208,6 +216,13 @@ class Deciding:
         return best if best is not None and best.state == "paused" else None
 
 
+def reasoned(study: Study, scheduler: Scheduler) -> tuple[Trial, ...]:
+    """The trials, of which those that wait say why. Raises KeyError where the search has not begun."""
+    trials, epochs = study.trials(), float(json.loads(study.about["recipe"])["epochs"])
+    said = scheduler.waiting(trials, study.objective, epochs)
+    return tuple(replace(t, ended_because=f"waits: {said[t.number]}") if t.number in said else t for t in trials)
+
+
 def goal(trial: Trial) -> float:
     """How many epochs it was last asked to reach."""
     return float(trial.tags["until"])
@@ -228,4 +243,4 @@ def pace(trial: Trial) -> float:
     return trial.last.seconds / max(trial.last.epoch, 1e-9) if trial.last else 0.0
 
 
-__all__ = ["Deciding", "epoch", "goal", "pace", "reached"]
+__all__ = ["Deciding", "epoch", "goal", "pace", "reached", "reasoned"]

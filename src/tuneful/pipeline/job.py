@@ -109,7 +109,9 @@ class How(Settings):
     proposer: Literal[
         "grid", "random", "sobol", "halton", "coarse_to_fine", "tpe", "curves", "gp", "cma_es", "nsga_ii", "evolution"
     ] = "tpe"  # what says which recipe comes next
-    scheduler: Literal["asha", "full"] = "asha"  # what says which trial gets the next epochs
+    scheduler: Literal["asha", "median", "percentile", "successive_halving", "hyperband", "full"] = (
+        "asha"  # what says which trial gets the next epochs
+    )
     eta: Count = 3  # one of this many trials goes on from a rung
     workers: Count | Auto = "auto"  # processes that search; auto: one a core, where the budget pays for their start
     storage: str | None = (
@@ -185,9 +187,8 @@ class Job:
     @property
     def scheduler(self) -> Any:
         """The scheduler asked for; a training runs to its end."""
-        if self.mode == "train" or self.how.scheduler == "full":
-            return SCHEDULERS["full"]()
-        return SCHEDULERS["asha"](eta=self.how.eta)
+        made = SCHEDULERS["full" if self.mode == "train" else self.how.scheduler]
+        return made(eta=self.how.eta) if "eta" in made.model_fields else made()
 
     def name_for(self, task_name: str) -> str:
         """The name of the run: the user's, or the task's, with a digest when anything but the data was said.

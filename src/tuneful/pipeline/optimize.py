@@ -38,6 +38,7 @@ from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.carrying import cores
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.confirm import Confirmation
+from tuneful.pipeline.deciding import reasoned
 from tuneful.pipeline.distribute import dismissed
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.job import AT_ONCE, Job
@@ -333,7 +334,7 @@ class Work:
         story = Story(
             title=study.name,
             evidence=evidence,
-            trials=study.trials(),
+            trials=reasoned(study, self.job.scheduler),
             task=task.summary(),
             seconds=self._parts(study),
             command=self.job.command,

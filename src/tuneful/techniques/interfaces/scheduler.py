@@ -29,5 +29,14 @@ class Scheduler(Technique):
     family: ClassVar[str] = "scheduler"
 
     @abstractmethod
-    def next(self, trials: Sequence[Trial], objective: Objective, epochs: float) -> Step:
-        """What to do next, given all trials so far; epochs is the length of a full run."""
+    def next(self, trials: Sequence[Trial], objective: Objective, epochs: float) -> Step | None:
+        """What to do next, given all trials so far; epochs is the length of a full run. None: nothing before those that run have come
+        to the lengths that they are on their way to. It depends on the trials alone, and not on their order."""
+
+    def closing(self, trials: Sequence[Trial], objective: Objective, epochs: float) -> Step | None:
+        """The same where no new trial can begin any more and none is running; a step without a trial, or none, where nothing is left."""
+        return self.next(trials, objective, epochs)
+
+    def waiting(self, trials: Sequence[Trial], objective: Objective, epochs: float) -> dict[int, str]:
+        """Why each paused trial waits, in words, by its number."""
+        return {trial.number: "the time for searching was over" for trial in trials if trial.state == "paused"}

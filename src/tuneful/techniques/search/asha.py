@@ -10,7 +10,6 @@ Source: Li et al., MLSys 2020, algorithm 2, arXiv:1810.05934.  Unlike there, a p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
@@ -20,6 +19,7 @@ from tuneful.core.config import Fraction
 from tuneful.core.task import Objective
 from tuneful.core.trial import Trial
 from tuneful.techniques.interfaces import Scheduler, Step
+from tuneful.techniques.search.rungs import beyond, epoch_of, ordered, rungs
 
 
 class ASHA(Scheduler):
@@ -34,51 +34,26 @@ class ASHA(Scheduler):
 
     def rungs(self, epochs: float) -> tuple[float, ...]:
         """The epochs at which trials pause; the last is the full length."""
-        first = self.first * epochs if self.first > 0 else epochs
-        count = max(0, math.floor(math.log(epochs / first, self.eta) + 1e-9)) if first < epochs else 0
-        lower = [epochs / self.eta**k for k in range(count, 0, -1)]
-        return (*lower, epochs)
+        return rungs(self.first, self.eta, epochs)
 
     def next(self, trials: Sequence[Trial], objective: Objective, epochs: float) -> Step:
         rungs = self.rungs(epochs)
         for place in range(len(rungs) - 2, -1, -1):
-            reached = [(trial, value) for trial in trials if (value := value_at(trial, rungs[place])) is not None]
-            reached.sort(key=lambda pair: _rank(pair[1], objective))
-            best = reached[: len(reached) // self.eta]
-            for order, (trial, _) in enumerate(best, 1):
-                if trial.state == "paused" and trial.last is not None and not _beyond(trial.last.epoch, rungs[place + 1]):
+            reached = ordered(trials, rungs[place], objective)
+            for order, (trial, _) in enumerate(reached[: len(reached) // self.eta], 1):
+                if trial.state == "paused" and not beyond(epoch_of(trial), rungs[place + 1]):
                     said = f"number {order} of {len(reached)} at {rungs[place]:.3g} epochs, so it goes on to {rungs[place + 1]:.3g}"
                     return Step(trial.number, rungs[place + 1], said)
         return Step(None, rungs[0], "no waiting trial is among the best of its rung")
 
-
-class Full(Scheduler):
-    """Every trial runs to its end; none is stopped early."""
-
-    kind: Literal["full"] = "full"
-
-    source: ClassVar[str] = "none needed"
-    cost: ClassVar[str] = "a full training for each trial"
-
-    def next(self, trials: Sequence[Trial], objective: Objective, epochs: float) -> Step:
-        for trial in trials:
-            if trial.state == "paused":
-                return Step(trial.number, epochs, "it was interrupted")
-        return Step(None, epochs, "the one before has ended")
-
-
-def value_at(trial: Trial, rung: float) -> float | None:
-    """The value at the first point at or beyond a rung; None before that. A failed trial has none."""
-    if trial.state == "failed":
-        return None
-    return next((point.value.value for point in trial.curve if _beyond(point.epoch, rung)), None)
-
-
-def _beyond(epoch: float, rung: float) -> bool:
-    return epoch >= rung * (1 - 1e-6) - 1e-9
-
-
-def _rank(value: float, objective: Objective) -> float:
-    if value != value:
-        return math.inf
-    return -value if objective.direction == "max" else value
+    def waiting(self, trials: Sequence[Trial], objective: Objective, epochs: float) -> dict[int, str]:
+        told = super().waiting(trials, objective, epochs)
+        for rung in self.rungs(epochs)[:-1]:
+            reached = ordered(trials, rung, objective)
+            for order, (trial, _) in enumerate(reached, 1):
+                if trial.number in told:
+                    best = len(reached) // self.eta
+                    told[trial.number] = (
+                        f"number {order} of {len(reached)} at {rung:.3g} epochs, of which the best {best} go on"
+                    )
+        return told

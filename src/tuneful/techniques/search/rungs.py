@@ -1,0 +1,64 @@
+"""Lengths at which trials are compared: what a trial was worth there, and who of them is the best. No scheduler, but what all need.
+
+Every order in which trials stand is by value, then by number, so that it does not matter in which order they are given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from tuneful.core.task import Objective
+from tuneful.core.trial import Trial
+
+
+def rungs(first: float, eta: int, epochs: float) -> tuple[float, ...]:
+    """Lengths `eta` times apart, of which the last is the full one; none is shorter than `first`, a share of it."""
+    start = first * epochs if first > 0 else epochs
+    count = max(0, math.floor(math.log(epochs / start, eta) + 1e-9)) if start < epochs else 0
+    return (*(epochs / eta**k for k in range(count, 0, -1)), epochs)
+
+
+def beyond(epoch: float, rung: float) -> bool:
+    """Is it at a rung, or further?"""
+    return epoch >= rung * (1 - 1e-6) - 1e-9
+
+
+def epoch_of(trial: Trial) -> float:
+    """How far it is."""
+    return trial.last.epoch if trial.last else 0.0
+
+
+def until(trial: Trial) -> float:
+    """How far it is, or is on its way to."""
+    return max(epoch_of(trial), float(trial.tags.get("until", 0.0)) if trial.state == "running" else 0.0)
+
+
+def value_at(trial: Trial, rung: float) -> float | None:
+    """The value at the first point at or beyond a rung; None before that. A failed trial has none."""
+    if trial.state == "failed":
+        return None
+    return next((point.value.value for point in trial.curve if beyond(point.epoch, rung)), None)
+
+
+def rank(value: float, objective: Objective) -> float:
+    """A value as a loss: less is better, and what is no number is worst."""
+    if value != value:
+        return math.inf
+    return -value if objective.direction == "max" else value
+
+
+def ordered(trials: Iterable[Trial], rung: float, objective: Objective) -> list[tuple[Trial, float]]:
+    """Those that have come to a rung, with their values there, the best first."""
+    reached = [(trial, value) for trial in trials if (value := value_at(trial, rung)) is not None]
+    return sorted(reached, key=lambda pair: (rank(pair[1], objective), pair[0].number))
+
+
+def over(trial: Trial, rung: float) -> bool:
+    """Will nothing change at this rung any more: has it been there, or failed before?"""
+    return trial.state == "failed" or value_at(trial, rung) is not None
+
+
+def by_number(trials: Sequence[Trial]) -> list[Trial]:
+    """In the order in which they began."""
+    return sorted(trials, key=lambda trial: trial.number)
