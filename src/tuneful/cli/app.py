@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tuneful.cli import about, compare, deploying, doctor, improve, look, plan, serving, use, verify, work
+from tuneful.cli import about, compare, deploying, doctor, improve, look, plan, serving, use, verify, watching, work
 from tuneful.cli.examples import epilog
 from tuneful.cli.help import Plain
 
@@ -60,6 +60,7 @@ _add("show", use.show, "what is known of a run or an artifact; all runs; a pictu
 _add("report", use.report, "write the report of a run again")
 _add("predict", use.predict, "predict with an artifact, as CSV")
 _add("serve", serving.serve, "serve models over HTTP, without torch")
+_add("watch", watching.watch, "say whether what a model meets has changed")
 _add("deploy", deploying.deploy, "files for Docker, systemd, Kubernetes or KServe")
 _add("evaluate", use.evaluate, "measure again: the test split, or new labelled data")
 _add("verify-resume", verify.verify_resume, "kill and resume a copy of a run, and compare")

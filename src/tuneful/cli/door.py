@@ -4,6 +4,7 @@
 1   a bug of tuneful: it keeps its traceback. `verify-resume` and nothing else also says "no" with 1
 2   the user can mend it
 3   the budget ran out before there was any result
+4   `watch` has found that something has changed
 130 stopped with Ctrl-C
 """
 

@@ -41,6 +41,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "tuneful serve digits flowers=runs/flowers/artifact --processes 2 --token-file tokens.txt",
         "tuneful serve --models models.toml --host 0.0.0.0 --port 443 --tls-cert chain.pem --tls-key key.pem",
     ),
+    "watch": (
+        "tuneful watch predictions.db --labels late.csv",
+        "tuneful watch runs/houses/artifact --data new.csv --alarm 0.01",
+        "tuneful watch houses --record predictions.db --alarm 0.05/week --by betting,windows --since 1d --webhook https://example.org/alarms",
+    ),
     "deploy": (
         "tuneful deploy runs/digits/artifact --to docker -o image",
         "tuneful deploy digits --to kubernetes --image registry.example.org/digits:1",
@@ -61,6 +66,8 @@ VALUES: dict[str, str] = {
     "--budget": "30min", "--recipe": "mnist-10", "--name": "first", "--home": "runs", "--runs": "runs", "--device": "cpu", "--output": "out.csv",
     "-o": "out.csv", "--keep": "accuracy-1%", "--take": "static_int8", "--schema": "tuneful.schema.json", "--kills": "3", "--devices": "2", "--restarts": "3", "--trial": "0", "--steps": "200", "--on": "digits", "--seeds": "5", "--confirm": "3", "--stop-when": "gain<0.1%/min", "--tune": "20", "--seconds": "10",
     "--models": "models.toml", "--to": "docker", "--image": "digits:1", "--host": "0.0.0.0", "--port": "8080", "--processes": "2", "--threads": "1", "--limits": "body=32MB", "--token-file": "tokens.txt", "--new-token": "alice", "--tls-cert": "chain.pem", "--tls-key": "key.pem", "--log": "errors", "--drain": "5",
+    "--record": "predictions.db", "--recording": "share=0.1", "--data": "new.csv", "--labels": "late.csv", "--target": "price", "--reference": "1000", "--alarm": "0.01/month", "--by": "betting", "--test": "ks",
+    "--correction": "bh", "--window": "1d", "--windows": "2/5", "--since": "1d", "--of": "houses:2", "--webhook": "https://example.org/alarms",
 }  # fmt: skip
 """A value for every option that wants one."""
 

@@ -29,6 +29,8 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="its key (PEM)")] = None,
     log: Annotated[str, typer.Option("--log", metavar="all|errors|none", help="which requests are told on standard error, as JSON")] = "all",
     drain: Annotated[float, typer.Option("--drain", metavar="SECONDS", help="from SIGTERM to the end of silent connections")] = 1.0,
+    record: Annotated[Path | None, typer.Option("--record", metavar="FILE", help="record predictions there (SQLite), for `tuneful watch`")] = None,
+    recording: Annotated[str, typer.Option("--recording", metavar="NAME=VALUE,...", help="share=0.1,size=100MB,days=90,drop=name+mail*,inputs=no")] = "",
     home: Home = None,
 ) -> int:  # fmt: skip
     """Serve models over HTTP: the Open Inference Protocol, /predict for people, and a page to try them on.
@@ -51,27 +53,15 @@ def serve(
         tokens.read(token_file)
     if host not in ("127.0.0.1", "::1", "localhost") and token_file is None:
         print("note: everyone who reaches this address may ask; --token-file FILE changes that", file=sys.stderr)
+    if recording and record is None:
+        raise TunefulError("--recording says how to record, and nothing is recorded", "--record FILE")
     from tuneful import __version__
     from tuneful.runtime.serve import Limits, Settings, run
 
     root = runs.home(home)
     words = tuple(_whole(word, root) for word in artifacts or ())
-    settings = Settings(
-        words,
-        models,
-        name,
-        host,
-        port,
-        processes,
-        threads,
-        token_file,
-        tls_cert,
-        tls_key,
-        log,
-        drain,
-        Limits.of(limits),
-        __version__,
-    )
+    settings = Settings(words, models, name, host, port, processes, threads, token_file, tls_cert, tls_key, log, drain, Limits.of(limits),
+                        __version__, record, recording)  # fmt: skip
     return run(
         settings,
         lambda address: print(

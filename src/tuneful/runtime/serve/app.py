@@ -25,6 +25,7 @@ from tuneful.runtime.serve.refusal import Refusal
 from tuneful.runtime.serve.served import Answer, Served
 from tuneful.runtime.serve.shelf import Shelf
 from tuneful.runtime.serve.tokens import Tokens
+from tuneful.runtime.watch.recorder import Recorder
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[Any], Awaitable[None]]
@@ -38,8 +39,16 @@ class App:
     """One of them a process. `draining` is set when the server is about to stop: readiness ends, connections are closed after their answer."""
 
     def __init__(
-        self, shelf: Shelf, limits: Limits, tokens: Tokens, journal: Journal, metrics: Metrics, version: str
+        self,
+        shelf: Shelf,
+        limits: Limits,
+        tokens: Tokens,
+        journal: Journal,
+        metrics: Metrics,
+        version: str,
+        recorder: Recorder | None = None,
     ) -> None:
+        self.recorder = recorder
         self.shelf, self.limits, self.tokens, self.journal, self.metrics = shelf, limits, tokens, journal, metrics
         self.version, self.draining = version, False
         self._begun, self._count = f"{time.time_ns() // 1_000_000:x}", 0
@@ -128,6 +137,7 @@ class App:
             asked = v2.asked(served, headers, await whole(headers, receive, self.limits))
             answer = await served.answer(asked.raw, asked.size, scope.get("gone", stays))
             facts["examples"] = len(answer.told)
+            self._record(served, asked.id or request, answer)
             self._shadow(served, asked.raw, answer)
             return 200, *v2.answered(served, asked, answer, request)
         if parts[0] == "predict" and len(parts) <= 3:
@@ -137,6 +147,7 @@ class App:
             body = await whole(headers, receive, self.limits)
             told, answer, raw = await people.predictions(served, headers, body, scope.get("gone", stays))
             facts["examples"] = len(told)
+            self._record(served, request, answer)
             if raw is not None:
                 self._shadow(served, raw, answer)
             data = {"model": served.name, "version": served.version, "id": request, "predictions": told}
@@ -205,6 +216,11 @@ class App:
             models = [each.versions[each.place.serve] for each in standing.values()]
             self._documents = {id(standing): (standing, openapi.document(models, self.tokens.wanted))}
         return self._documents[id(standing)][1]
+
+    def _record(self, served: Served, request: str, answer: Answer) -> None:
+        """Lay the answer before the recorder, where there is one."""
+        if self.recorder is not None and answer.encoded is not None:
+            self.recorder.offer(served.model, served.name, served.version, request, answer.encoded, answer.told)
 
     def _shadow(self, served: Served, raw: Any, answer: Answer) -> None:
         """Ask the shadow the same, where there is one and it has time, and count whether it agrees."""

@@ -30,10 +30,11 @@ _HELPERS = ThreadPoolExecutor(2, thread_name_prefix="encode")
 
 
 class Answer:
-    """told: what the network said, [N, ...]; said: what is decided by it, [N], found when it is first asked for."""
+    """told: what the network said, [N, ...]; said: what is decided by it, [N], found when it is first asked for; encoded: what the network
+    was given, None where a request is no batch of examples."""
 
-    def __init__(self, told: NDArray[Any], decide: Callable[[], Any]) -> None:
-        self.told, self._decide = told, decide
+    def __init__(self, told: NDArray[Any], decide: Callable[[], Any], encoded: NDArray[Any] | None = None) -> None:
+        self.told, self._decide, self.encoded = told, decide, encoded
 
     @functools.cached_property
     def said(self) -> Any:
@@ -75,7 +76,7 @@ class Served:
         if not len(encoded):
             raise Refusal(400, "input", "the request holds no example", "send at least one")
         told = await self.batcher(encoded, gone)
-        return Answer(told, lambda: self.model.decided(encoded, told))
+        return Answer(told, lambda: self.model.decided(encoded, told), encoded)
 
     async def _by_itself(self, raw: Any) -> Answer:
         async with self._worker:

@@ -24,6 +24,8 @@ from tuneful.core.errors import MissingError, TunefulError
 from tuneful.runtime.serve.examined import examined
 from tuneful.runtime.serve.journal import Journal
 from tuneful.runtime.serve.limits import Limits
+from tuneful.runtime.watch.recorder import usable
+from tuneful.runtime.watch.recording import Recording
 
 PATIENCE = 30.0
 _UNUSABLE = 78
@@ -47,13 +49,15 @@ class Settings:
     drain: float = 1.0  # seconds between the wish to stop and the end of idle connections
     limits: Limits = field(default_factory=Limits)
     version: str = ""  # of tuneful, as /v2 tells it
+    record: Path | None = None  # a file into which predictions are recorded,
+    recording: str = ""  # and within which bounds (see `watch.recording`)
 
     def as_data(self) -> dict[str, Any]:
         """Plain data, paths made absolute."""
         paths = {key: str(Path(value).resolve()) if value else "" for key, value in
-                 (("models", self.models), ("token_file", self.token_file), ("tls_cert", self.tls_cert), ("tls_key", self.tls_key))}  # fmt: skip
+                 (("models", self.models), ("token_file", self.token_file), ("tls_cert", self.tls_cert), ("tls_key", self.tls_key), ("record", self.record))}  # fmt: skip
         return {"artifacts": list(self.artifacts), "name": self.name, "threads": self.threads, "log": self.log, "version": self.version, "drain": self.drain,
-                "limits": asdict(self.limits), **paths}  # fmt: skip
+                "limits": asdict(self.limits), "recording": self.recording, **paths}  # fmt: skip
 
 
 def run(settings: Settings, told: Callable[[str], None] = lambda line: None) -> int:
@@ -72,6 +76,8 @@ def run(settings: Settings, told: Callable[[str], None] = lambda line: None) -> 
             raise TunefulError(f"{number} is {getattr(settings, number)}; it must be at least 1")
     if bool(settings.tls_cert) != bool(settings.tls_key):
         raise TunefulError("TLS needs a certificate and its key", "--tls-cert FILE --tls-key FILE")
+    if settings.record is not None:
+        usable(Recording.of(settings.record, settings.recording))
     data = settings.as_data()
     for place in planned(data):
         for path in place.versions.values():

@@ -29,6 +29,8 @@ from tuneful.runtime.serve.placed import Place, of_file, places
 from tuneful.runtime.serve.protocol import Guard, guarded
 from tuneful.runtime.serve.served import Served
 from tuneful.runtime.serve.shelf import Shelf
+from tuneful.runtime.watch.recorder import Recorder
+from tuneful.runtime.watch.recording import Recording
 
 UNUSABLE = 78  # exit code: what it was told to serve cannot be served (EX_CONFIG)
 
@@ -75,7 +77,8 @@ async def _serve(told: dict[str, Any], listening: socket.socket) -> None:
     shelf.fill(planned(told))
     shelf.foreign = True  # at what comes later, on SIGHUP, nobody has looked yet
     _watched(shelf.all(), metrics, journal)
-    app, guard = App(shelf, limits, who, journal, metrics, told["version"]), Guard(limits)
+    recorder = Recorder(Recording.of(Path(told["record"]), told["recording"]), journal.tell) if told["record"] else None
+    app, guard = App(shelf, limits, who, journal, metrics, told["version"], recorder), Guard(limits)
     config = uvicorn.Config(
         app, http=guarded(guard), ws="none", lifespan="off", log_config=None, log_level="critical", access_log=False, proxy_headers=False,
         server_header=False, timeout_keep_alive=int(limits.idle_seconds) + 1, timeout_graceful_shutdown=int(limits.answer_seconds) + 1,
@@ -105,6 +108,8 @@ async def _serve(told: dict[str, Any], listening: socket.socket) -> None:
     journal.tell("ready", {"process": os.getpid(), "models": [f"{one.name} {one.version}" for one in shelf.all()]})
     await server.serve(sockets=[listening])
     watch.cancel()
+    if recorder is not None:
+        recorder.close()
     journal.tell("ended", {"process": os.getpid(), "closed": guard.closed})
 
 

@@ -74,7 +74,7 @@ def judgement(before: Before, now: Now, known: Judged | None, parts: Sequence[sl
         if sure is not None:
             line["confidence"] = float(np.nanmean(sure[part]))
         if sure is not None and before.judged is not None:
-            line["estimated"] = estimated(*before.judged, sure[part])["thresholded_confidence"].as_data()
+            line["estimated"] = estimated(*before.judged, sure[part])["difference_of_confidences"].as_data()
         if known is not None and known.off is None:
             inside = (known.at >= part.start) & (known.at < part.stop)
             if inside.any():

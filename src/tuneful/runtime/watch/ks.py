@@ -20,6 +20,8 @@ from tuneful.runtime.watch.tails import kolmogorov_tail
 
 COUNTED = 4_000_000  # cells of the table of paths: about 20 ms
 
+ROUNDED = 1e-10  # below it what is counted is rounding, and the limit is told
+
 
 def ks(before: Numbers, now: Numbers) -> Found:
     """Two samples of numbers. size: D, in [0, 1]."""
@@ -29,7 +31,9 @@ def ks(before: Numbers, now: Numbers) -> Found:
     edges = np.unique(np.concatenate([before.values, now.values]))
     gaps = [np.abs(before.below(edges, side) - now.below(edges, side)).max() for side in ("right", "left")]
     d = float(max(gaps))
-    p = counted(d, n, m) if n * m <= COUNTED else kolmogorov_tail(d * math.sqrt(n * m / (n + m)))
+    limit = kolmogorov_tail(d * math.sqrt(n * m / (n + m)))
+    p = counted(d, n, m) if n * m <= COUNTED else limit
+    p = p if p > ROUNDED else limit
     return Found("ks", d, p, d, "largest distance")
 
 

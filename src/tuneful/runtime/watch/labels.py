@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tuneful.core.errors import DataError
 from tuneful.runtime.preprocess import cell, is_number, level, row_pieces
+from tuneful.runtime.watch.store import LONGEST
 
 IDS = ("id", "request", "request_id", "x-request-id")
 TRUTHS = ("label", "truth", "target", "y")
@@ -48,7 +49,7 @@ def joined(file: Path, requests: Sequence[str], rows: Sequence[int] | NDArray[np
         for line, (request, row, said) in enumerate(zip(piece[ids], which, piece[truth]), before + 2):
             if not row.strip().isdigit():
                 raise DataError(f"{file}: row is {row!r} in line {line}; it must be a whole number from 1")
-            at = place.get((request.strip(), int(row)))
+            at = place.get((request.strip()[:LONGEST], int(row)))
             if at is None:
                 strangers += 1
                 continue

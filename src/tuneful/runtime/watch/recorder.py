@@ -71,7 +71,7 @@ class Recorder:
                 self._owed += count
                 return
             self._waiting, self._bytes = self._waiting + count, self._bytes + size
-        self._queue.append(Offered(model, name, version, request, time.time(), encoded, told))
+        self._queue.append(Offered(model, name, version, request[: store.LONGEST], time.time(), encoded, told))
 
     def close(self) -> None:
         """Write what waits, and end."""
@@ -196,6 +196,10 @@ def counted(model: Model, encoded: NDArray[Any], told: NDArray[Any]) -> tuple[li
 def opened(how: Recording) -> sqlite3.Connection:
     """The file to write to, made where there is none. Raises TunefulError for one that is something else, sqlite3.Error, OSError."""
     how.file.parent.mkdir(parents=True, exist_ok=True)
+    if how.file.exists() and how.file.stat().st_size:
+        with how.file.open("rb") as file:
+            if file.read(16) != b"SQLite format 3\0":  # SQLite would write over a file of a few bytes
+                raise StorageError(f"{how.file} cannot be recorded to: it is no record", "give another file with --record")
     link = sqlite3.connect(how.file, timeout=5, check_same_thread=False)
     try:
         if link.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from tuneful.core.errors import StorageError, TunefulError
 
 MARK, FORMAT = 0x74756E65, 1  # "tune"
+LONGEST = 200  # letters of a request's id that are kept
 MOST = 2_000_000  # rows that are read, the newest
 _NUMBERS = 200_000_000  # and in all
 TABLES = """
@@ -128,4 +129,4 @@ def _version(file: Path, link: sqlite3.Connection, key: int, name: str, version:
     )  # fmt: skip
 
 
-__all__ = ["FORMAT", "MARK", "MOST", "TABLES", "Recorded", "checked", "opened", "read"]
+__all__ = ["FORMAT", "LONGEST", "MARK", "MOST", "TABLES", "Recorded", "checked", "opened", "read"]

@@ -23,22 +23,33 @@ def cut(times: Floats, size: str = "auto") -> list[slice]:
     """
     if size == "auto":
         return list(_counted(len(times), int(min(MOST, max(LEAST, len(times) // 10)))))
-    found = _WRITTEN.fullmatch(size.strip().lower())
-    if not found or (found[2] and found[2] not in UNITS) or float(found[1]) <= 0:
-        raise TunefulError(
-            f"the window is {size!r}; it must be a number of examples or a time",
-            f"such as 500, 6h or 1d; the units are {', '.join(UNITS)}",
-        )
-    if not found[2]:
-        if float(found[1]) < 2:
-            raise TunefulError(f"the window is {size} example; it must be at least 2")
-        return list(_counted(len(times), int(float(found[1]))))
+    if size.strip().isdigit():
+        if int(size) < 2:
+            raise TunefulError(f"the window is {size.strip()} examples; it must be at least 2")
+        return list(_counted(len(times), int(size)))
+    length = seconds(size)
     if not len(times):
         return []
-    number = np.floor((times - times[0]) / (float(found[1]) * UNITS[found[2]])).astype(np.int64)
+    number = np.floor((times - times[0]) / length).astype(np.int64)
     ends = np.flatnonzero(np.diff(number)) + 1  # the last is not over yet
     begins = np.concatenate([[0], ends])[:-1]
     return [slice(int(a), int(b)) for a, b in zip(begins, ends)][-MANY:]
+
+
+def seconds(text: str) -> float:
+    """A time as it is written.
+
+    >>> seconds("1d")
+    86400.0
+
+    Raises: TunefulError.
+    """
+    found = _WRITTEN.fullmatch(text.strip().lower())
+    if not found or found[2] not in UNITS or float(found[1]) <= 0:
+        raise TunefulError(
+            f"{text!r} is no time", f"such as 6h or 1d (or, of a window, 500 examples); the units are {', '.join(UNITS)}"
+        )
+    return float(found[1]) * UNITS[found[2]]
 
 
 def _counted(count: int, size: int) -> Iterator[slice]:
@@ -46,4 +57,4 @@ def _counted(count: int, size: int) -> Iterator[slice]:
     return (slice(at, at + size) for at in begins)
 
 
-__all__ = ["LEAST", "MOST", "cut"]
+__all__ = ["LEAST", "MOST", "cut", "seconds"]
