@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tuneful.pipeline.stack import Stack
     from tuneful.pipeline.train import Run
     from tuneful.runtime.load import load
+    from tuneful.runtime.watch.face import Watched, watch
 
 _FROM = {
     "Artifact": "tuneful.core.artifact",
@@ -56,6 +57,7 @@ _FROM = {
     "Study": "tuneful.core.study",
     "Task": "tuneful.core.task",
     "TunefulError": "tuneful.core.errors",
+    "Watched": "tuneful.runtime.watch.face",
     "Work": "tuneful.pipeline.optimize",
     "compare": "tuneful.pipeline.compare",
     "doctor": "tuneful.pipeline.doctor",
@@ -67,6 +69,7 @@ _FROM = {
     "ship": "tuneful.pipeline.ship",
     "train": "tuneful.pipeline.calls",
     "tune": "tuneful.pipeline.calls",
+    "watch": "tuneful.runtime.watch.face",
 }
 
 __all__ = [
@@ -84,6 +87,7 @@ __all__ = [
     "Study",
     "Task",
     "TunefulError",
+    "Watched",
     "Work",
     "__version__",
     "compare",
@@ -96,6 +100,7 @@ __all__ = [
     "ship",
     "train",
     "tune",
+    "watch",
 ]
 
 

@@ -77,22 +77,26 @@ def _sides(
     what: str, data: str | None, record: Path | None, labels: Path | None, target: str, reference: str | None, of: str | None, root: Path
 ) -> tuple[Before, Now, Judged | None]:  # fmt: skip
     """What is compared with what."""
+    from tuneful.core.artifact import unseal
     from tuneful.runtime.load import load
+    from tuneful.runtime.watch import face
     from tuneful.runtime.watch.sides import Before, Now
 
-    path = Path(what)
-    if path.is_file():
+    path: Path | None = None
+    if Path(what).is_file():
         if record is not None or data is not None:
             raise TunefulError(
                 f"{what} is a record already", f"`tuneful watch {what}`, or `tuneful watch ARTIFACT --data DATA`"
             )
-        path, record = Path(), path
+        record = Path(what)
     else:
         path = runs.artifact(what, root)
     if (record is None) == (data is None):
         raise TunefulError("give what is to be watched, and one of the two: a record, or new data",
                            f"such as `tuneful watch {what} --data new.csv`, or --record FILE of `tuneful serve`")  # fmt: skip
+    judged: Judged | None = None
     if data is not None:
+        assert path is not None
         if labels is not None:
             raise TunefulError(
                 "--labels belongs to a record; data brings its labels in its own column", "leave --labels out"
@@ -101,31 +105,30 @@ def _sides(
         now, judged = _of_data(model, data)
     else:
         assert record is not None
-        one = _recorded(record, of, path)
+        sha256 = str(unseal(path).manifest["files"]["model.onnx"]["sha256"]) if path is not None else ""
+        one = face.recorded(record, of or "", sha256)
         now = Now.of_recorded(one)
-        judged = _joined(now, one, labels, target) if labels is not None else None
-        made = path if path != Path() else Path(str(one.about.get("artifact", "")))
+        judged = face.late(now, one, labels, target) if labels is not None else None
+        if judged is not None and not len(judged.at):
+            print(f"warning: {labels} has no id of a recorded example", file=sys.stderr)
+        made = path or Path(str(one.about.get("artifact", "")))
         if not (made / "manifest.json").is_file():
             raise TunefulError(
                 f"the artifact {made} of this record is not here", f"`tuneful watch ARTIFACT --record {record}`"
             )
         model = load(made)
-        if model.artifact.manifest["files"]["model.onnx"]["sha256"] != one.sha256:
+        if face.digest(model) != one.sha256:
             raise TunefulError(f"{made} is not the model that was recorded as {one.name} {one.version}",
                                f"`tuneful watch ARTIFACT --record {record}` with the one that was served")  # fmt: skip
     if reference is None:
         return Before.of_artifact(model), now, judged
-    bare = Before({}, None, None, "")
-    if model.artifact.names and "reference.json" in model.artifact.names:
-        bare = Before.of_artifact(model)
-    if reference.isdigit():
-        first, now = now.first(int(reference))
-        if judged is not None:
-            raise TunefulError(
-                "--labels and --reference NUMBER do not go together", "give --reference DATA, or leave it out"
-            )
-        return bare.but(first, f"the first {reference} of its examples"), now, None
-    return bare.but(_of_data(model, reference)[0], f"{reference}"), now, judged
+    bare = Before.of_artifact(model) if "reference.json" in model.artifact.names else Before({}, None, None, "")
+    if not reference.isdigit():
+        return bare.but(_of_data(model, reference)[0], reference), now, judged
+    if judged is not None:
+        raise TunefulError("labels and --reference NUMBER do not go together", "give --reference DATA, or leave it out")
+    first, now = now.first(int(reference))
+    return bare.but(first, f"the first {reference} of its examples"), now, None
 
 
 def _of_data(model: Any, data: str) -> tuple[Now, Judged | None]:
@@ -133,23 +136,16 @@ def _of_data(model: Any, data: str) -> tuple[Now, Judged | None]:
     import numpy as np
 
     from tuneful.cli.inputs import pieces
-    from tuneful.runtime import answers
+    from tuneful.runtime.watch import face
     from tuneful.runtime.watch.judgement import judgeable, judged
     from tuneful.runtime.watch.sides import Now
 
-    if model.kind == "forecasting":
-        raise TunefulError(
-            "a forecast looks at the end of its past alone, so there is one example in such data",
-            "watch a record of `tuneful serve`",
-        )
     name = str(model.target.get("name", ""))
     parts: list[tuple[Any, Any]] = []
     said: list[str] = []
     whole = True
     for x, _ in pieces(data, model):
-        encoded = model.encoded(x)
-        told = np.zeros((len(encoded), 0)) if model.kind in answers.TEXTS else model.told(encoded)
-        parts.append((encoded, told))
+        parts.append(face.encoded(model, x))
         whole = whole and isinstance(x, dict) and name in x
         if whole:
             said += ["" if value is None else str(value) for value in cast("dict[str, list[Any]]", x)[name]]
@@ -157,54 +153,9 @@ def _of_data(model: Any, data: str) -> tuple[Now, Judged | None]:
     known = [at for at, one in enumerate(said) if one.strip()] if whole else []
     if not known or not judgeable(now):
         return now, None
-    return now, judged(now, np.array(known), [said[at] for at in known], data, (f"of the column {name}",))
-
-
-def _recorded(record: Path, of: str | None, artifact: Path) -> Any:
-    """The version that is watched: the one that is named, that of the artifact, or the one that answered last."""
-    from tuneful.runtime.watch import store
-
-    found, _ = store.read(record)
-    if not found:
-        raise TunefulError(f"{record} holds no predictions yet")
-    names = sorted({f"{one.name}:{one.version}" for one in found})
-    if of is not None:
-        name, _, version = of.partition(":")
-        found = [one for one in found if one.name == name and version in ("", one.version)]
-        if not found:
-            raise TunefulError(f"{record} has nothing of {of}", f"it has {', '.join(names[:20])}")
-    elif artifact != Path():
-        from tuneful.core.artifact import unseal
-
-        sha256 = unseal(artifact).manifest["files"]["model.onnx"]["sha256"]
-        found = [one for one in found if one.sha256 == sha256]
-        if not found:
-            raise TunefulError(
-                f"{record} has nothing of {artifact}", f"it has {', '.join(names[:20])}; --of NAME:VERSION takes one of them"
-            )
-    newest = max(found, key=lambda one: one.times[-1])
-    if of is None and len(names) > 1:
-        print(
-            f"note: watching {newest.name}:{newest.version} of {', '.join(names[:20])}; --of takes another", file=sys.stderr
-        )
-    return newest
-
-
-def _joined(now: Now, one: Any, labels: Path, target: str) -> Judged:
-    from tuneful.runtime.watch.judgement import judgeable, judged
-    from tuneful.runtime.watch.labels import joined
-
-    if not judgeable(now):
-        raise TunefulError(f"a model of {now.kind} has no single label an example", "leave --labels out")
-    found = joined(labels, one.requests, one.rows, target)
-    about = [f"{len(found.at)} labels joined to {len(now)} recorded examples"]
-    if found.strangers:
-        about.append(f"{found.strangers} lines are of examples that were not recorded")
-    if found.again:
-        about.append(f"{found.again} lines were replaced by later ones")
-    if not len(found.at):
-        print(f"warning: {labels}: none of its {found.strangers} ids is of a recorded example", file=sys.stderr)
-    return judged(now, found.at, found.truth, str(labels), tuple(about))
+    return now, judged(
+        now, np.array(known), [said[at] for at in known], data, (f"{len(known)} labels are of the column {name}",)
+    )
 
 
 def _since(told: str | None) -> float:
@@ -252,11 +203,14 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines += ["", *grid([("column", "of", "state", "p", "test", "size"), *rows])]
         if len(found["columns"]) > 12:
             lines.append(f"and {len(found['columns']) - 12} more")
-    from tuneful.report.drifted import moment
+    if found["alarms"] and found["windows"]:
+        from tuneful.report.drifted import gathered, moment
 
-    told = [(moment(one["time"]) if one["time"] is not None else "", one["sentence"]) for one in found["alarms"]]
-    if told and found["windows"]:
-        lines += ["", "alarms:", *(f"  {when}  {what}" for when, what in told[:20])]
+        told = [
+            (moment(one["time"]), str(one["times"]), one["by"].replace("_", " "), one["sentence"])
+            for one in gathered(found["alarms"])
+        ]
+        lines += ["", *grid([("first alarm", "times", "by", "what"), *told[:20]])]
     known: list[tuple[str, str]] = []
     if "accuracy_before" in found:
         known.append(("accuracy when it was made", str(Measure.from_data(found["accuracy_before"]))))

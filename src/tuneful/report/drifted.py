@@ -11,7 +11,7 @@ from tuneful.report.axis import Axis
 from tuneful.report.charts import Cell, bar, figure, grid, legend, line, plot, uprights
 from tuneful.report.markup import Child, Html, join, tag
 from tuneful.report.page import document, section, unbroken
-from tuneful.report.words import measured, metric, number, rows, table, whole
+from tuneful.report.words import many, measured, metric, number, rows, table, whole
 
 FOOT = (
     "Made by tuneful. Every figure in brackets is an interval; “n” is what it was measured on. This file needs no network."
@@ -47,22 +47,39 @@ def drifted(found: Mapping[str, Any], made_at: str = "") -> str:
 
 
 def alarms(found: Mapping[str, Any]) -> Html | None:
-    """Each alarm with its moment."""
-    told = [table(one) for one in rows(found.get("alarms"))]
-    sentence = f"{len(told)} alarms; while nothing changes, {found['rate']} false ones are to be expected." if told else (
-        f"No alarm; while nothing changes, {found['rate']} false ones are to be expected.")  # fmt: skip
+    """The alarms of each column, the first one first."""
+    told = gathered(rows(found.get("alarms")))
     if not told:
-        return figure("Alarms", sentence)
+        return figure(
+            "Alarms",
+            f"No alarm; while nothing changes, {found['rate']} false ones at most are to be expected.",
+            class_="long",
+        )
+    count = sum(int(one["times"]) for one in told)
+    sentence = f"{many(count, 'alarm')}; while nothing changes, {found['rate']} false ones at most are to be expected."
     lines = [
         (
-            moment(one["time"]) if one.get("time") is not None else "–",
+            tag("span", moment(one["time"]) if one.get("time") is not None else "–", class_="value"),
             str(one["sentence"]),
             str(one["by"]).replace("_", " "),
             number(one["at"]) if one.get("at") is not None else "–",
+            number(one["times"]),
         )
-        for one in told[:500]
+        for one in told[:200]
     ]
-    return figure("Alarms", sentence, grid(("when", "what", "found by", "example"), lines, sentence, "rows", (3,)))
+    head = ("first", "what", "found by", "at example", "times")
+    return figure("Alarms", sentence, grid(head, lines, sentence, "rows", (3, 4)), class_="long")
+
+
+def gathered(alarms: Sequence[Any]) -> list[Mapping[str, Any]]:
+    """Alarms of one column and one way as one line, with "times" and "last"."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for one in map(table, alarms):
+        key = (one.get("part"), one.get("name"), one.get("by"))
+        line = found.setdefault(key, {**one, "times": 0})
+        line["times"] += 1
+        line["last"] = one.get("time")
+    return list(found.values())
 
 
 def differences(found: Mapping[str, Any]) -> list[Html]:
@@ -70,9 +87,9 @@ def differences(found: Mapping[str, Any]) -> list[Html]:
     told = [table(one) for one in rows(found.get("columns"))]
     if not told:
         return []
-    many = sum(bool(one.get("drifted")) for one in told)
+    differing = sum(bool(one.get("drifted")) for one in told)
     what = "of the newest window" if found.get("windows") else "of these examples"
-    sentence = f"{many} of {len(told)} columns {what} differ from {found['reference']} at the level {number(found.get('level'), 3)}, corrected for their number."
+    sentence = f"{differing} of {len(told)} columns {what} differ from {found['reference']} at the level {number(found.get('level'), 3)}, corrected for their number."
     lines: list[Sequence[Child | Cell]] = []
     for one in told[:300]:
         state = tag(
@@ -86,7 +103,7 @@ def differences(found: Mapping[str, Any]) -> list[Html]:
         ))  # fmt: skip
     head = ("column", "of", "state", "p", "test", "size", "before", "now")
     note = "p is corrected for the number of columns. Size does not grow with the number of examples."
-    return [figure("Columns", sentence, grid(head, lines, sentence, "rows", (3,)), note=note)]
+    return [figure("Columns", sentence, grid(head, lines, sentence, "rows", (3,)), note=note, class_="long")]
 
 
 def pictures(found: Mapping[str, Any]) -> list[Html]:
@@ -136,10 +153,10 @@ def courses(found: Mapping[str, Any]) -> list[Html]:
         return []
     names = list(dict.fromkeys(name for one in told for name in rows(one.get("drifted"))))
     x = Axis.over([0.0, float(len(told))], pad=0.01, counts=True)
-    many = [float(len(rows(one.get("drifted")))) for one in told]
-    y = Axis.over([0.0, max(1.0, *many)], pad=0.03, counts=True)
-    sentence = f"{sum(count > 0 for count in many)} of {len(told)} windows differ from the reference, from {moment(told[0]['from'])} to {moment(told[-1]['to'])}."
-    shown = [figure("Windows", sentence, plot(x, y, [uprights([(k + 0.5, 0.0, n) for k, n in enumerate(many)], x, y, "whisk")], sentence,
+    counts = [float(len(rows(one.get("drifted")))) for one in told]
+    y = Axis.over([0.0, max(1.0, *counts)], pad=0.03, counts=True)
+    sentence = f"{sum(count > 0 for count in counts)} of {len(told)} windows differ from the reference, from {moment(told[0]['from'])} to {moment(told[-1]['to'])}."
+    shown = [figure("Windows", sentence, plot(x, y, [uprights([(k + 0.5, 0.0, n) for k, n in enumerate(counts)], x, y, "whisk")], sentence,
                                               ("window", "columns that differ"), tall=10))]  # fmt: skip
     for name in names[:4]:
         sizes = [(k + 0.5, float(table(one.get("sizes")).get(name, math.nan))) for k, one in enumerate(told)]
@@ -194,7 +211,7 @@ def quality(found: Mapping[str, Any]) -> list[Html]:
         if labels
         else "No labels have come; what is estimated rests on the confidence alone."
     )
-    shown = [figure("Accuracy", sentence, grid(("what", "value", "how"), lines, sentence, "rows"))]
+    shown = [figure("Accuracy", sentence, grid(("what", "value", "how"), lines, sentence, "rows"), class_="long")]
     course = [table(one) for one in rows(found.get("over_time"))]
     told: list[tuple[str, str, str]] = [
         ("estimated", "curve train", "estimated"),
@@ -271,4 +288,4 @@ def _about(found: Mapping[str, Any]) -> Html:
     )
 
 
-__all__ = ["drifted", "moment"]
+__all__ = ["drifted", "gathered", "moment"]

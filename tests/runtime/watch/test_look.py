@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import tuneful
 from tuneful.core.errors import DataError, TunefulError
 from tuneful.runtime.watch import estimated, labels, truth
 from tuneful.runtime.watch.calibration import calibration
@@ -193,3 +194,18 @@ def test_a_part_of_the_record_may_be_what_it_is_compared_with(model):
     assert not look(before, rest, How(Rate.of("0.01")))["drifted"]
     with pytest.raises(DataError, match="cannot be what the others are compared with"):
         rest.first(200)
+
+
+def test_from_python_it_is_one_call(model, artifact, tmp_path):
+    quiet, older = people(500, 8), people(500, 9, older=9)
+    inputs = {name: older[name] for name in ("age", "job", "email")}
+    found = tuneful.watch(artifact, inputs, older["income"], alarm="0.01")
+    assert found.drifted
+    assert found.found["labels"]["n"] == 500
+    assert str(found) == found.headline
+    assert not tuneful.watch(model, inputs, reference=inputs).drifted
+    assert not tuneful.watch(model, {name: quiet[name] for name in inputs}, alarm="0.001").drifted
+    with pytest.raises(TunefulError, match="one of the two"):
+        tuneful.watch(model)
+    with pytest.raises(TunefulError, match="3 truths were given for 500 examples"):
+        tuneful.watch(model, inputs, ["high"] * 3)

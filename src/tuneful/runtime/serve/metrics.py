@@ -6,6 +6,9 @@
     tuneful_requests_in_flight                       gauge
     tuneful_refused_total{kind, status}              counter: what was refused, and why
     tuneful_shadow_total{model, agrees}              counter: does the shadow say the same?
+    tuneful_drift_psi{model, version, part, column}  gauge: how far the newest 1000 recorded examples are from the reference
+    tuneful_drift_p{model, version, part, column}    gauge: the chance of that without any drift, corrected for the number of columns
+    tuneful_recorded_lost_total                      counter: examples that were not recorded, for want of room or disk
 
 Several processes write into files of one folder (PROMETHEUS_MULTIPROC_DIR), which each of them adds up when it is asked.
 """
@@ -39,7 +42,24 @@ class Metrics:
             "tuneful_requests_in_flight", "requests without an answer yet", multiprocess_mode="livesum", **named
         )
         self.refused = Counter("tuneful_refused", "requests that were refused", ["kind", "status"], **named)
+        drift = ["model", "version", "part", "column"]
+        self.drift_psi = Gauge(
+            "tuneful_drift_psi",
+            "PSI of the newest examples against the reference",
+            drift,
+            multiprocess_mode="livemax",
+            **named,
+        )
+        self.drift_p = Gauge(
+            "tuneful_drift_p", "chance of such a PSI without drift", drift, multiprocess_mode="livemin", **named
+        )
+        self.lost = Counter("tuneful_recorded_lost", "examples that were not recorded", **named)
         self.shadow = Counter("tuneful_shadow", "answers of a shadow", ["model", "agrees"], **named)
+
+    def drifts(self, name: str, version: str, key: tuple[str, str], psi: float, p: float) -> None:
+        """What `watch.live` tells of one column."""
+        self.drift_psi.labels(name, version, *key).set(psi)
+        self.drift_p.labels(name, version, *key).set(p)
 
     def page(self) -> bytes:
         """All of them as Prometheus reads them."""

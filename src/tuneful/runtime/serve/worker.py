@@ -29,6 +29,7 @@ from tuneful.runtime.serve.placed import Place, of_file, places
 from tuneful.runtime.serve.protocol import Guard, guarded
 from tuneful.runtime.serve.served import Served
 from tuneful.runtime.serve.shelf import Shelf
+from tuneful.runtime.watch.live import Live
 from tuneful.runtime.watch.recorder import Recorder
 from tuneful.runtime.watch.recording import Recording
 
@@ -77,7 +78,7 @@ async def _serve(told: dict[str, Any], listening: socket.socket) -> None:
     shelf.fill(planned(told))
     shelf.foreign = True  # at what comes later, on SIGHUP, nobody has looked yet
     _watched(shelf.all(), metrics, journal)
-    recorder = Recorder(Recording.of(Path(told["record"]), told["recording"]), journal.tell) if told["record"] else None
+    recorder = _recorder(told, journal, metrics)
     app, guard = App(shelf, limits, who, journal, metrics, told["version"], recorder), Guard(limits)
     config = uvicorn.Config(
         app, http=guarded(guard), ws="none", lifespan="off", log_config=None, log_level="critical", access_log=False, proxy_headers=False,
@@ -111,6 +112,14 @@ async def _serve(told: dict[str, Any], listening: socket.socket) -> None:
     if recorder is not None:
         recorder.close()
     journal.tell("ended", {"process": os.getpid(), "closed": guard.closed})
+
+
+def _recorder(told: dict[str, Any], journal: Journal, metrics: Metrics) -> Recorder | None:
+    """Who records, where that is asked for."""
+    if not told["record"]:
+        return None
+    how = Recording.of(Path(told["record"]), told["recording"])
+    return Recorder(how, journal.tell, Live(metrics.drifts, how.dropped).seen, metrics.lost.inc)
 
 
 async def _reload(told: dict[str, Any], shelf: Shelf, metrics: Metrics, journal: Journal) -> None:

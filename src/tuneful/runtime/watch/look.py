@@ -235,7 +235,8 @@ def _headline(found: dict[str, Any], recent: Sequence[dict[str, Any]], old: Sequ
     if not recent:
         told = f", besides {len(old)} older one{'s' if len(old) != 1 else ''}" if old else ""
         return f"No alarm in {many}, at {found['rate']} false ones{told}."
-    names = list(dict.fromkeys(one["name"] for one in recent))
+    single = [one["name"] for one in recent if one["part"] != "windows"]
+    names = list(dict.fromkeys(single or [name.partition(": ")[2] for one in found["windows"] for name in one["drifted"]]))
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
     return f"Drift in {many}: {', '.join(names[:4])}{more}."
 

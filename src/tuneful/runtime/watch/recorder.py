@@ -42,16 +42,19 @@ class Offered(NamedTuple):
     told: NDArray[Any]
 
 
+Seen = tuple[Offered, list[Feature], list[Feature]]  # one of a model's answers, and what was counted of all of them
+
+
 class Recorder:
     """One of them a process. told: is called with an event and its facts when writing fails, and when it works again; seen: with each
-    model's counted features once they are written."""
+    model's counted features once they are written; missed: with how many examples were lost."""
 
     def __init__(
         self, how: Recording, told: Callable[[str, dict[str, Any]], None],
-        seen: Callable[[str, str, Model, list[Feature], list[Feature]], None] | None = None,
+        seen: Callable[[str, str, Model, list[Feature], list[Feature]], None] | None = None, missed: Callable[[int], None] = lambda count: None,
     ) -> None:  # fmt: skip
         self.how, self.lost, self.trouble = how, 0, ""
-        self._told, self._seen = told, seen
+        self._told, self._seen, self._missed = told, seen, missed
         self._queue: deque[Offered] = deque()
         self._waiting = self._bytes = self._owed = 0
         self._lock = threading.Lock()
@@ -66,12 +69,19 @@ class Recorder:
             return
         count, size = len(encoded), encoded.nbytes + told.nbytes
         with self._lock:
-            if self._waiting + count > QUEUE or self._bytes + size > BYTES:
-                self.lost += count
-                self._owed += count
-                return
-            self._waiting, self._bytes = self._waiting + count, self._bytes + size
-        self._queue.append(Offered(model, name, version, request[: store.LONGEST], time.time(), encoded, told))
+            room = self._waiting + count <= QUEUE and self._bytes + size <= BYTES
+            if room:
+                self._waiting, self._bytes = self._waiting + count, self._bytes + size
+        if room:
+            self._queue.append(Offered(model, name, version, request[: store.LONGEST], time.time(), encoded, told))
+        else:
+            self._lose(count)
+
+    def _lose(self, count: int) -> None:
+        with self._lock:
+            self.lost += count
+            self._owed += count
+        self._missed(count)
 
     def close(self) -> None:
         """Write what waits, and end."""
@@ -80,55 +90,61 @@ class Recorder:
 
     def _run(self) -> None:
         link: sqlite3.Connection | None = None
-        pause = EVERY
-        while True:
+        pause, ending = EVERY, False
+        while not ending:
             ending = self._stop.wait(pause)
             taken = [self._queue.popleft() for _ in range(len(self._queue))]
             count = sum(len(one.encoded) for one in taken)
             with self._lock:
                 self._waiting -= count
                 self._bytes -= sum(one.encoded.nbytes + one.told.nbytes for one in taken)
+            if not taken and not self._owed:
+                continue
             try:
-                if taken or self._owed:
-                    link = link or opened(self.how)
-                    self._write(link, taken)
-                    if self.trouble:
-                        self._told("recording again", {"lost": self.lost})
-                    self.trouble, pause = "", EVERY
-            except (sqlite3.Error, OSError, TunefulError) as error:
-                self.lost, self._owed = self.lost + count, self._owed + count
+                link = link or opened(self.how)
+                seen = self._write(link, taken)
+                if self.trouble:
+                    self._told("recording again", {"lost": self.lost})
+                self.trouble, pause = "", EVERY
+                self._look(seen)
+            except Exception as error:  # the disk, the file, or a mistake of ours: what is served goes on
+                self._lose(count)
                 pause = min(PATIENCE, pause * 2)
                 if not self.trouble:
-                    self._told("not recorded", {"file": str(self.how.file), "error": str(error)[:300], "lost": self.lost})
-                self.trouble = str(error)
+                    why = str(error) if isinstance(error, sqlite3.Error | OSError | TunefulError) else repr(error)
+                    self._told("not recorded", {"file": str(self.how.file), "error": why[:300], "lost": self.lost})
+                self.trouble = str(error) or "unknown"
                 self._keys.clear()
-                with contextlib.suppress(sqlite3.Error):
-                    if link is not None:
-                        link.close()
+                _closed(link)
                 link = None
-            except Exception as error:  # ours; what is served goes on
-                self.lost, self._owed = self.lost + count, self._owed + count
-                self._told("not recorded", {"error": f"{type(error).__name__}: {error}"[:300], "lost": self.lost})
-            if ending:
-                if link is not None:
-                    link.close()
-                return
+        _closed(link)
 
-    def _write(self, link: sqlite3.Connection, taken: Sequence[Offered]) -> None:
-        groups: dict[tuple[str, str, int], list[Offered]] = {}
+    def _look(self, seen: Sequence[Seen]) -> None:
+        """Hand on what was counted. What goes wrong there is told once, and ends it."""
+        if self._seen is None:
+            return
+        try:
+            for first, inputs, said in seen:
+                self._seen(first.name, first.version, first.model, inputs, said)
+        except Exception as error:
+            self._seen = None
+            self._told("drift is not told", {"error": repr(error)[:300]})
+
+    def _write(self, link: sqlite3.Connection, taken: Sequence[Offered]) -> list[Seen]:
+        groups: dict[tuple[str, str, int, int], list[Offered]] = {}
         for one in taken:
-            groups.setdefault((one.name, one.version, id(one.model)), []).append(one)
+            groups.setdefault((one.name, one.version, id(one.model), one.encoded.shape[-1]), []).append(one)
         seen = [(group[0], *_counted(group)) for group in groups.values()]
+        owed = self._owed
         with link:
             for group, (first, inputs, said) in zip(groups.values(), seen):
                 self._rows(link, group, first, inputs, said)
-            if self._owed:
-                _add(link, "lost", self._owed)
-        self._owed = 0
+            if owed:
+                _add(link, "lost", owed)
+        with self._lock:
+            self._owed -= owed
         pruned(link, self.how)
-        if self._seen is not None:
-            for first, inputs, said in seen:
-                self._seen(first.name, first.version, first.model, inputs, said)
+        return seen
 
     def _rows(
         self, link: sqlite3.Connection, group: Sequence[Offered], first: Offered, inputs: list[Feature], said: list[Feature]
@@ -168,6 +184,12 @@ class Recorder:
         where = "SELECT key FROM models WHERE name = ? AND version = ? AND sha256 = ? AND about = ?"
         found = self._keys[first.name, first.version, digest] = int(link.execute(where, row).fetchone()[0])
         return found
+
+
+def _closed(link: sqlite3.Connection | None) -> None:
+    with contextlib.suppress(sqlite3.Error):
+        if link is not None:
+            link.close()
 
 
 def _names(features: Sequence[Feature]) -> list[Mapping[str, Any]]:
