@@ -1,6 +1,6 @@
 """Regret of searches replayed on real learning curves: what `tune` decides, without training anything.
 
-    python benchmarks/replay.py [--seeds 20] [--first 0] [--tasks 0,1,2,3,4,5] [--most 40] [--print] [WAY ...]
+    python benchmarks/replay.py [--judge] [--seeds 20] [--first 0] [--tasks 0,1,2,3,4,5] [--most 40] [--print] [WAY ...]
 
 Six tasks of TaskSet (Metz et al. 2020, arXiv:2002.11887) with 1000 configurations of eight dials and 51 points each. A search that
 begins a trial gets the nearest configuration that it has not had; random draws one. Dials are scaled by rank, because the table's are
@@ -8,8 +8,11 @@ not uniform (the betas crowd at 1, where "nearest" would hand out outliers). One
 
     regret(b) = (best valid loss after b points - best of the table) / (median configuration's best - best of the table), cut at 1
 
-A configuration whose loss is not finite has failed: its points are paid for, it is never taken up again. The table lies in
+A configuration whose loss is not finite has failed: its points are paid for, it is never taken up again. The tables lie in
 $TUNEFUL_DATA/hpo or beside the checkout. Nothing in a search may be fitted to these tasks: see LOG.md for how it was divided.
+
+--judge: eight tasks of another family, DeepOBS (Schneider et al., ICLR 2019): an optimizer of three and one of 36 learning rates, 108
+configurations with 51 points of their test loss, spread evenly over their epochs. Nothing was chosen on these.
 """
 
 from __future__ import annotations
@@ -34,28 +37,57 @@ from tuneful.core.records import shown
 from tuneful.core.task import Objective
 from tuneful.core.trial import Point, Trial
 from tuneful.techniques.interfaces import Proposer, Scheduler
-from tuneful.techniques.search import ASHA, TPE, Curves, Full, Random
+from tuneful.techniques.search import ASHA, TPE, Curves, Full, Hyperband, Median, Random
 
-TABLE = Path(os.environ.get("TUNEFUL_DATA") or Path(__file__).parents[2] / "shared" / "data") / "hpo" / "taskset_dev.npz"
+PLACE = Path(os.environ.get("TUNEFUL_DATA") or Path(__file__).parents[2] / "shared" / "data") / "hpo"
 BUDGETS = (5, 10, 20, 40)  # full trainings
 LENGTH = 51  # points of a full training
-DIALS = [f"dial{k}" for k in range(8)]
 UNIT = optuna.distributions.FloatDistribution(0.0, 1.0)
 
 
 @dataclass
 class Table:
-    """One task. where: [1000, 8], dials scaled by rank; loss: [1000, 51], NaN where it diverged."""
+    """One task. dials: of a configuration; points: what they are in each; where: [n, D], the same as numbers between which distance means
+    something; loss: [n, 51], NaN where it diverged."""
 
+    dials: dict[str, optuna.distributions.BaseDistribution]
+    points: list[dict[str, float | str]]
     where: np.ndarray
     loss: np.ndarray
 
     @staticmethod
-    def read(task: int) -> Table:
-        """Task number 0 to 5."""
-        with np.load(TABLE, allow_pickle=False) as found:
+    def taskset(task: int) -> Table:
+        """Task number 0 to 5 of TaskSet."""
+        with np.load(PLACE / "taskset_dev.npz", allow_pickle=False) as found:
             configs, loss = found["configs"], found["loss"][task, :, 1].astype(float)
-        return Table(configs.argsort(0).argsort(0) / (len(configs) - 1), loss)
+        where = configs.argsort(0).argsort(0) / (len(configs) - 1)
+        names = [f"dial{k}" for k in range(8)]
+        return Table(dict.fromkeys(names, UNIT), [dict(zip(names, one, strict=True)) for one in where.tolist()], where, loss)
+
+    @staticmethod
+    def deepobs(task: int) -> Table:
+        """Problem number 0 to 7 of DeepOBS."""
+        with np.load(PLACE / "deepobs_v1_sgd_momentum_adam.npz", allow_pickle=False) as found:
+            data = {
+                name: found[name] for name in ("problem", "optimizer", "lr_index", "num_epochs", "test_loss", "optimizers")
+            }
+        rows: dict[tuple[int, int], int] = {}
+        for row in np.flatnonzero(data["problem"] == task).tolist():
+            rows.setdefault((int(data["optimizer"][row]), int(data["lr_index"][row])), row)
+        kinds = [str(kind) for kind in data["optimizers"]]
+        points: list[dict[str, float | str]] = [{"optimizer": kinds[kind], "lr": rate / 35} for kind, rate in rows]
+        where = np.array([[*np.eye(len(kinds))[kind], rate / 35] for kind, rate in rows])
+        at = np.linspace(1, int(data["num_epochs"][list(rows.values())].min()), LENGTH).round().astype(int)
+        dials = {"optimizer": optuna.distributions.CategoricalDistribution(kinds), "lr": UNIT}
+        return Table(dials, points, where, data["test_loss"][list(rows.values())][:, at].astype(float))
+
+    def near(self, point: dict[str, float | str]) -> np.ndarray:
+        """How far each configuration is from these dials."""
+        at: list[float] = []
+        for name, dial in self.dials.items():
+            choices = getattr(dial, "choices", None)
+            at += [float(point[name])] if choices is None else [float(one == point[name]) for one in choices]
+        return ((self.where - np.array(at)) ** 2).sum(1)
 
 
 class Bill:
@@ -70,11 +102,11 @@ class Bill:
     @property
     def over(self) -> bool:
         """Is the largest budget spent?"""
-        return len(self.best) >= self.budgets[-1] * LENGTH or not self.free.any()
+        return len(self.best) >= self.budgets[-1] * LENGTH
 
-    def take(self, at: Sequence[float] | None, dice: np.random.Generator) -> int:
+    def take(self, at: dict[str, float | str] | None, dice: np.random.Generator) -> int:
         """The nearest configuration that nobody has had, or any."""
-        far = np.where(self.free, 0.0 if at is None else ((self.table.where - np.asarray(at)) ** 2).sum(1), np.inf)
+        far = np.where(self.free, 0.0 if at is None else self.table.near(at), np.inf)
         row = int(dice.choice(np.flatnonzero(self.free))) if at is None else int(far.argmin())
         self.free[row] = False
         return row
@@ -102,20 +134,23 @@ def ours(proposer: Proposer, scheduler: Scheduler, fed: int = 0) -> Way:
 
     def walk(table: Table, seed: int) -> Bill:
         bill, dice, trials = Bill(table), np.random.default_rng(seed), list[Trial]()
-        rows: list[int] = []
+        rows, kept = list[int](), dict[int, dict[str, object]]()
         objective = Objective("loss", "min")
+        turned = proposer.replace(turn=seed + 1) if "turn" in type(proposer).model_fields else proposer
         while not bill.over:
-            step = scheduler.next(trials, objective, float(LENGTH))
+            ask = scheduler.next if bill.free.any() else scheduler.closing
+            step = ask(trials, objective, float(LENGTH))
+            assert step is not None
             number = step.trial
             if number is None:
                 number = len(trials)
-                at = (
-                    None
-                    if isinstance(proposer, Random)
-                    else _asked(proposer.sampler(key(seed, "proposal", number)), trials, fed)
-                )
+                if not bill.free.any():
+                    break
+                at = None
+                if not isinstance(turned, Random):
+                    at, kept[number] = _asked(turned.sampler(key(seed, "proposal", number)), table, trials, kept, fed)
                 rows.append(bill.take(at, dice))
-                trials.append(Trial(number, {}, dict(zip(DIALS, table.where[rows[number]].tolist(), strict=True)), ""))
+                trials.append(Trial(number, {}, table.points[rows[number]], ""))
             trial = trials[number]
             for point in range(len(trial.curve) + 1, min(LENGTH, math.ceil(step.epochs - 1e-6)) + 1):
                 loss = bill.pay(rows[number], point)
@@ -130,20 +165,22 @@ def ours(proposer: Proposer, scheduler: Scheduler, fed: int = 0) -> Way:
     return walk
 
 
-def _asked(sampler: optuna.samplers.BaseSampler, trials: Sequence[Trial], fed: int) -> list[float]:
-    """What an Optuna sampler proposes after these trials."""
+def _asked(
+    sampler: optuna.samplers.BaseSampler, table: Table, trials: Sequence[Trial], kept: dict[int, dict[str, object]], fed: int
+) -> tuple[dict[str, float | str], dict[str, object]]:
+    """What an Optuna sampler proposes after these trials, and what it keeps with its proposal. kept: the same of those before."""
     study = optuna.create_study(sampler=sampler)
     bare = optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL)
     for trial in trials:
         row = shown(bare, trial)
-        row.params, row.distributions = dict(trial.dials), dict.fromkeys(DIALS, UNIT)
-        row.number, row.datetime_complete = trial.number, bare.datetime_start
+        row.params, row.distributions = dict(trial.dials), table.dials
+        row.number, row.datetime_complete, row.system_attrs = trial.number, bare.datetime_start, kept.get(trial.number, {})
         if fed and len(trial.curve) >= fed and trial.state != "failed":
             row.state, row.values = optuna.trial.TrialState.COMPLETE, [trial.curve[fed - 1].value.value]
             row.intermediate_values = {}
         study.add_trial(row)
-    asked = study.ask()
-    return [asked.suggest_float(name, 0.0, 1.0) for name in DIALS]
+    asked = study.ask(table.dials)
+    return dict(asked.params), dict(study._storage.get_trial(asked._trial_id).system_attrs)
 
 
 def optunas(make: Callable[[int], optuna.samplers.BaseSampler], pruner: optuna.pruners.BasePruner) -> Way:
@@ -152,11 +189,12 @@ def optunas(make: Callable[[int], optuna.samplers.BaseSampler], pruner: optuna.p
     def walk(table: Table, seed: int) -> Bill:
         bill, dice = Bill(table), np.random.default_rng(seed)
         study = optuna.create_study(sampler=make(seed), pruner=pruner)
-        while not bill.over:
-            asked = study.ask()
-            row = bill.take([asked.suggest_float(name, 0.0, 1.0) for name in DIALS], dice)
-            for name, value in zip(DIALS, table.where[row].tolist(), strict=True):  # what it really got
-                study._storage.set_trial_param(asked._trial_id, name, value, UNIT)
+        while not bill.over and bill.free.any():
+            asked = study.ask(table.dials)
+            row = bill.take(asked.params, dice)
+            for name, value in table.points[row].items():  # what it really got
+                dial = table.dials[name]
+                study._storage.set_trial_param(asked._trial_id, name, dial.to_internal_repr(value), dial)
             low, state = math.inf, optuna.trial.TrialState.COMPLETE
             for point in range(1, LENGTH + 1):
                 loss = bill.pay(row, point)
@@ -187,6 +225,10 @@ WAYS: dict[str, Way] = {
     "curves + asha": ours(Curves(), ASHA()),
     "tpe + asha from point 2": ours(TPE(), ASHA(first=0.03)),
     "curves + asha from point 2": ours(Curves(), ASHA(first=0.03)),
+    "curves + hyperband": ours(Curves(), Hyperband()),
+    "curves + median": ours(Curves(), Median(first=0.04)),
+    "tpe + hyperband": ours(TPE(), Hyperband()),
+    "tpe + median": ours(TPE(), Median(first=0.04)),
     "optuna tpe, full trainings": optunas(_tpe, NEVER),
     "optuna tpe + hyperband": optunas(_tpe, BANDS),
     "optuna gp, full trainings": optunas(lambda seed: optuna.samplers.GPSampler(seed=seed), NEVER),
@@ -199,22 +241,24 @@ def main() -> None:
     parser.add_argument("ways", nargs="*")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--tasks", default="0,1,2,3,4,5")
+    parser.add_argument("--tasks", default="")
+    parser.add_argument("--judge", action="store_true", help="the tasks of DeepOBS")
     parser.add_argument("--most", type=int, default=BUDGETS[-1], help="the largest budget, in full trainings")
     parser.add_argument("--print", action="store_true", help="print only; record nothing")
     args = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     budgets = Bill.budgets = tuple(budget for budget in BUDGETS if budget <= args.most)
-    tasks = [int(task) for task in args.tasks.split(",")]
+    read = Table.deepobs if args.judge else Table.taskset
+    tasks = [int(task) for task in args.tasks.split(",")] if args.tasks else list(range(8 if args.judge else 6))
     for name in args.ways or WAYS:
         began, found = time.process_time(), list[list[float]]()
         for seed in range(args.first, args.first + args.seeds):
-            each = [WAYS[name](Table.read(task), seed).regret() for task in tasks]
+            each = [WAYS[name](read(task), seed).regret() for task in tasks]
             found.append([one[b] for one in each for b in budgets])
         by = np.array(found).reshape(len(found), len(tasks), len(budgets))  # seeds, tasks, budgets
         mean, spread = by.mean((0, 1)).round(3).tolist(), (by.mean(1).std(0, ddof=1) / len(by) ** 0.5).round(3).tolist()
-        figures = {"tasks": tasks, "seeds": args.seeds, "regret": dict(zip(budgets, mean, strict=True)),
+        figures = {"family": "deepobs" if args.judge else "taskset", "tasks": tasks, "seeds": args.seeds, "regret": dict(zip(budgets, mean, strict=True)),
                    "standard_error_over_seeds": spread, "by_task": by.mean(0).round(3).tolist(),
                    "cpu_s_a_search": round((time.process_time() - began) / by[..., 0].size, 2)}  # fmt: skip
         print(name, mean, spread, figures["cpu_s_a_search"], *(figures["by_task"] if args.print else ()), flush=True)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,8 +79,8 @@ def thinned(seen: Seen, points: int = FITTED) -> Seen:
     return Seen(seen.x[::every], seen.of[where] // every, seen.s[where], seen.y[where])
 
 
-def fit(seen: Seen, steps: int = STEPS) -> Scales:
-    """The scales of the highest posterior, given these points."""
+def fit(seen: Seen, start: Scales | None = None, steps: int = STEPS) -> Scales:
+    """The scales of the highest posterior, given these points. start: where they are looked for first; at the prior's mean when None."""
     from scipy.linalg import cho_solve, cholesky, solve_triangular
     from scipy.optimize import minimize
 
@@ -122,7 +123,7 @@ def fit(seen: Seen, steps: int = STEPS) -> Scales:
         grad[count + 5] += w.trace() * e
         return float(value), grad
 
-    found = minimize(loss, mean, jac=True, method="L-BFGS-B", bounds=list(zip(mean - 4 * spread, mean + 4 * spread, strict=True)),
+    found = minimize(loss, mean if start is None else start.theta, jac=True, method="L-BFGS-B", bounds=list(zip(mean - 4 * spread, mean + 4 * spread, strict=True)),
                      options={"maxiter": steps})  # fmt: skip
     return Scales(np.asarray(found.x))
 
@@ -138,49 +139,59 @@ class Belief:
         self._length = np.exp(-2 * scales.theta[:count])
         self._ls = math.exp(-2 * scales.theta[count])
         self._g, self._a, self._b, self._c, self._e = np.exp(2 * scales.theta[count + 1 :])
-        ks = matern(np.sqrt((seen.s[:, None] - seen.s[None, :]) ** 2 * self._ls))
-        kx = self._kx(seen.x, seen.x)[np.ix_(seen.of, seen.of)]
-        same = seen.of[:, None] == seen.of[None, :]
-        cov = 1.0 + self._a * kx + (self._g + self._b * kx + self._c * same) * ks
+        lengths, at = np.unique(seen.s, return_inverse=True)  # few: most trials wait at the same rungs
+        ks = matern(np.abs(lengths[:, None] - lengths[None, :]) * math.sqrt(self._ls))[np.ix_(at, at)]
+        kx = self._kx(seen.x, seen.x)
+        own = self._c * np.eye(len(seen.x))
+        cov = 1.0 + (self._a * kx)[np.ix_(seen.of, seen.of)] + (self._g + self._b * kx + own)[np.ix_(seen.of, seen.of)] * ks
         cov[np.diag_indices(len(cov))] += self._e + 1e-8
-        self._low = cholesky(cov, lower=True, check_finite=False)
+        self._low = cholesky(cov, lower=True, overwrite_a=True, check_finite=False)
         self._alpha = cho_solve((self._low, True), seen.y, check_finite=False)
+        self._ks = matern(np.abs(seen.s - end) * math.sqrt(self._ls))
 
     def _kx(self, x: Array, other: Array) -> Array:
         scaled, others = x * np.sqrt(self._length), other * np.sqrt(self._length)
         apart = (scaled**2).sum(1)[:, None] + (others**2).sum(1)[None, :] - 2 * scaled @ others.T
         return matern(np.sqrt(np.maximum(apart, 0.0)))
 
-    def _at(self, kx: Array, same: Array | float) -> tuple[Array, Array]:
+    def _cross(self, kx: Array, same: Array | float) -> Array:
+        """[n, m]: covariances of values at the full length with the points seen."""
+        return 1.0 + self._a * kx + (self._g + self._b * kx + self._c * same) * self._ks[None, :]
+
+    def of_trials(self) -> Array:
+        """The mean of each seen trial's value at the full length."""
+        kx = self._kx(self.seen.x, self.seen.x)[:, self.seen.of]
+        return self._cross(kx, np.arange(len(self.seen.x))[:, None] == self.seen.of[None, :]) @ self._alpha
+
+    def of_new(self, x: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of the same of trials not yet begun, with these dials."""
         from scipy.linalg import solve_triangular
 
-        ks = matern(np.abs(self.seen.s - self.end) * math.sqrt(self._ls))[None, :]
-        cross = 1.0 + self._a * kx + (self._g + self._b * kx + self._c * same) * ks
+        cross = self._cross(self._kx(x, self.seen.x)[:, self.seen.of], 0.0)
         half = solve_triangular(self._low, cross.T, lower=True, check_finite=False)
         prior = 1.0 + self._g + self._a + self._b + self._c
         return cross @ self._alpha, np.sqrt(np.maximum(prior - (half**2).sum(0), 1e-12))
 
-    def of_trials(self) -> tuple[Array, Array]:
-        """Mean and standard deviation of each seen trial's value at the full length."""
-        n = len(self.seen.x)
-        kx = self._kx(self.seen.x, self.seen.x)[:, self.seen.of]
-        return self._at(kx, np.arange(n)[:, None] == self.seen.of[None, :])
 
-    def of_new(self, x: Array) -> tuple[Array, Array]:
-        """The same of trials not yet begun, with these dials."""
-        return self._at(self._kx(x, self.seen.x)[:, self.seen.of], 0.0)
+class Picked(NamedTuple):
+    """Which trials are seen, the best first, and of their curves which points: of, s and y as in `Seen`."""
+
+    kept: list[int]
+    of: NDArray[np.int64]
+    s: Array
+    y: Array
 
 
-def seen_of(x: Array, curves: Sequence[Sequence[float]], failed: Sequence[bool], end: int) -> tuple[Seen, Array]:
-    """What is seen of curves, of values to be made small, one a point; and which rows of x it is of, the best trials first.
+def picked(lows: Sequence[Sequence[float]], failed: Sequence[bool], end: int) -> Picked:
+    """What is seen of curves, given as the best value up to each point, which is to be small.
 
-    A value counts as the best up to then. Values above what trials usually begin with count as that: how bad it is does not matter, and
-    a trial that failed is expected to end there.
+    Values above what trials usually begin with count as that: how bad it is does not matter, and a trial that failed is expected to end there.
     """
-    lows = [np.minimum.accumulate(np.nan_to_num(np.asarray(one, float), nan=np.inf, posinf=np.inf)) for one in curves]
-    first = [float(low[0]) for low in lows if len(low) and np.isfinite(low[0])]
-    cap = float(np.median(first)) if first else 0.0
-    order = sorted((k for k in range(len(lows)) if len(lows[k])), key=lambda k: (failed[k], float(lows[k][-1]), k))
+    first = np.array([low[0] for low in lows if low])
+    first = first[np.isfinite(first)]
+    cap = float(np.median(first)) if len(first) else 0.0
+    last = np.array([low[-1] if low else math.nan for low in lows])
+    order = [int(k) for k in np.lexsort((last, np.array(failed))) if last[k] == last[k]]
     kept, of, s, y = list[int](), list[int](), list[float](), list[float]()
     for k in order:
         points = [end] if failed[k] else _spread(len(lows[k]))
@@ -188,12 +199,10 @@ def seen_of(x: Array, curves: Sequence[Sequence[float]], failed: Sequence[bool],
             break
         of += [len(kept)] * len(points)
         s += [math.log(point) for point in points]
-        y += [cap] if failed[k] else [min(float(lows[k][point - 1]), cap) for point in points]
+        y += [cap] if failed[k] else [min(lows[k][point - 1], cap) for point in points]
         kept.append(k)
     values = np.array(y)
-    return Seen(x[kept], np.array(of), np.array(s), (values - values.mean()) / max(float(values.std()), 1e-12)), np.array(
-        kept
-    )
+    return Picked(kept, np.array(of), np.array(s), (values - values.mean()) / max(float(values.std()), 1e-12))
 
 
 def _spread(length: int) -> list[int]:

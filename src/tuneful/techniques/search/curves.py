@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tuneful.core.config import Count, NonNegative
-from tuneful.core.trial import AT_RANDOM
 from tuneful.techniques.interfaces import Proposer
 
 if TYPE_CHECKING:
@@ -22,15 +21,18 @@ if TYPE_CHECKING:
 
 NEAR, TOP = 16, 5  # candidates around the best trials, and how many those are
 STEP = 0.02, 0.2  # how far around them, as shares of a range
+SCALES = "tuneful:scales"  # the attribute of a trial that keeps what was fitted for it
+SELDOM = 8  # scales are fitted anew when there are a so-manieth more trials than the last time
 
 
 class Curves(Proposer):
     """What a model of all learning curves expects to end best."""
 
     kind: Literal["curves"] = "curves"
-    startup: Count = 6  # trials drawn at random before the first fit
+    startup: Count = 6  # trials that fill the space evenly (Sobol's sequence) before the first fit
     candidates: Count = 128  # points among which the best is taken
     beta: NonNegative = 1.0  # how much what is not known counts in favour of a point, on average
+    turn: Count = 1  # another number, another beginning
     ahead: Count = 3  # times the longest curve so far: at which length trials are compared
 
     source: ClassVar[str] = "Swersky, Snoek & Adams, 2014, arXiv:1406.3896"
@@ -43,26 +45,53 @@ class Curves(Proposer):
         from optuna.trial import FrozenTrial
 
         from tuneful.core.chance import key
+        from tuneful.techniques.search.belief import Scales, Seen, fit, thinned
         from tuneful.techniques.search.dials import columns, dial_by_dial, place
         from tuneful.techniques.search.rated import whole_curves
+        from tuneful.techniques.search.sobol import turned
+
+        def scales(study: Study, trial: FrozenTrial, dials: list[str], seen: Seen, count: int) -> Scales:
+            """Those that were fitted last, or anew once there are enough more trials. They are kept with the trial that they were fitted for, so
+            that a search that goes on in another process goes on with the same."""
+            kept = next(
+                (
+                    one.system_attrs[SCALES]
+                    for one in reversed(study.get_trials(deepcopy=False))
+                    if SCALES in one.system_attrs
+                ),
+                None,
+            )
+            last = None
+            if kept is not None and kept["dials"] == dials and len(kept["theta"]) == seen.x.shape[1] + 6:
+                last = Scales(np.array(kept["theta"]))
+                if count < kept["trials"] + max(2, kept["trials"] // SELDOM):
+                    return last
+            made = fit(thinned(seen), last)
+            told = {"dials": dials, "theta": made.theta.tolist(), "trials": count}
+            study._storage.set_trial_system_attr(trial._trial_id, SCALES, told)
+            return made
 
         found: dict[int, dict[str, float]] = {}  # {trial: where each dial lies}; a trial asks dial by dial
 
         def proposed(study: Study, trial: FrozenTrial) -> dict[str, float]:
-            from tuneful.techniques.search.belief import Belief, fit, seen_of, thinned
+            from tuneful.techniques.search.belief import Belief, picked
 
             known = [one for one in whole_curves(study) if one.trial.number != trial.number]
             if len(known) < self.startup or not any(one.trial.params for one in known):
                 return {}
-            dials = {name: dial for one in known for name, dial in one.trial.distributions.items()}
-            places = np.array([[place(dial, one.trial.params[name]) if name in one.trial.params else 0.5
-                                for name, dial in dials.items()] for one in known])  # fmt: skip
-            end = self.ahead * max(len(one.curve) for one in known)
-            seen, kept = seen_of(columns(dials, places), [one.curve for one in known], [one.failed for one in known], end)
-            belief = Belief(seen, fit(thinned(seen)), float(np.log(end)))
-            ends = belief.of_trials()[0].tolist()
-            ranked = sorted(range(len(ends)), key=lambda number: ends[number])
-            best = np.array([places[kept[number]] for number in ranked[:TOP]])
+            dials: dict[str, BaseDistribution] = {}
+            for one in known:
+                if not one.trial.distributions.keys() <= dials.keys():
+                    dials |= one.trial.distributions
+            end = self.ahead * max(len(one.lows) for one in known)
+            seen = picked([one.lows for one in known], [one.failed for one in known], end)
+            params = [known[k].trial.params for k in seen.kept]
+            places = np.array(
+                [[place(dial, one[name]) if name in one else 0.5 for name, dial in dials.items()] for one in params]
+            )
+            all_of = Seen(columns(dials, places), seen.of, seen.s, seen.y)
+            belief = Belief(all_of, scales(study, trial, list(dials), all_of, len(known)), float(np.log(end)))
+            best = places[np.argsort(belief.of_trials(), kind="stable")[:TOP]]
             dice = np.random.default_rng(key(seed, "candidates", trial.number))
             step = np.exp(dice.uniform(*np.log(STEP), size=(NEAR, 1)))
             near = best[dice.integers(len(best), size=NEAR)] + step * dice.normal(size=(NEAR, len(dials)))
@@ -76,11 +105,13 @@ class Curves(Proposer):
                 found[trial.number] = proposed(study, trial)
             if name in found[trial.number]:
                 return found[trial.number][name]
+            if not found[trial.number]:
+                return turned(study, trial, name, self.turn)
             return float(np.random.default_rng(key(seed, f"dial {name}", trial.number)).random())
 
         return dial_by_dial(rule)
 
     def because(self, finished: int) -> str:
         if finished < self.startup:
-            return f"{AT_RANDOM}; the model of curves begins after {self.startup} trials"
+            return f"one of {self.startup} points that fill the space evenly; the model of curves begins after them"
         return f"expected to end best by the curves of {finished} trials"

@@ -11,6 +11,7 @@ several objectives: Fonseca & Fleming, ICGA 1993.
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,11 +50,17 @@ def rated(study: Study, enough: int = ENOUGH) -> list[Rated]:
 
 
 class Course(NamedTuple):
-    """A trial with its curve, values to be made small, one a point; a finished one that told no curve has its value alone."""
+    """A trial with the best value up to each of its points, values to be made small; a finished one that told no curve has its value alone."""
 
     trial: FrozenTrial
-    curve: list[float]
+    lows: list[float]
     failed: bool
+
+
+_courses: dict[
+    int, tuple[FrozenTrial, int, Course]
+] = {}  # what was found of a trial, which is shown again and again as it is
+REMEMBERED = 20_000
 
 
 def whole_curves(study: Study) -> list[Course]:
@@ -64,14 +71,28 @@ def whole_curves(study: Study) -> list[Course]:
     if len(study.directions) > 1:
         return [Course(one.trial, [one.loss], False) for one in rated(study)]
     sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+    if len(_courses) > REMEMBERED:
+        _courses.clear()
     out: list[Course] = []
     for one in study.get_trials(deepcopy=False):
-        curve = [sign * one.intermediate_values[step] for step in sorted(one.intermediate_values)]
+        told = one.intermediate_values
+        known = _courses.get(id(one))
+        if known is not None and known[0] is one and known[1] == len(told):
+            out.append(known[2])
+            continue
+        curve = [sign * told[step] for step in sorted(told)]
         if not curve and one.state == TrialState.COMPLETE:
             curve = [sign * float(one.values[0])]
         if curve:
-            out.append(Course(one, curve, one.state == TrialState.FAIL))
+            out.append(Course(one, lows(curve), one.state == TrialState.FAIL))
+            if one.state.is_finished():
+                _courses[id(one)] = one, len(told), out[-1]
     return out
+
+
+def lows(curve: Sequence[float]) -> list[float]:
+    """The best value up to each point; what is no number is worst."""
+    return list(itertools.accumulate((value if value == value else math.inf for value in curve), min))
 
 
 def dominating(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[int]:

@@ -15,6 +15,8 @@ from tuneful.techniques.interfaces import Proposer
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
 
 
 class Sobol(Proposer):
@@ -27,25 +29,24 @@ class Sobol(Proposer):
     cost: ClassVar[str] = "nothing"
 
     def sampler(self, seed: int) -> BaseSampler:
-        from optuna.distributions import BaseDistribution
-        from optuna.study import Study
-        from optuna.trial import FrozenTrial
-        from scipy.stats.qmc import Sobol as Sequence
+        from tuneful.techniques.search.dials import dial_by_dial
 
-        from tuneful.core.chance import key
-        from tuneful.techniques.search.dials import dial_by_dial, order
-
-        turn = self.turn
-
-        def rule(study: Study, trial: FrozenTrial, name: str, dial: BaseDistribution) -> float:
-            number = order(study, trial, name)
-            sequence = Sequence(number + 1, scramble=False)
-            if trial.number:
-                sequence.fast_forward(trial.number)
-            point = float(sequence.random(1)[0, number])
-            return (point + key(turn, f"turn {name}") / 2**63) % 1.0
-
-        return dial_by_dial(rule)
+        return dial_by_dial(lambda study, trial, name, dial: turned(study, trial, name, self.turn))
 
     def because(self, finished: int) -> str:
         return "the next point of an evenly filling sequence (Sobol's)"
+
+
+def turned(study: Study, trial: FrozenTrial, name: str, turn: int) -> float:
+    """Where the dial of this name lies at the trial's point of the sequence, moved around by a shift of its own."""
+    from scipy.stats.qmc import Sobol as Sequence
+
+    from tuneful.core.chance import key
+    from tuneful.techniques.search.dials import order
+
+    number = order(study, trial, name)
+    sequence = Sequence(number + 1, scramble=False)
+    if trial.number:
+        sequence.fast_forward(trial.number)
+    point = float(sequence.random(1)[0, number])
+    return (point + key(turn, f"turn {name}") / 2**63) % 1.0
