@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuneful.core.measure import Measure
+from tuneful.core.space import Choice, Dial, Range, Space
 from tuneful.core.task import Objective
 from tuneful.core.trial import Point, Trial
-from tuneful.techniques.search import SCHEDULERS, Hyperband, Median, Percentile, SuccessiveHalving
+from tuneful.techniques.search import PBT, SCHEDULERS, Hyperband, Median, Percentile, SuccessiveHalving
 from tuneful.techniques.search.brackets import filled
+from tuneful.techniques.search.pbt import movable, stirred
 from tuneful.techniques.search.rungs import ordered, value_at
 
 EPOCHS = 27.0
@@ -60,7 +62,11 @@ def search(scheduler, most, seed, workers=1, failing=0.0, objective=LOSS, each=l
         number = len(trials) if step.trial is None else step.trial
         if step.trial is None:
             trials.append(Trial(number, {}, {"x": course(number, seed)[-1]}, step.because))
-        trials[number] = replace(trials[number], state="running", tags={"until": step.epochs})
+        if step.parent is not None:
+            model = trials[step.parent]
+            born = {"number": step.parent, "replaces": step.replaces, "epoch": model.last.epoch}
+            trials[number] = replace(trials[number], curve=model.curve, tags={"parent": born})
+        trials[number] = replace(trials[number], state="running", tags={**trials[number].tags, "until": step.epochs})
         at_work[number] = step.epochs
 
 
@@ -78,6 +84,9 @@ def test_each_decision_is_one_that_can_be_done_and_says_why(name, seed, workers,
     def each(trials, step):
         assert step.because
         assert 0 < step.epochs <= EPOCHS
+        if step.parent is not None:
+            assert trials[step.parent].state == "paused"
+            assert trials[step.replaces].state in ("paused", "failed")
         if step.trial is not None:
             assert trials[step.trial].state == "paused"
             assert step.epochs > trials[step.trial].last.epoch
@@ -160,6 +169,48 @@ def test_brackets_are_halved_as_the_algorithm_says(scheduler, seed, workers):
             assert all(trials[number].last.epoch < higher for number in {*there} - {*best})
             there = best
         assert all(trials[number].state == "done" for number in there)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6), workers=st.integers(1, 5), failing=st.sampled_from([0.0, 0.2]))
+def test_the_worst_of_a_population_become_copies_of_its_best(seed, workers, failing):
+    scheduler = PBT(population=10, every=0.25)
+    trials = search(scheduler, 16, seed, workers, failing)
+    roots, copies = [t for t in trials if "parent" not in t.tags], [t for t in trials if "parent" in t.tags]
+    assert len(roots) == 10 or failing
+    assert len(copies) == 6 or failing
+    at_first_look = sorted(
+        (t.curve[6].value.value, t.number) for t in trials[:10] if len(t.curve) > 6 and t.curve[6].value.value < 9
+    )
+    lost = {*range(10)} - {number for _, number in at_first_look}
+    worst = {*lost, *(number for _, number in at_first_look[len(at_first_look) - max(0, 2 - len(lost)) :])}
+    for copy in copies:
+        born = copy.tags["parent"]
+        if born["epoch"] == 7:
+            assert born["replaces"] in worst
+            assert born["number"] in [number for _, number in at_first_look[:2]]
+        assert trials[born["replaces"]].last.epoch == born["epoch"] or trials[born["replaces"]].state == "failed"
+        assert copy.curve[: int(born["epoch"])] == trials[born["number"]].curve[: int(born["epoch"])]
+    assert len({copy.tags["parent"]["replaces"] for copy in copies}) == len(copies)
+
+
+def test_numbers_of_a_copy_are_moved_and_stay_inside():
+    space = Space((
+        Dial("optimizer", Choice(("sgd", "adam"))), Dial("optimizer.lr", Range(1e-4, 1e-1, log=True)), Dial("model.width", Range(4, 64, integer=True)),
+        Dial("regularizers.dropout.rate", Range(0.0, 0.5)),
+    ))  # fmt: skip
+    was = {"optimizer": "adam", "optimizer.lr": 0.09, "model.width": 32, "regularizers.dropout.rate": 0.0}
+    assert movable(space) == ["optimizer.lr", "regularizers.dropout.rate"]
+    for seed in range(20):
+        now = stirred(was, space, 0.2, seed)
+        assert now == stirred(was, space, 0.2, seed)
+        assert (now["optimizer"], now["model.width"]) == ("adam", 32)
+        assert now["optimizer.lr"] == pytest.approx(0.09 * 0.8)  # up would leave the range
+        assert now["regularizers.dropout.rate"] == pytest.approx(0.1)
+    assert {round(stirred({"optimizer.lr": 0.01}, space, 0.2, seed)["optimizer.lr"], 6) for seed in range(20)} == {
+        0.008,
+        0.012,
+    }
 
 
 def test_a_bracket_that_cannot_be_filled_is_halved_as_it_is():

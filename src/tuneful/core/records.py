@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 CHUNK = 64  # points of a curve in one attribute
-KEPT = ("resumed", "until", "by", "legs", "deaths", "had", "arm")  # of where it stands, what a trial's tags tell
+KEPT = ("resumed", "until", "by", "legs", "deaths", "had", "arm", "parent")  # of where it stands, what a trial's tags tell
 
 
 def chunk(number: int) -> str:

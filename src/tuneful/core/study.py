@@ -228,11 +228,13 @@ class Study:
         until: float,
         given: Mapping[str, Any] | None = None,
         seen: Sequence[Trial] | None = None,
+        parent: Mapping[str, Any] | None = None,
     ) -> Trial | None:
         """A new trial, marked as running until it has `until` epochs: values from `sampler`, or `given` ones, put into `recipe`.
 
-        seen: the trials as the sampler is to know them, as `seen` gave them; as they stand when None. Returns None when the sampler
-        offers nothing but recipes that the study has already.
+        seen: the trials as the sampler is to know them, as `seen` gave them; as they stand when None. parent: of which trial it is a
+        copy, since when, and whose place it takes; two copies may have one recipe. Returns None when the sampler offers nothing but
+        recipes that the study has already.
         """
         with self.turn(), storage.quiet():
             self._view.trials = self._as_shown(self.trials() if seen is None else seen)
@@ -243,13 +245,14 @@ class Study:
                 asked = self._proposing.ask()
                 dials = space.suggest(asked)
                 made = space.apply(recipe, dials)
-                if made.id in self._ids:
+                if made.id in self._ids and parent is None:
                     asked.set_user_attr("hidden", f"the same recipe as trial {self._ids[made.id]}")
                     self._proposing.tell(asked.number, state=records.optuna_state("failed"))
                     continue
                 text = json.dumps(made.as_data())
                 asked.set_user_attr("begun", {"id": made.id, "recipe": text, "dials": dials, "because": because})
-                now = {"until": until, "by": self.meeting.join(), "legs": [[self.decisions() + 1, until]]}
+                now: dict[str, Any] = {"until": until, "by": self.meeting.join(), "legs": [[self.decisions() + 1, until]]}
+                now |= {"parent": dict(parent)} if parent is not None else {}
                 asked.set_user_attr("now", {"state": "running", **now})
                 # Hidden ones take numbers too; they are written only now, so that asking in vain leaves no trace.
                 for number in range(self._born, asked.number + 1):
@@ -310,7 +313,7 @@ class Study:
             legs = legs if again and legs else [*legs, [self.decisions() + 1, until]]
             tags = {"resumed": because, "until": until, "by": self.meeting.join(), "legs": legs}
             tags |= {"deaths": deaths, "had": len(trial.curve)} if deaths else {}
-            tags |= {name: trial.tags[name] for name in ("arm",) if name in trial.tags}
+            tags |= {name: trial.tags[name] for name in ("arm", "parent") if name in trial.tags}
             self._put(number, {"state": "running", "cost": trial.cost, **tags})
             self._know(replace(trial, state="running", tags={"id": trial.tags["id"], **tags}))
         return self._trials[number]

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,14 +21,21 @@ from typing import Any
 
 from tuneful.core.budget import Clock
 from tuneful.core.chance import key
+from tuneful.core.errors import RecipeError
 from tuneful.core.outlook import Least, outlook
 from tuneful.core.recipe import Recipe
 from tuneful.core.space import Space
 from tuneful.core.study import Study
 from tuneful.core.trial import AT_RANDOM, Trial
+from tuneful.pipeline import state
 from tuneful.techniques.interfaces import Proposer, Scheduler, Step
-from tuneful.techniques.search import Random
+from tuneful.techniques.search import PBT, Random
+from tuneful.techniques.search.pbt import movable, stirred
 
+STATE = "state.safetensors"
+FORK = (
+    "heir.safetensors"  # in the folder of a trial whose place a copy of another takes: the state with which that one begins
+)
 LATE = 0.9  # of the time that a step needs, as far as it is known: where less is left, it is not begun
 CONTROL = f"{AT_RANDOM}: the control arm, by which the search is judged"
 MARGIN = 1.15  # times the time that the best trial needs: when so much is left, it goes first
@@ -59,6 +68,12 @@ class Deciding:
         self.proposer, self.scheduler, self.at_once = proposer, scheduler, at_once
         self.epochs = float(recipe.epochs)
         self.ended, self.around = "", 1.0
+        self.stir = scheduler.stir if isinstance(scheduler, PBT) else 0.0
+        if isinstance(scheduler, PBT) and len(space) and not movable(space):
+            raise RecipeError(
+                f"scheduler=pbt changes numbers in mid-training, and of {', '.join(space.as_data())} none can be",
+                "give a range to one of the optimizer, the regularizers or the augments, such as lr=1e-4..1e-1, or take another scheduler",
+            )
 
     def claimed(self) -> Trial | None:
         """The next trial, claimed for this process in its turn; its tag "until" says up to how many epochs."""
@@ -69,8 +84,8 @@ class Deciding:
             return None
         trials = self.study.trials()
         for trial in trials:
-            if trial.state == "paused" and not reached(trial, goal(trial)):
-                return self.study.claim(trial.number, "it was interrupted", goal(trial), again=True)
+            if trial.state == "paused" and (not reached(trial, goal(trial)) or reached(trial, self.epochs)):
+                return self.study.claim(trial.number, "it was interrupted", goal(trial), again=True)  # at its end, too
         running = [trial for trial in trials if trial.state == "running"]
         if not self.at_once:
             return self._taken(self.scheduler.next(trials, self.study.objective, self.epochs), trials, running)
@@ -101,6 +116,8 @@ class Deciding:
         if step.trial is not None:
             return self.study.claim(step.trial, step.because, step.epochs)
         begun = len(self.study.trials())
+        if step.parent is not None and self.clock.trials_left(begun) > 0:
+            return self._copy(step, begun)
         if not (said := self._worthless(trials)):
             said = f"all {self.clock.budget.trials} trials of the budget have begun"
             if self.clock.trials_left(begun) > 0:
@@ -143,6 +160,21 @@ class Deciding:
         if int((begun + 1) * self.control) > int(begun * self.control):
             sampler, because = Random().sampler(key(self.recipe.seed, "control", begun)), CONTROL
         return self.study.ask(self.space, sampler, self.recipe, because, step.epochs, seen=trials if self.at_once else None)
+
+    def _copy(self, step: Step, begun: int) -> Trial | None:
+        """A new trial that goes on from where another one stands, with other rates. That one's state is kept for it first."""
+        assert step.parent is not None
+        assert step.replaces is not None
+        model = self.study.trial(step.parent)
+        fork(self.study, step.parent, step.replaces)
+        dials = stirred(model.dials, self.space, self.stir, key(self.recipe.seed, "copy", begun))
+        born = {"number": step.parent, "replaces": step.replaces, "epoch": epoch(model)}
+        sampler = self.proposer.sampler(key(self.recipe.seed, "proposal", begun))
+        made = self.study.ask(self.space, sampler, self.recipe, step.because, step.epochs, dials, parent=born)
+        if made is not None and self.study.depot is not None:
+            path = self.study.trial_folder(step.replaces) / FORK
+            self.study.depot.put(made.number, state.step(path), path)
+        return made
 
     def _defaults(self) -> dict[str, Any] | None:
         """The dials as the recipe has them, where all lie inside their ranges."""
@@ -216,6 +248,23 @@ class Deciding:
         return best if best is not None and best.state == "paused" else None
 
 
+def fork(study: Study, number: int, replaces: int) -> None:
+    """Keep the state of a trial as it is now for the one that is to begin as its copy in the place of another."""
+    path, place = study.trial_folder(number) / STATE, study.trial_folder(replaces) / FORK
+    if study.depot is not None:
+        study.depot.get(number, path, state.step(path))
+    if not path.exists():
+        return  # the copy will say so
+    place.parent.mkdir(parents=True, exist_ok=True)
+    aside = place.with_name(f".{FORK}.part")
+    aside.unlink(missing_ok=True)
+    try:
+        os.link(path, aside)  # a state is never written to, only replaced
+    except OSError:
+        shutil.copyfile(path, aside)
+    aside.replace(place)
+
+
 def reasoned(study: Study, scheduler: Scheduler) -> tuple[Trial, ...]:
     """The trials, of which those that wait say why. Raises KeyError where the search has not begun."""
     trials, epochs = study.trials(), float(json.loads(study.about["recipe"])["epochs"])
@@ -243,4 +292,4 @@ def pace(trial: Trial) -> float:
     return trial.last.seconds / max(trial.last.epoch, 1e-9) if trial.last else 0.0
 
 
-__all__ = ["Deciding", "epoch", "goal", "pace", "reached", "reasoned"]
+__all__ = ["FORK", "STATE", "Deciding", "epoch", "goal", "pace", "reached", "reasoned"]

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from tuneful.core.budget import Clock
-from tuneful.core.errors import StateError
+from tuneful.core.errors import ModelError, StateError
+from tuneful.core.recipe import Recipe
 from tuneful.core.study import Study
 from tuneful.core.task import Task
 from tuneful.core.trial import Point, Trial
 from tuneful.pipeline import files, plans, state
 from tuneful.pipeline.carrying import able
 from tuneful.pipeline.codec import from_data
-from tuneful.pipeline.deciding import goal
+from tuneful.pipeline.deciding import FORK, STATE, goal
 from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.distribute import Led
 from tuneful.pipeline.limits import Halt
@@ -32,7 +33,6 @@ from tuneful.pipeline.ranks import ALONE, Ranks
 from tuneful.pipeline.train import Run
 from tuneful.techniques.models import with_callable
 
-STATE = "state.safetensors"
 SPENT_EVERY = 2.0  # seconds between two notes of the time spent, so much may be lost count of by a kill
 
 
@@ -44,6 +44,9 @@ class Leg:
     trial: Trial
     run: Run
     path: Path
+    before: float = (
+        0.0  # seconds that its run had taken when the leg began, those of the trial that it is a copy of included
+    )
 
     @property
     def until(self) -> float:
@@ -71,7 +74,7 @@ class Leg:
         """Save what it is, and let the study know how it stands. Nothing where another process has taken it up meanwhile."""
         study, run, number = self.legs.study, self.run, self.trial.number
         cost = sum(run.seconds.values())
-        self.legs.trained += cost - self.trial.cost
+        self.legs.trained += cost - self.before
         if not self.lost:
             run.save(self.path, durable=bool(run.ended))  # whoever ran it, it has come to the same
             if study.depot is not None:
@@ -117,6 +120,7 @@ class Legs:
         """The leg of a trial that was claimed. Raises RecipeError and ModelError where there is no network."""
         path = self.path(trial.number)
         leg = Leg(self, trial, self.run(trial, path, goal(trial)), path)
+        leg.before = sum(leg.run.seconds.values())
         for point in leg.run.curve[
             len(trial.curve) :
         ]:  # a study that was lost and is made again learns what its trials know
@@ -128,8 +132,10 @@ class Legs:
         recipe = from_data(trial.recipe)
         if self.model is not None:
             recipe = recipe.replace(model=with_callable(recipe.model, self.model))
-        damage = ""
+        damage, born = "", trial.tags.get("parent")
         self.fetch(trial.number)
+        if born and not path.exists():
+            return self._copy(trial, recipe, self.study.trial_folder(int(born["replaces"])) / FORK, path)
         if path.exists():
             try:
                 run = self.kind.resume(
@@ -137,6 +143,8 @@ class Legs:
                 )
                 if run.recipe.id == resolve(recipe, self.task).id:
                     return run
+                if born:  # that of the trial of which it is a copy, from another machine
+                    return self._copy(trial, recipe, path, path)
                 damage = f"the state {path} belongs to another recipe"
             except StateError as error:
                 # It costs time but no result: made anew, the trial takes the same course.
@@ -146,9 +154,25 @@ class Legs:
             run.notes.append(f"{damage}; trial {trial.number} is trained anew")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._plan(run, path.parent, until)
+        self._headed(trial, run, path)
+        return run
+
+    def _copy(self, trial: Trial, recipe: Recipe, source: Path, path: Path) -> Run:
+        """The run of a trial that goes on from the state of another one. Raises ModelError where that is lost, or does not fit."""
+        born = trial.tags["parent"]
+        run = self.kind(self.task, recipe, device=self.device, halt=self.halt, save_to=path, ranks=self.ranks)
+        try:
+            tensors, plain = state.load(source)
+            run.put(tensors, {**plain, "ended": ""}, f"the state of trial {born['number']}")
+        except StateError as error:
+            raise ModelError(f"it is a copy of trial {born['number']}, whose state is lost: {error.message}") from error
+        self._headed(trial, run, path)
+        return run
+
+    def _headed(self, trial: Trial, run: Run, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         heading = f"trial {trial.number} of {self.study.name}: {trial.because}"
         (path.parent / "recipe.toml").write_text(files.write(run.recipe, heading=heading), encoding="utf-8")
-        return run
 
     def fetch(self, number: int) -> None:
         """Bring the newest state of a trial to this machine, where another has one."""

@@ -11,6 +11,7 @@ from tuneful.report.axis import Axis
 from tuneful.report.charts import Cell, bar, dots, figure, grid, legend, line, plot, steps, thin, whisker
 from tuneful.report.control import against_random
 from tuneful.report.importance import FEWEST, numeric, weigh
+from tuneful.report.lineage import lineage
 from tuneful.report.markup import Child, Html, short, tag
 from tuneful.report.next_space import next_space
 from tuneful.report.outlook import forecast
@@ -30,7 +31,7 @@ def search(story: Story) -> list[Html]:
         return []
     pieces: list[Html | None] = [values(story), progress(story), against_random(story), forecast(story), losses(story)]
     if len(story.trials) > 1:
-        pieces += [confirmation.again(story), parallel(story), weights(story), next_space(story)]
+        pieces += [confirmation.again(story), lineage(story), parallel(story), weights(story), next_space(story)]
     return [*(piece for piece in pieces if piece is not None), trials(story)]
 
 

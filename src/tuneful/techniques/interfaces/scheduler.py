@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """What to do next: train `trial` (None: a new one) until it has `epochs` epochs."""
+    """What to do next: train `trial` (None: a new one) until it has `epochs` epochs. parent: the trial of which a new one is a copy, as it
+    is now, with other rates; replaces: the one in whose place it begins."""
 
     trial: int | None
     epochs: float
     because: str
+    parent: int | None = None
+    replaces: int | None = None
 
 
 class Scheduler(Technique):

@@ -15,6 +15,7 @@ from tuneful.techniques.search.halton import Halton
 from tuneful.techniques.search.hyperband import Hyperband
 from tuneful.techniques.search.median import Median
 from tuneful.techniques.search.nsga_ii import NSGAII
+from tuneful.techniques.search.pbt import PBT
 from tuneful.techniques.search.percentile import Percentile
 from tuneful.techniques.search.random import Random
 from tuneful.techniques.search.sampled import Sampled
@@ -41,10 +42,11 @@ SCHEDULERS: dict[str, type[Scheduler]] = {
     "percentile": Percentile,
     "successive_halving": SuccessiveHalving,
     "hyperband": Hyperband,
+    "pbt": PBT,
     "full": Full,
 }
 
 __all__ = [
     "ASHA", "CMAES", "GP", "NSGAII", "PROPOSERS", "SCHEDULERS", "TPE", "CoarseToFine", "Curves", "Evolution", "Full", "Grid", "Halton", "Hyperband",
-    "Median", "Percentile", "Random", "Sampled", "Sobol", "SuccessiveHalving",
+    "Median", "PBT", "Percentile", "Random", "Sampled", "Sobol", "SuccessiveHalving",
 ]  # fmt: skip

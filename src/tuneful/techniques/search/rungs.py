@@ -36,8 +36,11 @@ def until(trial: Trial) -> float:
 
 def value_at(trial: Trial, rung: float) -> float | None:
     """The value at the first point at or beyond a rung; None before that. A failed trial has none."""
-    if trial.state == "failed":
-        return None
+    return None if trial.state == "failed" else passed(trial, rung)
+
+
+def passed(trial: Trial, rung: float) -> float | None:
+    """The same, of failed trials too."""
     return next((point.value.value for point in trial.curve if beyond(point.epoch, rung)), None)
 
 
