@@ -232,9 +232,8 @@ class Study:
     ) -> Trial | None:
         """A new trial, marked as running until it has `until` epochs: values from `sampler`, or `given` ones, put into `recipe`.
 
-        seen: the trials as the sampler is to know them, as `seen` gave them; as they stand when None. parent: of which trial it is a
-        copy, since when, and whose place it takes; two copies may have one recipe. Returns None when the sampler offers nothing but
-        recipes that the study has already.
+        seen: the trials as the sampler is to know them; as they stand when None. parent: of which trial it is a copy, since when, and
+        whose place it takes; two copies may have one recipe. None when the sampler offers nothing but recipes that there are already.
         """
         with self.turn(), storage.quiet():
             self._view.trials = self._as_shown(self.trials() if seen is None else seen)
@@ -251,8 +250,8 @@ class Study:
                     continue
                 text = json.dumps(made.as_data())
                 asked.set_user_attr("begun", {"id": made.id, "recipe": text, "dials": dials, "because": because})
-                now: dict[str, Any] = {"until": until, "by": self.meeting.join(), "legs": [[self.decisions() + 1, until]]}
-                now |= {"parent": dict(parent)} if parent is not None else {}
+                now = {"until": until, "by": self.meeting.join(), "legs": [[self.decisions() + 1, until]]}
+                now |= {"parent": parent} if parent is not None else {}
                 asked.set_user_attr("now", {"state": "running", **now})
                 # Hidden ones take numbers too; they are written only now, so that asking in vain leaves no trace.
                 for number in range(self._born, asked.number + 1):
