@@ -10,6 +10,7 @@ as running, with what they had when they began, whether or not they have ended m
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -31,6 +32,7 @@ from tuneful.pipeline import state
 from tuneful.techniques.interfaces import Proposer, Scheduler, Step
 from tuneful.techniques.search import PBT, Random
 from tuneful.techniques.search.pbt import movable, stirred
+from tuneful.techniques.search.portfolio import mapped
 
 STATE = "state.safetensors"
 FORK = (
@@ -68,6 +70,8 @@ class Deciding:
         self.proposer, self.scheduler, self.at_once = proposer, scheduler, at_once
         self.epochs = float(recipe.epochs)
         self.ended, self.around = "", 1.0
+        self.first = self._first()
+        self.proposer = proposer.after(max(0, len(self.first) - 1))
         self.stir = scheduler.stir if isinstance(scheduler, PBT) else 0.0
         if isinstance(scheduler, PBT) and len(space) and not movable(space):
             raise RecipeError(
@@ -154,8 +158,10 @@ class Deciding:
         """A new trial; None when the space has no new recipe."""
         rated = sum(trial.last is not None for trial in trials)
         sampler = self.proposer.sampler(key(self.recipe.seed, "proposal", begun))
-        if not begun and (given := self._defaults()) is not None:
-            return self.study.ask(self.space, sampler, self.recipe, "the defaults come first", step.epochs, given)
+        if begun < len(self.first):
+            because, given = self.first[begun]
+            if (trial := self.study.ask(self.space, sampler, self.recipe, because, step.epochs, given)) is not None:
+                return trial
         because = self.proposer.because(rated)
         if int((begun + 1) * self.control) > int(begun * self.control):
             sampler, because = Random().sampler(key(self.recipe.seed, "control", begun)), CONTROL
@@ -175,6 +181,28 @@ class Deciding:
             path = self.study.trial_folder(step.replaces) / FORK
             self.study.depot.put(made.number, state.step(path), path)
         return made
+
+    def _first(self) -> list[tuple[str, dict[str, Any]]]:
+        """What is tried first, with the reason: the defaults, and points that did well elsewhere where the proposer begins with such."""
+        defaults = self._defaults()
+        if defaults is None:
+            return []
+        found = [("the defaults come first", defaults)]
+        if self.proposer.portfolio and len(self.space):
+            optimizer = str(getattr(self.recipe.optimizer, "kind", ""))
+            points = mapped(self.space, {**self._values(), **defaults}, optimizer)
+            found += [("one of AlgoPerf's published settings, mapped to the space", point) for point in points]
+        return found
+
+    def _values(self) -> dict[str, Any]:
+        """The recipe's value of each dial that it has and whose range holds it, whatever the choices before it are."""
+        found: dict[str, Any] = {}
+        for dial in self.space:
+            with contextlib.suppress(RecipeError):
+                value = self.recipe.get(dial.path)
+                if dial.holds(value := getattr(value, "kind", value)):
+                    found[dial.path] = value
+        return found
 
     def _defaults(self) -> dict[str, Any] | None:
         """The dials as the recipe has them, where all lie inside their ranges."""

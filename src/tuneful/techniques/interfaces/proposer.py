@@ -15,11 +15,16 @@ class Proposer(Technique):
     """Says which recipe to try next, as a sampler of Optuna."""
 
     family: ClassVar[str] = "proposer"
+    portfolio: ClassVar[bool] = False  # does a search begin with points that did well elsewhere, before it is asked?
 
     @abstractmethod
     def sampler(self, seed: int) -> BaseSampler:
         """An Optuna sampler all of whose chance comes from `seed`. A new one is made for every proposal, with a seed keyed by
         the trial's number, so that an interrupted search goes on as if it had not been."""
+
+    def after(self, given: int) -> Proposer:
+        """The same for a search whose first trials, so many, are given to it: what it tries before it learns comes behind them."""
+        return self
 
     @abstractmethod
     def because(self, finished: int) -> str:

@@ -35,6 +35,7 @@ class Curves(Proposer):
     turn: Count = 1  # another number, another beginning
     ahead: Count = 3  # times the longest curve so far: at which length trials are compared
 
+    portfolio: ClassVar[bool] = True
     source: ClassVar[str] = "Swersky, Snoek & Adams, 2014, arXiv:1406.3896"
     cost: ClassVar[str] = "some hundredths of a second a proposal, however many trials"
 
@@ -110,6 +111,9 @@ class Curves(Proposer):
             return float(np.random.default_rng(key(seed, f"dial {name}", trial.number)).random())
 
         return dial_by_dial(rule)
+
+    def after(self, given: int) -> Curves:
+        return self.replace(startup=self.startup + given)
 
     def because(self, finished: int) -> str:
         if finished < self.startup:
