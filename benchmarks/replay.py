@@ -37,7 +37,7 @@ from tuneful.core.records import shown
 from tuneful.core.task import Objective
 from tuneful.core.trial import Point, Trial
 from tuneful.techniques.interfaces import Proposer, Scheduler
-from tuneful.techniques.search import ASHA, TPE, Curves, Full, Hyperband, Median, Random
+from tuneful.techniques.search import ASHA, TPE, Curves, FreezeThaw, Full, Hyperband, Median, Random
 
 PLACE = Path(os.environ.get("TUNEFUL_DATA") or Path(__file__).parents[2] / "shared" / "data") / "hpo"
 BUDGETS = (5, 10, 20, 40)  # full trainings
@@ -227,6 +227,7 @@ WAYS: dict[str, Way] = {
     "curves + asha from point 2": ours(Curves(), ASHA(first=0.03)),
     "curves + hyperband": ours(Curves(), Hyperband()),
     "curves + median": ours(Curves(), Median(first=0.04)),
+    "curves + freeze-thaw": ours(Curves(), FreezeThaw()),
     "tpe + hyperband": ours(TPE(), Hyperband()),
     "tpe + median": ours(TPE(), Median(first=0.04)),
     "optuna tpe, full trainings": optunas(_tpe, NEVER),

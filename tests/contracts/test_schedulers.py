@@ -71,7 +71,7 @@ def search(scheduler, most, seed, workers=1, failing=0.0, objective=LOSS, each=l
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     workers=st.integers(1, 5),
@@ -102,10 +102,14 @@ def test_each_decision_is_one_that_can_be_done_and_says_why(name, seed, workers,
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 10**6), workers=st.integers(1, 5))
 def test_the_best_of_the_last_rung_is_never_left_waiting(name, seed, workers):
     trials = search(SCHEDULERS[name](), 27, seed, workers)
+    if name == "freeze_thaw":  # it has no rungs
+        lasts = sorted((trial.last.value.value, trial.number) for trial in trials)
+        assert trials[lasts[0][1]].state == "done"
+        return
     for rung in sorted({trial.last.epoch for trial in trials}, reverse=True)[1:2]:
         best = ordered(trials, rung, LOSS)
         if len(best) >= 5:  # enough to compare for every rule
@@ -171,7 +175,7 @@ def test_brackets_are_halved_as_the_algorithm_says(scheduler, seed, workers):
         assert all(trials[number].state == "done" for number in there)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 10**6), workers=st.integers(1, 5), failing=st.sampled_from([0.0, 0.2]))
 def test_the_worst_of_a_population_become_copies_of_its_best(seed, workers, failing):
     scheduler = PBT(population=10, every=0.25)

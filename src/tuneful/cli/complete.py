@@ -25,7 +25,7 @@ FOLDERS = {
     "augments": "augments", "clean": "cleaners", **dict.fromkeys(SIDES, "schedules"),
 }  # fmt: skip
 PROPOSERS = ("grid", "random", "sobol", "halton", "coarse_to_fine", "tpe", "curves", "gp", "cma_es", "nsga_ii", "evolution")
-SCHEDULERS = ("asha", "median", "percentile", "successive_halving", "hyperband", "pbt", "full")
+SCHEDULERS = ("asha", "median", "percentile", "successive_halving", "hyperband", "freeze_thaw", "pbt", "full")
 ROOT = Path(__file__).resolve().parents[1]
 
 

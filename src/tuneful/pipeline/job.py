@@ -109,7 +109,7 @@ class How(Settings):
     proposer: Literal[
         "grid", "random", "sobol", "halton", "coarse_to_fine", "tpe", "curves", "gp", "cma_es", "nsga_ii", "evolution"
     ] = "tpe"  # what says which recipe comes next
-    scheduler: Literal["asha", "median", "percentile", "successive_halving", "hyperband", "pbt", "full"] = (
+    scheduler: Literal["asha", "median", "percentile", "successive_halving", "hyperband", "freeze_thaw", "pbt", "full"] = (
         "asha"  # what says which trial gets the next epochs
     )
     eta: Count = 3  # one of this many trials goes on from a rung

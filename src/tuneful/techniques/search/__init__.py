@@ -8,6 +8,7 @@ from tuneful.techniques.search.cma_es import CMAES
 from tuneful.techniques.search.coarse_to_fine import CoarseToFine
 from tuneful.techniques.search.curves import Curves
 from tuneful.techniques.search.evolution import Evolution
+from tuneful.techniques.search.freeze_thaw import FreezeThaw
 from tuneful.techniques.search.full import Full
 from tuneful.techniques.search.gp import GP
 from tuneful.techniques.search.grid import Grid
@@ -42,11 +43,12 @@ SCHEDULERS: dict[str, type[Scheduler]] = {
     "percentile": Percentile,
     "successive_halving": SuccessiveHalving,
     "hyperband": Hyperband,
+    "freeze_thaw": FreezeThaw,
     "pbt": PBT,
     "full": Full,
 }
 
 __all__ = [
-    "ASHA", "CMAES", "GP", "NSGAII", "PROPOSERS", "SCHEDULERS", "TPE", "CoarseToFine", "Curves", "Evolution", "Full", "Grid", "Halton", "Hyperband",
+    "ASHA", "CMAES", "GP", "NSGAII", "PROPOSERS", "SCHEDULERS", "TPE", "CoarseToFine", "Curves", "Evolution", "FreezeThaw", "Full", "Grid", "Halton", "Hyperband",
     "Median", "PBT", "Percentile", "Random", "Sampled", "Sobol", "SuccessiveHalving",
 ]  # fmt: skip

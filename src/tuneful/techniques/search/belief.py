@@ -147,27 +147,37 @@ class Belief:
         cov[np.diag_indices(len(cov))] += self._e + 1e-8
         self._low = cholesky(cov, lower=True, overwrite_a=True, check_finite=False)
         self._alpha = cho_solve((self._low, True), seen.y, check_finite=False)
-        self._ks = matern(np.abs(seen.s - end) * math.sqrt(self._ls))
 
     def _kx(self, x: Array, other: Array) -> Array:
         scaled, others = x * np.sqrt(self._length), other * np.sqrt(self._length)
         apart = (scaled**2).sum(1)[:, None] + (others**2).sum(1)[None, :] - 2 * scaled @ others.T
         return matern(np.sqrt(np.maximum(apart, 0.0)))
 
-    def _cross(self, kx: Array, same: Array | float) -> Array:
-        """[n, m]: covariances of values at the full length with the points seen."""
-        return 1.0 + self._a * kx + (self._g + self._b * kx + self._c * same) * self._ks[None, :]
+    def _cross(self, kx: Array, same: Array | float, at: Array | None = None) -> Array:
+        """[n, m]: covariances of values at the full length, or at n lengths whose logarithms are given, with the points seen."""
+        lengths = np.array([self.end]) if at is None else at
+        ks = matern(np.abs(lengths[:, None] - self.seen.s[None, :]) * math.sqrt(self._ls))
+        return 1.0 + self._a * kx + (self._g + self._b * kx + self._c * same) * ks
+
+    def _own(self) -> tuple[Array, Array]:
+        kx = self._kx(self.seen.x, self.seen.x)[:, self.seen.of]
+        return kx, np.arange(len(self.seen.x))[:, None] == self.seen.of[None, :]
 
     def of_trials(self) -> Array:
         """The mean of each seen trial's value at the full length."""
-        kx = self._kx(self.seen.x, self.seen.x)[:, self.seen.of]
-        return self._cross(kx, np.arange(len(self.seen.x))[:, None] == self.seen.of[None, :]) @ self._alpha
+        return self._cross(*self._own()) @ self._alpha
+
+    def spread_of_trials(self, at: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of each seen trial's value at a length of its own, given as its logarithm."""
+        return self._told(self._cross(*self._own(), at))
 
     def of_new(self, x: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation of the same of trials not yet begun, with these dials."""
+        """The same of trials not yet begun, with these dials, at the full length."""
+        return self._told(self._cross(self._kx(x, self.seen.x)[:, self.seen.of], 0.0))
+
+    def _told(self, cross: Array) -> tuple[Array, Array]:
         from scipy.linalg import solve_triangular
 
-        cross = self._cross(self._kx(x, self.seen.x)[:, self.seen.of], 0.0)
         half = solve_triangular(self._low, cross.T, lower=True, check_finite=False)
         prior = 1.0 + self._g + self._a + self._b + self._c
         return cross @ self._alpha, np.sqrt(np.maximum(prior - (half**2).sum(0), 1e-12))
