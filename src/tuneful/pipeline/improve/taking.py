@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import nn
 
 from tuneful.core.chance import key
 from tuneful.core.errors import ArtifactError, ModelError
 from tuneful.core.task import Task
-from tuneful.pipeline.candidate import Candidate, as_input
+from tuneful.pipeline.candidate import Candidate, Network, as_input
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.improve.keep import Keeper
+from tuneful.pipeline.improve.learning import bare, learned
 from tuneful.pipeline.improve.variant import Variant, measured
 from tuneful.pipeline.improve.words import named
 from tuneful.runtime.load import fed
@@ -54,7 +57,16 @@ def changed(task: Task, step: Compressor, before: Variant) -> Candidate:
     look = sight(task, candidate)
     if step.graphs:
         return replace(candidate, graph=step.on_graph(before.model, look))
-    raise ModelError(f"{step_name(step)} cannot be taken")
+    body = step.on_network(bare(task, candidate.network.body), look)
+    if step.learns:
+        return learned(task, candidate, body, step.learns)
+    return replace(candidate, network=fitted(task, candidate.network, body))
+
+
+def fitted(task: Task, network: Network, body: nn.Module) -> Network:
+    """The network with another body, and what the goal puts around it."""
+    made = Network(network.front, goal(task).around(task, body), network.back, network.views, network.classes)
+    return copy.deepcopy(made).eval()
 
 
 def step_name(step: Compressor) -> str:
