@@ -15,7 +15,7 @@ from tuneful.pipeline.export import finished, traced
 from tuneful.techniques.compressors import TABLE, DynamicInt8, Half, StaticInt8
 from tuneful.techniques.interfaces import Sight
 
-GRAPHS = {name: cls for name, cls in TABLE.items() if cls.graphs}
+GRAPHS = {name: cls for name, cls in TABLE.items() if cls.graphs and not cls.networks}
 
 
 def exported(net: nn.Module, shape: tuple[int, ...]) -> bytes:

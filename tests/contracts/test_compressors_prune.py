@@ -73,9 +73,14 @@ def inputs(form: Form) -> torch.Tensor:
 
 NETS = {
     "branches": (lambda: Branches(), IMAGE),
-    **{kind: (lambda kind=kind: make(TABLE[kind](), IMAGE), IMAGE) for kind in ("mlp", "convnet", "resnet9", "mobilenet_v2")},
+    **{
+        kind: (lambda kind=kind: make(TABLE[kind](), IMAGE), IMAGE) for kind in ("mlp", "convnet", "resnet9", "mobilenet_v2")
+    },
     "resnet": (lambda: make(TABLE["resnet"](depth=8, width=16), IMAGE), IMAGE),
-    "unet": (lambda: make(TABLE["unet"](width=8), Form("image", (3, 16, 16), 4, "place")), Form("image", (3, 16, 16), 4, "place")),
+    "unet": (
+        lambda: make(TABLE["unet"](width=8), Form("image", (3, 16, 16), 4, "place")),
+        Form("image", (3, 16, 16), 4, "place"),
+    ),
 }
 
 
@@ -86,7 +91,7 @@ def test_what_is_cut_says_what_the_silenced_network_says(name):
     net, x = lively(build()), inputs(form)
     found = families(net, x)
     assert found
-    gone = [group for family in found for group in family.groups[:: 3][: len(family.groups) - 1]]
+    gone = [group for family in found for group in family.groups[::3][: len(family.groups) - 1]]
     cut = copy.deepcopy(net)
     cut_(cut, gone)
     with torch.no_grad():
@@ -137,7 +142,14 @@ def test_inputs_outputs_and_recurrent_layers_stay():
 @pytest.mark.parametrize("by", ["magnitude", "taylor", "scale"])
 def test_units_that_do_nothing_go_first(by):
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), nn.BatchNorm2d(12), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 10))
+    net = nn.Sequential(
+        nn.Conv2d(3, 12, 3, padding=1),
+        nn.BatchNorm2d(12),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(12, 10),
+    )
     dead = [1, 4, 7, 10]
     with torch.no_grad():
         for weight in (net[0].weight, net[0].bias, net[1].weight, net[1].bias):
@@ -172,7 +184,11 @@ def test_the_taylor_importance_is_the_first_order_change_of_the_loss():
 def test_multiples_and_shares():
     torch.manual_seed(0)
     net, x = make(TABLE["convnet"](width=16), IMAGE), inputs(IMAGE)
-    widths = [m.out_channels for m in Prune(share=0.4, multiple=8).on_network(net, seen(x, 10)).modules() if isinstance(m, nn.Conv2d)]
+    widths = [
+        m.out_channels
+        for m in Prune(share=0.4, multiple=8).on_network(net, seen(x, 10)).modules()
+        if isinstance(m, nn.Conv2d)
+    ]
     assert widths == [16, 16, 24, 24, 40, 40]
     whole = Prune(share=0.5, spread="global").on_network(net, seen(x, 10))
     kept = sum(m.out_channels for m in whole.modules() if isinstance(m, nn.Conv2d))

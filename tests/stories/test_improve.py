@@ -87,3 +87,39 @@ def test_mistakes_are_answered_before_anything_is_done(copied, refused, tmp_path
     said = refused("improve", copied, "half", "--keep", "accuracy-0.01%")
     assert "validation examples leave a loss of" in said
     assert not (copied / "improve").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "smaller"),
+    [
+        (["prune=0.5", "static_int8"], 0.35),
+        (["distil=0.25", "epochs=10"], 0.5),
+        (["low_rank=0.7"], 0.9),
+        (["sparse=0.5", "epochs=2"], 1.01),
+        (["quantize_aware=1"], 0.5),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_steps_that_change_the_network_learn_on_and_are_smaller_as_exported(copied, words, smaller):
+    found = tuneful.improve(copied, *words, keep="accuracy-20%", prove=False)
+    assert found.refused == ()
+    last = found.points[-1]
+    assert last["bytes"] < smaller * found.points[0]["bytes"]
+    assert last["kept"]
+
+
+def test_steps_that_cannot_be_taken_are_refused_in_a_sentence_and_the_others_go_on(copied):
+    found = tuneful.improve(copied, "average", "half", "prune=0.3", keep="accuracy-5%", prove=False)
+    assert [one["name"] for one in found.points] == ["original", "half"]
+    assert "average needs other trials with the same network" in found.refused[0]
+    assert "prune changes the network, but half before it has changed the exported graph already" in found.refused[1]
+
+
+def test_the_same_steps_give_the_same_graph_twice(copied, tmp_path):
+    other = Path(shutil.copytree(copied, tmp_path / "again"))
+    files = []
+    for place in (copied, other):
+        tuneful.improve(place, "prune=0.4 epochs=2", "static_int8", keep="accuracy-20%", prove=False)
+        (name,) = [one.name for one in (place / "improve" / "points").iterdir() if "static_int8.onnx" in one.name]
+        files.append((place / "improve" / "points" / name).read_bytes())
+    assert files[0] == files[1]

@@ -24,10 +24,12 @@ Take = Annotated[
     str | None, typer.Option("--take", metavar="NAME", help="prove and ship a point that was found before; take no steps")
 ]
 
+Unproven = Annotated[bool, typer.Option("--no-prove", help="keep the points, and leave the test split shut")]
+
 
 def improve(
     run: Annotated[str, typer.Argument(metavar="RUN|ARTIFACT", help="a finished run, or the artifact in it", show_default=False)],
-    steps: Steps = None, keep: Keep = None, take: Take = None, home: Home = None, as_json: AsJson = False,
+    steps: Steps = None, keep: Keep = None, take: Take = None, no_prove: Unproven = False, home: Home = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Make the model of a run smaller or faster: quantize, prune, distil. Each step is kept only if a paired test on valid shows that
     no more is lost than --keep allows; else it is refused, with the figures.
@@ -46,7 +48,7 @@ def improve(
     found = read(steps or ())
     from tuneful.pipeline.improve import Improving
 
-    work = Improving(folder, steps=found, keep=keep, take=take or "")
+    work = Improving(folder, steps=found, keep=keep, take=take or "", prove=not no_prove)
     for said in work:
         if not as_json:
             print(said, file=sys.stderr, flush=True)

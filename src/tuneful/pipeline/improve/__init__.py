@@ -13,8 +13,7 @@ from tuneful.techniques.interfaces import Compressor
 
 
 def improve(
-    run: str | os.PathLike[str] | object, *steps: str | Compressor, keep: str | None = None, take: str = "",
-    model: Settings | None = None,
+    run: str | os.PathLike[str] | object, *steps: str | Compressor, keep: str | None = None, take: str = "", prove: bool = True, model: Settings | None = None,
 ) -> Improved:  # fmt: skip
     """Make the model of a finished run smaller or faster, and prove and ship what is kept.
 
@@ -23,6 +22,7 @@ def improve(
         steps: what to do, in this order: "static_int8", "prune=0.5 epochs=3", or settings objects.
         keep: what may be lost, such as "accuracy-0.5%"; a step that is not shown to stay within is refused.
         take: the name of a point that an earlier call has found, instead of steps.
+        prove: shall the result be proven on the test split and shipped? Else its points are kept, and `take` does it later.
         model: the user's own network, where it cannot be found by its name.
 
     Raises: StudyError, RecipeError, ModelError, in sentences.
@@ -35,7 +35,7 @@ def improve(
         raise StudyError(
             f"{place} is not the folder of a run: it holds no job.json", "give the folder that `optimize` named"
         )
-    work = Improving(place, steps=read(steps), take=take, keep=keep, model=model)
+    work = Improving(place, steps=read(steps), take=take, keep=keep, prove=prove, model=model)
     for _ in work:
         pass
     if work.result is None:

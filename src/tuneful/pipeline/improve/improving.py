@@ -52,14 +52,15 @@ class Improving:
     """Iterating works, and yields sentences on how it goes; `result` is there afterwards.
 
     folder: of a finished run; steps: to take, in this order; take: the name of a point that was found before; keep: what may be
-    lost (see `keep.keeper`); model: the user's own network.
+    lost (see `keep.keeper`); prove: is the result proven and shipped?; model: the user's own network.
     """
 
     def __init__(
-        self, folder: Path, *, steps: Sequence[Compressor] = (), take: str = "", keep: str | None = None,
+        self, folder: Path, *, steps: Sequence[Compressor] = (), take: str = "", keep: str | None = None, prove: bool = True,
         model: Settings | None = None,
     ) -> None:  # fmt: skip
         self.folder, self.steps, self.take, self.keep, self.model = folder, tuple(steps), take, keep, model
+        self.prove = prove
         self.points: list[Variant] = []
         self.refused: list[str] = []
         self.result: Improved | None = None
@@ -74,8 +75,12 @@ class Improving:
                 yield f"opened {self.folder.name}: trial {origin.trial.number}, {origin.task.objective.metric} {origin.candidate.value} on valid"
                 yield from self._found(origin)
                 name = self.points[-1].name if len(self.points) > 1 else ""
-            if not name:
-                yield "no step was kept, so the original stays what it is"
+            if not name or not self.prove:
+                yield (
+                    f"the test split stays shut; `tuneful improve {self.folder} --take {name}` proves and ships it"
+                    if name
+                    else "no step was kept, so the original stays what it is"
+                )
                 self.result = Improved(self.folder, self._told(), tuple(self.refused))
                 return
             yield f"opening the test split for the point {name}"
@@ -100,7 +105,7 @@ class Improving:
         last = begun
         for step in self.steps:
             try:
-                found = taken(origin.task, step, last, begun, limits)
+                found = taken(origin, step, last, begun, limits)
             except ModelError as error:
                 self.refused.append(f"{step_name(step)}: {error.message}")
                 yield f"refused {step_name(step)}: {error.message}"

@@ -8,29 +8,35 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
+import torch
 from pydantic import PrivateAttr
-from torch import nn
+from torch import Tensor, nn
 
 from tuneful.core.errors import ModelError
 from tuneful.core.form import Form
 from tuneful.core.recipe import Recipe
 from tuneful.core.task import Task
-from tuneful.pipeline.candidate import Candidate
+from tuneful.pipeline.candidate import Candidate, Network
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.goals.goal import Goal
 from tuneful.pipeline.train import Run
+from tuneful.techniques.compressors.distil import Distil, Taught
 from tuneful.techniques.inits import AsBuilt
-from tuneful.techniques.interfaces import Loss, Model
+from tuneful.techniques.interfaces import Compressor, Loss, Model
 from tuneful.techniques.schedules import Cosine
 
 RATE = 1.0  # of the recipe's own rate, at the beginning
-BEGINNINGS = ("averaging", "horizons", "swa", "lawa", "early_stopping", "lookahead")  # regularizers that a short training is too short for
-
-Follow = Callable[[Run, int], None]
-"""What is done after each step: (the run, the number of the step that was done)."""
+BEGINNINGS = (
+    "averaging",
+    "horizons",
+    "swa",
+    "lawa",
+    "early_stopping",
+    "lookahead",
+)  # regularizers that a short training is too short for
 
 
 class Given(Model):
@@ -71,6 +77,18 @@ def bare(task: Task, body: nn.Module) -> Any:
     return body.inner if wrapped else body
 
 
+def untaught(task: Task, body: nn.Module) -> Any:
+    """The same without the teachers of `learned` either."""
+    inner = bare(task, body)
+    return inner.student if isinstance(inner, Taught) else inner
+
+
+def fitted(task: Task, network: Network, body: nn.Module) -> Network:
+    """The network with another body, and what the goal puts around it."""
+    made = Network(network.front, goal(task).around(task, body), network.back, network.views, network.classes)
+    return copy.deepcopy(made).eval()
+
+
 def lesson(recipe: Recipe, body: nn.Module, epochs: float, loss: Loss | None = None, rate: float = RATE) -> Recipe:
     """The recipe by which a network is trained on. rate: times the recipe's own."""
     plan: Any = recipe
@@ -87,25 +105,35 @@ def lesson(recipe: Recipe, body: nn.Module, epochs: float, loss: Loss | None = N
 
 
 def learned(
-    task: Task, candidate: Candidate, body: nn.Module, epochs: float, *, loss: Loss | None = None, follow: Follow | None = None,
-    until: float = float("inf"), rate: float = RATE,
+    task: Task, candidate: Candidate, body: nn.Module, step: Compressor, teacher: nn.Module, *, until: float = float("inf"),
+    rate: float = RATE,
 ) -> Candidate:  # fmt: skip
-    """The candidate with this body in place of its own, trained on for so many epochs. follow: called after each step; until: a
-    `time.monotonic()` moment at which it ends at the latest. Raises ModelError when the loss diverges."""
-    run = Run(task, lesson(candidate.recipe, body, epochs, loss, rate), device="cpu")
+    """The candidate with this body in place of its own, trained on as the step asks. teacher: the original's body, which teaches
+    where the step says so; until: a `time.monotonic()` moment at which it ends at the latest.
+
+    Raises ModelError when the loss diverges, or the time is up."""
+    plan: Any = candidate.recipe
+    loss = step.taught(plan.loss)
+    if step.teaching:
+        lessons = Distil(width=1.0, weight=step.teaching)
+        body, loss = Taught(body, (teacher,), False, torch.empty(0)), lessons.taught(loss)
+    run = Run(task, lesson(candidate.recipe, body, step.learns, loss, rate), device="cpu")
+    memory: dict[str, Tensor] = {}
     done = 0
-    for _ in run.walk(beat=0.0 if follow is not None else 0.25):
-        if follow is not None and run.step > done:
+    for _ in run.walk(beat=0.0 if step.follows else 0.25):
+        if step.follows and run.step > done:
             done = run.step
-            follow(run, done)
+            step.follow_(untaught(task, run.body), memory, done, run.steps)
         if time.monotonic() > until:
-            raise ModelError(f"training on was cut off after {run.epoch:.2g} of {epochs:g} epochs, since the time was up",
+            raise ModelError(f"training on was cut off after {run.epoch:.2g} of {step.learns:g} epochs, since the time was up",
                              "give a longer --budget, or fewer epochs")  # fmt: skip
     if run.lost:
         raise ModelError(f"training on {run.ended}", "a smaller share, or another step, may do")
     made = run.candidate()
+    if step.teaching:
+        made = replace(made, network=fitted(task, made.network, untaught(task, made.network.body)))
     seconds = {key: candidate.seconds.get(key, 0.0) + made.seconds.get(key, 0.0) for key in made.seconds}
     return Candidate(made.network, candidate.recipe, candidate.steps + made.steps, made.value, seconds, candidate.notes)
 
 
-__all__ = ["Follow", "Given", "bare", "learned", "lesson"]
+__all__ = ["Given", "bare", "fitted", "learned", "lesson", "untaught"]

@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-import copy
+import math
 import time
 from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import nn
 
 from tuneful.core.chance import key
 from tuneful.core.errors import ArtifactError, ModelError
 from tuneful.core.task import Task
-from tuneful.pipeline.candidate import Candidate, Network, as_input
+from tuneful.pipeline.candidate import Candidate, as_input
+from tuneful.pipeline.export import export
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.improve.keep import Keeper
-from tuneful.pipeline.improve.learning import bare, learned
+from tuneful.pipeline.improve.learning import bare, fitted, learned
+from tuneful.pipeline.improve.opened import Origin
+from tuneful.pipeline.improve.pupils import averaged, pupil, teachers
 from tuneful.pipeline.improve.variant import Variant, measured
 from tuneful.pipeline.improve.words import named
 from tuneful.runtime.load import fed
+from tuneful.techniques.compressors import Average, Distil
 from tuneful.techniques.interfaces import Compressor, Sight
 
 EXAMPLES = 512  # of train that a step may look at
 
 
-def taken(task: Task, step: Compressor, before: Variant, original: Variant, keeper: Keeper) -> Variant:
-    """The variant that a step makes of another. The one before is not changed.
+def taken(
+    origin: Origin, step: Compressor, before: Variant, original: Variant, keeper: Keeper, until: float = math.inf
+) -> Variant:
+    """The variant that a step makes of another. The one before is not changed. until: the `time.monotonic()` moment at which a
+    training on is cut off.
 
     Raises ModelError where the step cannot work on this network or graph, or what it makes cannot run.
     """
-    began = time.monotonic()
-    candidate = changed(task, step, before)
+    began, task = time.monotonic(), origin.task
+    candidate = changed(origin, step, before, until)
     try:
         model, answers, value, times, ratios = measured(task, candidate, original)
     except ArtifactError as error:
@@ -45,28 +51,30 @@ def taken(task: Task, step: Compressor, before: Variant, original: Variant, keep
     )  # fmt: skip
 
 
-def changed(task: Task, step: Compressor, before: Variant) -> Candidate:
+def changed(origin: Origin, step: Compressor, before: Variant, until: float = math.inf) -> Candidate:
     """The candidate that a step makes. Raises ModelError."""
-    candidate = before.candidate
-    if not step.graphs and candidate.graph is not None:
+    task, candidate = origin.task, before.candidate
+    if step.networks and candidate.graph is not None:
         last = step_name(before.steps[-1])
         raise ModelError(
             f"{step_name(step)} changes the network, but {last} before it has changed the exported graph already",
             f"put {step_name(step)} before {last}",
         )
-    look = sight(task, candidate)
-    if step.graphs:
-        return replace(candidate, graph=step.on_graph(before.model, look))
-    body = step.on_network(bare(task, candidate.network.body), look)
-    if step.learns:
-        return learned(task, candidate, body, step.learns)
-    return replace(candidate, network=fitted(task, candidate.network, body))
+    look, model = sight(task, candidate), before.model
+    if isinstance(step, Average):
+        return averaged(origin, step)
+    if isinstance(step, Distil):
+        look = replace(look, teachers=teachers(origin, step))
+        candidate = pupil(origin, step, candidate)
+    if step.networks:
+        body = step.on_network(bare(task, candidate.network.body), look)
+        if step.learns:
+            candidate = learned(task, candidate, body, step, bare(task, origin.candidate.network.body), until=until)
 
-
-def fitted(task: Task, network: Network, body: nn.Module) -> Network:
-    """The network with another body, and what the goal puts around it."""
-    made = Network(network.front, goal(task).around(task, body), network.back, network.views, network.classes)
-    return copy.deepcopy(made).eval()
+            body = bare(task, candidate.network.body)
+        candidate = replace(candidate, network=fitted(task, candidate.network, step.settled(body)))
+        model = export(candidate.network, task) if step.graphs else b""
+    return replace(candidate, graph=step.on_graph(model, look)) if step.graphs else candidate
 
 
 def step_name(step: Compressor) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx.node import map_arg
 
 from tuneful.core.errors import ModelError
 from tuneful.techniques.compressors import flow
@@ -112,7 +113,7 @@ def _flown(body: nn.Module, x: Tensor) -> Book:
 
 def _through(book: Book, node: Any, values: dict[Any, Any], weights: dict[Any, str], named: Any, body: nn.Module) -> Any:
     """Labels of what one operator gives; None where it bears none (masks, angles, constants)."""
-    shape = getattr(node.meta.get("val"), "shape", None)
+    shape: Any = getattr(node.meta.get("val"), "shape", None)
     target, args = node.target, node.args
     if getattr(target, "__name__", "") == "getitem":
         from_all = values.get(args[0])
@@ -154,9 +155,18 @@ def _through(book: Book, node: Any, values: dict[Any, Any], weights: dict[Any, s
 
 
 def _general(
-    book: Book, node: Any, kind: Any, shape: Any, values: dict[Any, Any], weights: dict[Any, str], named: Any, body: nn.Module
+    book: Book,
+    node: Any,
+    kind: Any,
+    shape: Any,
+    values: dict[Any, Any],
+    weights: dict[Any, str],
+    named: Any,
+    body: nn.Module,
 ) -> Any:
-    for one in node.all_input_nodes:  # a weight that is used as it is (a position, a token, a scale): a label for each number
+    for (
+        one
+    ) in node.all_input_nodes:  # a weight that is used as it is (a position, a token, a scale): a label for each number
         if values.get(one) is None and one in weights and one.name in named and _learned(body, weights[one]):
             values[one] = book.new(math.prod(one.meta["val"].shape)).reshape(tuple(one.meta["val"].shape))
             book.places.append((weights[one], -1, values[one]))
@@ -164,7 +174,7 @@ def _general(
     if not given:
         return None
     if kind in flow.MOVING or (kind == "pad" and len(node.args[1]) > 2 * (given[0].ndim - 2)):
-        known = torch.fx.node.map_arg((node.args, node.kwargs), lambda one: _literal(values.get(one), one))
+        known: Any = map_arg((node.args, node.kwargs), lambda one: _literal(values.get(one), one))
         made = node.target(*known[0], **known[1])
         return list(made) if isinstance(made, list | tuple) else made
     if kind in flow.SPATIAL or kind == "pad" or kind == "constant_pad_nd":
@@ -176,14 +186,20 @@ def _general(
     if kind in flow.ELEMENTWISE and shape is not None:
         return flow.elementwise(book, given, shape)
     if kind in ("scaled_dot_product_attention", "matmul", "bmm") and shape is not None and len(given) > 1:
-        full = [values[one] for one in node.args[:3] if isinstance(one, torch.fx.Node) and isinstance(values.get(one), Tensor)]
+        full = [
+            values[one] for one in node.args[:3] if isinstance(one, torch.fx.Node) and isinstance(values.get(one), Tensor)
+        ]
         if len(full) > 1 and all(one.ndim == len(shape) for one in full):
             return flow.head(book, full, shape)
     for one in given:
         book.join(one, FIXED)
     if shape is None:
         made = node.meta.get("val")
-        return [torch.full(tuple(one.shape), FIXED) for one in made if isinstance(one, Tensor)] if isinstance(made, list | tuple) else None
+        return (
+            [torch.full(tuple(one.shape), FIXED) for one in made if isinstance(one, Tensor)]
+            if isinstance(made, list | tuple)
+            else None
+        )
     return torch.full(tuple(shape), FIXED)
 
 

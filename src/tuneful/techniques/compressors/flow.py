@@ -103,11 +103,17 @@ def _once(*labels: Tensor) -> list[Tensor]:
 def elementwise(book: Book, given: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
     """What comes of labels that meet. Where all of one operand's labels differ only along axes over which the other is spread out
     (a mask over places, a scale of each example), the other says nothing of them."""
-    wide = [labels.expand(*shape) for labels in (one.reshape((1,) * (len(shape) - one.ndim) + tuple(one.shape)) for one in given)]
+    wide = [
+        labels.expand(*shape) for labels in (one.reshape((1,) * (len(shape) - one.ndim) + tuple(one.shape)) for one in given)
+    ]
     spread = [{axis for axis, size in enumerate(_padded(one, shape)) if size == 1 and shape[axis] > 1} for one in given]
     varies = [_varying(one) for one in wide]
     silent = [
-        any(varies[j] and varies[j] <= spread[i] and bool((_once(wide[i])[0] == FIXED).all()) for j in range(len(given)) if j != i)
+        any(
+            varies[j] and varies[j] <= spread[i] and bool((_once(wide[i])[0] == FIXED).all())
+            for j in range(len(given))
+            if j != i
+        )
         for i in range(len(given))
     ]
     heard = [one for one, quiet in zip(wide, silent, strict=True) if not quiet] or wide
@@ -124,13 +130,13 @@ def _varying(labels: Tensor) -> set[int]:
     """The axes along which labels differ, the examples' left out."""
     (labels,) = _once(labels)
     return {
-        axis for axis in range(1, labels.ndim) if labels.shape[axis] > 1 and bool((labels != labels.narrow(axis, 0, 1)).any())
+        axis
+        for axis in range(1, labels.ndim)
+        if labels.shape[axis] > 1 and bool((labels != labels.narrow(axis, 0, 1)).any())
     }
 
 
-def convolution(
-    book: Book, x: Tensor, weight: str, bias: str, groups: int, turned: bool, shape: Sequence[int]
-) -> Tensor:
+def convolution(book: Book, x: Tensor, weight: str, bias: str, groups: int, turned: bool, shape: Sequence[int]) -> Tensor:
     """Labels of what a convolution gives: [B, C, ...]. turned: it is a transposed one, whose weight is [in, out / groups, ...]."""
     inside = book.merged(x, [0, *range(2, x.ndim)]).reshape(-1)
     outputs = int(shape[1])
