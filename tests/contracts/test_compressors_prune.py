@@ -123,7 +123,7 @@ def test_units_that_a_network_counts_by_a_number_are_refused_in_a_sentence():
             return self.b(self.a(x).reshape(-1, 2, 4).flatten(1))
 
     with pytest.raises(ModelError, match="what prune leaves of this network does not run"):
-        Prune(share=0.3).on_network(Stubborn(), seen(torch.randn(8, 12), 3))
+        Prune(share=0.3, multiple=1).on_network(Stubborn(), seen(torch.randn(8, 12), 3))
 
 
 def seen(x: torch.Tensor, classes: int) -> Sight:
@@ -157,7 +157,7 @@ def test_units_that_do_nothing_go_first(by):
     net.eval()
     x = inputs(IMAGE)
     before = copy.deepcopy(net.state_dict())
-    cut = Prune(share=4 / 12, by=by).on_network(net, seen(x, 10))
+    cut = Prune(share=4 / 12, by=by, multiple=1).on_network(net, seen(x, 10))
     assert cut[0].out_channels == cut[5].in_features == 8
     with torch.no_grad():
         torch.testing.assert_close(cut(x), net(x), rtol=1e-4, atol=1e-5)
@@ -190,7 +190,7 @@ def test_multiples_and_shares():
         if isinstance(m, nn.Conv2d)
     ]
     assert widths == [16, 16, 24, 24, 40, 40]
-    whole = Prune(share=0.5, spread="global").on_network(net, seen(x, 10))
+    whole = Prune(share=0.5, spread="global", multiple=1).on_network(net, seen(x, 10))
     kept = sum(m.out_channels for m in whole.modules() if isinstance(m, nn.Conv2d))
     assert kept / sum((16, 16, 32, 32, 64, 64)) == pytest.approx(0.5, abs=0.03)
     with pytest.raises(RecipeError, match=r"share is 1.5; it must be in \(0, 1\)"):

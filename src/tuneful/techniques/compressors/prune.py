@@ -76,7 +76,8 @@ class Prune(Compressor):
         gone = self._uniform(found, importance) if self.spread == "uniform" else self._global(found, importance)
         if not gone:
             raise ModelError(
-                f"prune.share is {self.share:g}, which is less than one unit of any layer", "give a larger share"
+                f"prune.share is {self.share:g}, which takes nothing from layers that keep a multiple of {self.multiple} units",
+                "give a larger share, or a smaller multiple",
             )
         made = copy.deepcopy(body)
         cut_(made, gone)
