@@ -101,6 +101,20 @@ Enough = Annotated[
         help='begin no further trial when less is expected: "gain<0.1%/min" of the best value [the whole budget is used]',
     ),
 ]  # fmt: skip
+Aims = Annotated[
+    str | None,
+    typer.Option(
+        "--objectives",
+        metavar="NAMES",
+        help="what counts: the metric, and latency, size, energy beside it (accuracy,latency)",
+    ),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where", metavar="LIMIT", help='a limit that each network has to keep, such as "latency<5ms"; may be given again'
+    ),
+]
 Believed = Annotated[bool, typer.Option("--no-confirm", help="take the best single run as it is")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON, and no progress")]
 
@@ -109,14 +123,15 @@ def optimize(
     ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
     home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
     storage: Storage = None, search: Proposing = None, scheduler: Scheduling = None, confirm: Again = None,
-    no_confirm: Believed = False, stop_when: Enough = None, as_json: AsJson = False,
+    no_confirm: Believed = False, stop_when: Enough = None, objectives: Aims = None, where: Where = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Find, prove and ship the best model that the budget can buy.
 
     Needs nothing but data; 10min is the budget when none is given. Fix what you like (model=mlp), give a range where you like
     (lr=1e-4..1e-1). The same command goes on where it was interrupted.
     """
-    words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm, search, scheduler, stop_when)
+    words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm, search, scheduler, stop_when, objectives,
+                      where)  # fmt: skip
     return _begin(ctx.obj, "optimize", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
@@ -138,13 +153,14 @@ def tune(
     ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
     home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
     storage: Storage = None, search: Proposing = None, scheduler: Scheduling = None, confirm: Again = None,
-    no_confirm: Believed = False, stop_when: Enough = None, as_json: AsJson = False,
+    no_confirm: Believed = False, stop_when: Enough = None, objectives: Aims = None, where: Where = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Search the ranges that you give, and no others.
 
     lr=1e-4..1e-1 is a range, width=16,32,64 a choice, epochs=20 is fixed; log(1..5) and lin(1e-4..1e-1) say the scale.
     """
-    words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm, search, scheduler, stop_when)
+    words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm, search, scheduler, stop_when, objectives,
+                      where)  # fmt: skip
     return _begin(ctx.obj, "tune", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
@@ -183,12 +199,15 @@ def with_steps(words: list[str], clean: list[str] | None) -> list[str]:
 
 def searching(
     words: list[str], workers: str | None, deterministic: bool, storage: str | None, confirm: int | None = None,
-    search: str | None = None, scheduler: str | None = None, stop_when: str | None = None,
+    search: str | None = None, scheduler: str | None = None, stop_when: str | None = None, objectives: str | None = None,
+    where: list[str] | None = None,
 ) -> list[str]:  # fmt: skip
     """The words, and settings for what options say of the search."""
     said = [f"{key}={value}" for key, value in (("workers", workers), ("storage", storage)) if value is not None]
     said += [f"confirm={confirm}"] if confirm is not None else []
     said += [f"stop_when={stop_when}"] if stop_when is not None else []
+    said += [f"objectives={objectives}"] if objectives is not None else []
+    said += [f"where={','.join(where)}"] if where else []
     said += [f"proposer={search}"] if search is not None else []
     said += [f"scheduler={scheduler}"] if scheduler is not None else []
     return [*words, *said, *(["deterministic=true"] if deterministic else [])]

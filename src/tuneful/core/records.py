@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 CHUNK = 64  # points of a curve in one attribute
-KEPT = ("resumed", "until", "by", "legs", "deaths", "had", "arm", "parent")  # of where it stands, what a trial's tags tell
+KEPT = (
+    "resumed",
+    "until",
+    "by",
+    "legs",
+    "deaths",
+    "had",
+    "arm",
+    "parent",
+    "costs",
+)  # of where it stands, what a trial's tags tell
 
 
 def chunk(number: int) -> str:
@@ -100,6 +110,18 @@ def as_of(trial: Trial, decision: int) -> Trial:
     return Trial(trial.number, trial.recipe, trial.dials, trial.because, curve, "running", "", cost, tags)
 
 
+def lasting(trial: Trial) -> dict[str, Any]:
+    """Of its tags, what stays when it is not at work any more."""
+    return {key: value for key, value in trial.tags.items() if key not in ("id", "by", "deaths", "had")}
+
+
+def stub() -> FrozenTrial:
+    """A trial that only takes a number."""
+    from optuna.trial import TrialState, create_trial
+
+    return create_trial(state=TrialState.FAIL)
+
+
 def same(folder: Path, name: str, old: Mapping[str, Any], about: Mapping[str, Any]) -> None:
     """Raises StudyError when a study of this name was made for something else."""
     if old["fingerprint"] != about["fingerprint"]:
@@ -109,8 +131,11 @@ def same(folder: Path, name: str, old: Mapping[str, Any], about: Mapping[str, An
             "give this one another name with --name, or bring back its data",
         )
     if old["objective"] != about["objective"]:
+        was, now = (
+            [one["metric"], *one.get("also", ()), *one.get("where", ())] for one in (old["objective"], about["objective"])
+        )
         raise StudyError(
-            f"the study {name} optimizes {old['objective']['metric']}, now {about['objective']['metric']} is asked",
+            f"the study {name} optimizes {', '.join(was)}, now {', '.join(now)} is asked",
             "give this one another name with --name",
         )
     if old["space"] != about["space"]:
@@ -123,4 +148,4 @@ def same(folder: Path, name: str, old: Mapping[str, Any], about: Mapping[str, An
         )
 
 
-__all__ = ["as_of", "chunk", "chunks", "optuna_state", "read", "same", "shown", "values"]
+__all__ = ["as_of", "chunk", "chunks", "lasting", "optuna_state", "read", "same", "shown", "stub", "values"]

@@ -24,6 +24,7 @@ from tuneful.core.recipe import Recipe
 from tuneful.core.rowwriter import RowWriter
 from tuneful.core.space import Space
 from tuneful.core.task import Objective, Task
+from tuneful.core.tradeoff import mixed
 from tuneful.core.trial import Point, State, Trial
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Study:
                 f"the study {name} at {folder} has format {self.about.get('format')}; this tuneful reads formats {READS[0]} to {FORMAT}",
                 "use the tuneful that wrote it, or another --name",
             )
-        self.objective = Objective(**self.about["objective"])
+        self.objective = Objective.from_data(self.about["objective"])
         self.meeting = meeting.beside(folder, url, self._id)
         self.depot = depot.beside(url, self._id)
         self._turning = False
@@ -119,7 +120,7 @@ class Study:
     def _level(self, count: int) -> None:
         """Let the memory have as many trials as the storage, so that the next one bears the same number in both."""
         while self._born < count:
-            self._memory.create_new_trial(self._memory_id, _stub())
+            self._memory.create_new_trial(self._memory_id, records.stub())
             self._born += 1
 
     def mine(self, trial: Trial) -> bool:
@@ -157,12 +158,11 @@ class Study:
             storage.placed(folder, url, name)
         url = storage.place(folder)[0]
         storage.check(folder / storage.FILE)
-        objective = {"metric": task.objective.metric, "direction": task.objective.direction, "margin": task.objective.margin}
         about = {
             "format": FORMAT,
             "task": task.name,
             "fingerprint": task.fingerprint,
-            "objective": objective,
+            "objective": task.objective.as_data(),
             "space": space.as_data(),
         }
         with storage.told(folder):
@@ -237,6 +237,9 @@ class Study:
         """
         with self.turn(), storage.quiet():
             self._view.trials = self._as_shown(self.trials() if seen is None else seen)
+            if self.objective.also:
+                known = {trial.number: trial for trial in (self.trials() if seen is None else seen)}
+                self._view.trials = mixed(self._view.trials, known, self.objective, recipe.seed * 10_007 + self._born)
             self._proposing.sampler = sampler
             for _ in range(1 if given is not None else TRIES):
                 if given is not None:
@@ -297,7 +300,7 @@ class Study:
         Its tag "until" stays: one that waits before it has so many epochs was interrupted.
         """
         trial = self.trial(number)
-        kept = _lasting(trial)
+        kept = records.lasting(trial)
         self._put(number, {"state": "paused", "cost": cost, **kept})
         self._know(replace(trial, state="paused", cost=cost, tags={"id": trial.tags["id"], **kept}))
 
@@ -312,7 +315,7 @@ class Study:
             legs = legs if again and legs else [*legs, [self.decisions() + 1, until]]
             tags = {"resumed": because, "until": until, "by": self.meeting.join(), "legs": legs}
             tags |= {"deaths": deaths, "had": len(trial.curve)} if deaths else {}
-            tags |= {name: trial.tags[name] for name in ("arm", "parent") if name in trial.tags}
+            tags |= {name: trial.tags[name] for name in ("arm", "parent", "costs") if name in trial.tags}
             self._put(number, {"state": "running", "cost": trial.cost, **tags})
             self._know(replace(trial, state="running", tags={"id": trial.tags["id"], **tags}))
         return self._trials[number]
@@ -324,10 +327,18 @@ class Study:
         finite = last is not None and math.isfinite(last.value.value)
         if state == "done" and not finite:
             state, because = "failed", f"{because}; its last value is not a finite number"
-        kept = _lasting(trial)
+        kept = records.lasting(trial)
         self._put(number, {"state": state, "cost": cost, "ended_because": because, **kept}, state)
         tags = {"id": trial.tags["id"], **kept}
         self._know(replace(trial, state=state, cost=cost, ended_because=because, tags=tags))
+
+    def note(self, number: int, name: str, told: Any) -> None:
+        """Keep something about a trial (plain data) among its tags; name: one of `records.KEPT`."""
+        trial = replace(self.trial(number), tags={**self.trial(number).tags, name: told})
+        self._put(
+            number, {"state": trial.state, "cost": trial.cost, **{key: trial.tags[key] for key in trial.tags if key != "id"}}
+        )
+        self._know(trial)
 
     def __len__(self) -> int:
         """How many trials have begun."""
@@ -386,15 +397,3 @@ class Study:
         found._trial_id = self._writer.create(self._id, found)
         self._rows[number] = found
         self._born = number + 1
-
-
-def _lasting(trial: Trial) -> dict[str, Any]:
-    """Of its tags, what stays when it is not at work any more."""
-    return {key: value for key, value in trial.tags.items() if key not in ("id", "by", "deaths", "had")}
-
-
-def _stub() -> FrozenTrial:
-    """A trial that only takes a number."""
-    from optuna.trial import TrialState, create_trial
-
-    return create_trial(state=TrialState.FAIL)

@@ -189,11 +189,26 @@ def merged(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Objective:
-    """What is optimized. margin: the difference that the user would not notice, in the metric's unit."""
+    """What is optimized. margin: the difference that the user would not notice, in the metric's unit. also: what a network costs that
+    counts beside it, the less the better; where: limits of costs, such as "latency<5ms" (`core.tradeoff`)."""
 
     metric: str
     direction: Literal["max", "min"]
     margin: float = 0.0
+    also: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain data; what is not there is left out."""
+        more = {name: list(told) for name, told in (("also", self.also), ("where", self.where)) if told}
+        return {"metric": self.metric, "direction": self.direction, "margin": self.margin, **more}
+
+    @staticmethod
+    def from_data(data: Mapping[str, Any]) -> Objective:
+        """The inverse of `as_data`."""
+        return Objective(
+            data["metric"], data["direction"], data["margin"], tuple(data.get("also", ())), tuple(data.get("where", ()))
+        )
 
     def better(self, a: float, b: float) -> bool:
         """Is a strictly better than b? A NaN is never better, and everything is better than a NaN.
@@ -269,11 +284,7 @@ class Task:
             "n_valid": len(self.valid),
             "n_test": len(self.test),
             **({"n_outside": self.outsiders()} if self.kind == "openset" else {}),
-            "objective": {
-                "metric": self.objective.metric,
-                "direction": self.objective.direction,
-                "margin": self.objective.margin,
-            },
+            "objective": self.objective.as_data(),
             "fingerprint": self.fingerprint,
             "source": self.source,
             "target": dict(self.target),

@@ -74,7 +74,7 @@ class Bench:
         except (ModelError, RecipeError) as error:
             self.failed(trial, error)
             return
-        if leg.there or leg.run.ended:  # a process died between saving this and telling the study of it
+        if leg.there or leg.run.ended or leg.refused:  # a process died between saving this and telling the study of it
             leg.end()
             return
         kind = f"{signature(self.legs.task, leg.run.recipe)} {leg.run.execution}"

@@ -124,6 +124,8 @@ class How(Settings):
     stop_when: str | None = (
         None  # gain<0.1%/min: no further trial begins when less is expected of one; all of the budget is used else
     )
+    objectives: str | None = None  # accuracy,latency,size: the metric, and what a network costs that counts beside it
+    where: Words = ()  # limits of what a network costs: latency<5ms
     control: Annotated[float, Field(ge=0, le=0.5)] = (
         0.1  # share of the trials that are drawn at random, to judge the search by
     )
@@ -180,6 +182,17 @@ class Job:
         return 0.0 if self.how.proposer in ("random", "grid") else self.how.control
 
     @property
+    def aims(self) -> tuple[str | None, tuple[str, ...]]:
+        """What counts beside the metric, and the limits. Raises RecipeError where a time would decide what is to come about again."""
+        told = " ".join((self.how.objectives or "", *self.how.where))
+        if self.how.deterministic and ("latency" in told or "energy" in told):
+            raise RecipeError(
+                f"deterministic is asked for beside {told.strip()}, which differs from run to run",
+                "of what a network costs, only its size does not",
+            )
+        return self.how.objectives, self.how.where
+
+    @property
     def least(self) -> Least | None:
         """The gain a minute that is worth going on; None where nobody asked."""
         return None if self.how.stop_when is None else Least.parse(self.how.stop_when)
@@ -202,6 +215,8 @@ class Job:
         by = [self.how.proposer, self.how.scheduler]
         if by != [How().proposer, How().scheduler]:
             extra["search"] = by
+        elif self.how.objectives or self.how.where:
+            extra["objectives"] = [self.how.objectives, list(self.how.where)]
         elif not told and self.data == Data():
             return task_name if self.mode == "optimize" else f"{task_name}-{self.mode}"
         digest = hashlib.blake2b(json.dumps(extra, sort_keys=True, default=str).encode(), digest_size=3).hexdigest()
@@ -298,7 +313,7 @@ def _job(
         elif section == "data" and name_of == "clean":
             steps += [(entry.value, entry.where)]
         elif section in apart:
-            many = section == "data" and name_of in ("missing", "keep", "leave_out", "levels", "outside")
+            many = name_of in ("missing", "keep", "leave_out", "levels", "outside", "where")
             value = entry.value.split(",") if many and isinstance(entry.value, str) else entry.value
             apart[section][name_of] = _number(value) if section == "data" and name_of in NUMBERS else value
             places[f"{section}.{name_of}"] = entry.where

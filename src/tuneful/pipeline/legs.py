@@ -20,7 +20,7 @@ from tuneful.core.recipe import Recipe
 from tuneful.core.study import Study
 from tuneful.core.task import Task
 from tuneful.core.trial import Point, Trial
-from tuneful.pipeline import files, plans, state
+from tuneful.pipeline import costing, files, plans, state
 from tuneful.pipeline.carrying import able
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.deciding import FORK, STATE, goal
@@ -44,6 +44,7 @@ class Leg:
     trial: Trial
     run: Run
     path: Path
+    refused: str = ""  # the limit that its network breaks
     before: float = (
         0.0  # seconds that its run had taken when the leg began, those of the trial that it is a copy of included
     )
@@ -75,14 +76,16 @@ class Leg:
         study, run, number = self.legs.study, self.run, self.trial.number
         cost = sum(run.seconds.values())
         self.legs.trained += cost - self.before
-        if not self.lost:
+        if not self.lost and not self.refused:
             run.save(self.path, durable=bool(run.ended))  # whoever ran it, it has come to the same
             if study.depot is not None:
                 study.depot.put(number, run.step, self.path)
         with study.turn():
             if not study.mine(self.trial):
                 return
-            if self.lost:
+            if self.refused:
+                study.tell(number, "stopped", self.refused, cost)
+            elif self.lost:
                 study.tell(number, "failed", run.ended, cost)
                 self.path.unlink(missing_ok=True)
             elif run.ended:
@@ -121,6 +124,11 @@ class Legs:
         path = self.path(trial.number)
         leg = Leg(self, trial, self.run(trial, path, goal(trial)), path)
         leg.before = sum(leg.run.seconds.values())
+        if (wanted := costing.names(self.task)) and "costs" not in trial.tags:
+            costs = costing.measured(leg.run, wanted)
+            self.study.note(trial.number, "costs", {name: cost.as_data() for name, cost in costs.items()})
+            leg.trial = self.study.trial(trial.number)
+            leg.refused = costing.broken(self.task, costs)
         for point in leg.run.curve[
             len(trial.curve) :
         ]:  # a study that was lost and is made again learns what its trials know

@@ -38,6 +38,7 @@ from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.carrying import cores
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.confirm import Confirmation
+from tuneful.pipeline.costing import aimed
 from tuneful.pipeline.deciding import reasoned
 from tuneful.pipeline.distribute import dismissed
 from tuneful.pipeline.goals import goal
@@ -136,7 +137,7 @@ class Work:
             self.crew = Crew(count, self.halt, device=self.device)
         yield Stage("prepare", f"reading {job.source if isinstance(job.source, str) else 'the data'}")
         with self._timed("prepare"):
-            task = prepare(job.source, **job.reading)
+            task = aimed(prepare(job.source, **job.reading), *job.aims)
         folder = self.folder or self._place(task)
         if self.fresh and (folder / storage.FILE).exists():
             yield Stage("aside", f"the run that lay in {folder} is now {storage.set_aside(folder)}")

@@ -36,6 +36,7 @@ from tuneful.core.study import Study
 from tuneful.pipeline.asked import asked, beside
 from tuneful.pipeline.carrying import cores
 from tuneful.pipeline.codec import from_data
+from tuneful.pipeline.costing import aimed
 from tuneful.pipeline.deciding import epoch
 from tuneful.pipeline.job import AT_ONCE, Job
 from tuneful.pipeline.limits import Halt
@@ -250,7 +251,7 @@ def joined(folder: Path, halt: Halt, *, device: str | None = None, source: str |
     study = Study.open(folder)
     if "recipe" not in study.about:
         raise StudyError(f"the search in {folder} has not begun", "the command that begins it must come first")
-    task = prepare(job.source, **job.reading)
+    task = aimed(prepare(job.source, **job.reading), *job.aims)
     if task.fingerprint != study.about["fingerprint"]:
         raise StudyError(
             f"the data of {job.source} are not those of the study ({task.fingerprint[:12]}, not {study.about['fingerprint'][:12]})",

@@ -17,6 +17,7 @@ from tuneful.report.next_space import next_space
 from tuneful.report.outlook import forecast
 from tuneful.report.parallel import dials_of, parallel
 from tuneful.report.story import Story, worth
+from tuneful.report.tradeoffs import tradeoffs
 from tuneful.report.words import alike, begin, duration, listed, many, metric, number, setting, share, whole
 
 POINTS = 24_000  # points of curves drawn in one picture
@@ -31,7 +32,14 @@ def search(story: Story) -> list[Html]:
         return []
     pieces: list[Html | None] = [values(story), progress(story), against_random(story), forecast(story), losses(story)]
     if len(story.trials) > 1:
-        pieces += [confirmation.again(story), lineage(story), parallel(story), weights(story), next_space(story)]
+        pieces += [
+            confirmation.again(story),
+            *tradeoffs(story),
+            lineage(story),
+            parallel(story),
+            weights(story),
+            next_space(story),
+        ]
     return [*(piece for piece in pieces if piece is not None), trials(story)]
 
 

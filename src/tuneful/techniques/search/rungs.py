@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from tuneful.core.task import Objective
+from tuneful.core.tradeoff import costs_of, sorted_by_dominance
 from tuneful.core.trial import Trial
 
 
@@ -52,14 +53,20 @@ def rank(value: float, objective: Objective) -> float:
 
 
 def ordered(trials: Iterable[Trial], rung: float, objective: Objective) -> list[tuple[Trial, float]]:
-    """Those that have come to a rung, with their values there, the best first."""
+    """Those that have come to a rung, with their values there, the best first; with several objectives those that no other dominates."""
     reached = [(trial, value) for trial in trials if (value := value_at(trial, rung)) is not None]
-    return sorted(reached, key=lambda pair: (rank(pair[1], objective), pair[0].number))
+    reached.sort(key=lambda pair: (rank(pair[1], objective), pair[0].number))
+    if not objective.also or not reached:
+        return reached
+    import numpy as np
+
+    worth = np.array([[rank(value, objective), *costs_of(trial, objective.also)] for trial, value in reached])
+    return [reached[k] for k in sorted_by_dominance(worth)]
 
 
 def over(trial: Trial, rung: float) -> bool:
-    """Will nothing change at this rung any more: has it been there, or failed before?"""
-    return trial.state == "failed" or value_at(trial, rung) is not None
+    """Will nothing change at this rung any more: has it been there, or ended before?"""
+    return trial.state in ("failed", "stopped") or value_at(trial, rung) is not None
 
 
 def by_number(trials: Sequence[Trial]) -> list[Trial]:
