@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tuneful.core.artifact import FORMAT, LAYOUT, MANIFEST, Artifact, seal, unseal
+from tuneful.core.artifact import FORMAT, LAYOUT, LAYOUTS, MANIFEST, Artifact, seal, unseal
 from tuneful.core.errors import ArtifactError, StorageError
 
 FILES: dict[str, Any] = {
@@ -25,6 +25,10 @@ FILES: dict[str, Any] = {
     "labels.json": ["猫", "dog"],
     "evidence.json": {"test": {"rmse": float("nan")}},
     "card.md": "# Card\n",
+    "inputs.json": {"type": "object"},
+    "environment.json": {"python": "3.11"},
+    "sbom.json": {"bomFormat": "CycloneDX"},
+    "licence.txt": "not known\n",
 }
 
 
@@ -157,10 +161,21 @@ def test_a_named_pipe_does_not_block(folder: Path):
 def test_a_newer_format(folder: Path):
     rewrite(folder, format=FORMAT + 1, tuneful="9.9")
     with pytest.raises(
-        ArtifactError, match=r"format 2, written by tuneful 9\.9; this tuneful reads formats up to 1"
+        ArtifactError, match=rf"format {FORMAT + 1}, written by tuneful 9\.9; this tuneful reads formats up to {FORMAT}"
     ) as caught:
         unseal(folder)
     assert caught.value.hint == "pip install --upgrade tuneful"
+
+
+def test_the_first_format_is_read_as_it_was(folder: Path):
+    kept = {name: entry for name, entry in entries(folder).items() if name in LAYOUTS[1]}
+    for name in {*LAYOUT} - {*kept}:
+        (folder / name).unlink()
+    rewrite(folder, format=1, files=kept)
+    assert unseal(folder).names == LAYOUTS[1]
+    rewrite(folder, format=2, files=kept)
+    with pytest.raises(ArtifactError, match=r"lists no inputs\.json; every artifact has one"):
+        unseal(folder)
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, "1", None, True])
@@ -318,7 +333,7 @@ def test_a_file_system_that_is_truly_full(tmp_path: Path):
     if (
         os.name != "posix"
         or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=64k", "none", mount], capture_output=True, check=False
+            ["mount", "-t", "tmpfs", "-o", "size=96k", "none", mount], capture_output=True, check=False
         ).returncode
     ):
         pytest.skip("mounting a small tmpfs needs root on Linux")
@@ -370,11 +385,11 @@ artifact.seal(Path(sys.argv[1]), {name: b"{}" for name in artifact.LAYOUT}, vers
 """
 
 
-@pytest.mark.parametrize("call", [0, 4, 8, 9])
+@pytest.mark.parametrize("call", [0, 4, len(LAYOUT) + 1, len(LAYOUT) + 2])
 def test_a_kill_leaves_an_artifact_that_is_whole(folder: Path, call: int):
     run = subprocess.run([sys.executable, "-c", _KILLED, folder, str(call)], capture_output=True, check=False, timeout=60)
     assert run.returncode == -9
-    assert unseal(folder).manifest["tuneful"] == ("0.1.0" if call < 9 else "2")
+    assert unseal(folder).manifest["tuneful"] == ("0.1.0" if call < len(LAYOUT) + 2 else "2")
 
 
 def test_what_a_killed_process_left_is_removed_after_an_hour(folder: Path):

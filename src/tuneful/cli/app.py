@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tuneful.cli import about, compare, deploying, doctor, improve, look, plan, serving, use, verify, watching, work
+from tuneful.cli import about, compare, deploying, doctor, improve, look, plan, sealing, serving, use, verify, watching, work
 from tuneful.cli.examples import epilog
 from tuneful.cli.help import Plain
 
@@ -62,6 +62,8 @@ _add("predict", use.predict, "predict with an artifact, as CSV")
 _add("serve", serving.serve, "serve models over HTTP, without torch")
 _add("watch", watching.watch, "say whether what a model meets has changed")
 _add("deploy", deploying.deploy, "files for Docker, systemd, Kubernetes or KServe")
+_add("verify", sealing.verify, "check all of an artifact: hashes, signature, network, papers")
+_add("seal", sealing.seal, "add an owner's words to an artifact, and sign it")
 _add("evaluate", use.evaluate, "measure again: the test split, or new labelled data")
 _add("verify-resume", verify.verify_resume, "kill and resume a copy of a run, and compare")
 _add("list", about.techniques, "techniques, with their sources and costs")

@@ -35,6 +35,7 @@ OPTIONAL = {
     "orjson": "orjson",
     "python-multipart": "python_multipart",
     "prometheus-client": "prometheus_client",
+    "cryptography": "cryptography",
 }
 
 # Imports the modules in argv one after another and tells each before the next one may end the process.

@@ -9,11 +9,17 @@
     labels.json          class names in the order of their numbers; [] for a regression
     evidence.json        what is known of it, every number with its interval
     card.md              the same in words
+    inputs.json          JSON Schema of what is asked for, with the ranges that train had (`runtime.inputs`)
     reference.json       how inputs and answers were distributed, for telling drift; may be missing (`runtime.reference`)
-    manifest.json        {"format": 1, "tuneful": version, "created": UTC, "files": {name: {"sha256": hex, "bytes": n}}}
+    environment.json     what it was made with: versions, processor
+    sbom.json            a bill of materials: CycloneDX, of the files here and the packages behind them
+    licence.txt          under which licence it may be used, as far as that is known
+    manifest.json        {"format": 2, "tuneful": version, "created": UTC, "files": {name: {"sha256": hex, "bytes": n}}}
+    signature.json       who vouches for the manifest; may be missing, and is listed nowhere (`runtime.signature`)
 
-A seal is all or nothing: the folder is written beside its place, synced, and renamed into it. Hashes tell damage, not
-forgery: whoever can change a file can change the manifest too. Only the standard library is needed.
+Format 1 had none of the files from inputs.json on but reference.json; it is read as before. A seal is all or nothing: the folder
+is written beside its place, synced, and renamed into it. Hashes tell damage, not forgery: whoever can change a file can change the
+manifest too; a signature tells forgery. Only the standard library is needed.
 """
 
 from __future__ import annotations
@@ -37,11 +43,14 @@ from typing import Any, cast
 
 from tuneful.core.errors import ArtifactError, StorageError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
-LAYOUT = (
+SIGNATURE = "signature.json"
+_FIRST = (
     "model.onnx", "weights.safetensors", "recipe.json", "preprocessing.json", "labels.json", "evidence.json", "card.md",
 )  # fmt: skip
+LAYOUTS = {1: _FIRST, 2: (*_FIRST, "inputs.json", "environment.json", "sbom.json", "licence.txt")}  # by format
+LAYOUT = LAYOUTS[FORMAT]
 LIMITS = {".onnx": 2 << 30, ".safetensors": 64 << 30}  # bytes a file may have; 2 GiB is all that protobuf can hold
 LIMIT = 64 << 20  # for every other file
 SMALL = 1 << 20  # for the manifest
@@ -64,14 +73,14 @@ class Artifact:
         return tuple(self.manifest["files"])
 
     def read(self, name: str) -> Any:
-        """The content of a sealed file: .json parsed, .md as text, everything else as bytes.
+        """The content of a sealed file: .json parsed, .md and .txt as text, everything else as bytes.
 
         Raises ArtifactError when there is no such file or it is not what was sealed.
         """
         data = self.raw(name)
         if name.endswith(".json"):
             return _parsed(self.folder / name, data)
-        return data.decode("utf-8", "replace") if name.endswith(".md") else data
+        return data.decode("utf-8", "replace") if name.endswith((".md", ".txt")) else data
 
     def raw(self, name: str) -> bytes:
         """The bytes of a sealed file, checked against size and hash."""
@@ -96,7 +105,7 @@ def seal(folder: Path, files: Mapping[str, Any], version: str, created: str = ""
     Raises: StorageError when the disk is full or refuses (what lay there before is untouched and nothing half-written
     stays); ArtifactError when a file is missing or too large, or the folder holds something else.
     """
-    contents = {name: _encoded(name, value) for name, value in files.items()}
+    contents = {name: encoded(name, value) for name, value in files.items()}
     if missing := [name for name in LAYOUT if name not in contents]:
         raise ArtifactError(f"an artifact needs {', '.join(LAYOUT)}; {', '.join(missing)} is missing")
     manifest = {
@@ -115,7 +124,7 @@ def seal(folder: Path, files: Mapping[str, Any], version: str, created: str = ""
     try:
         with _storing(folder):
             beside.mkdir()
-        for name, data in {**contents, MANIFEST: _encoded(MANIFEST, manifest)}.items():
+        for name, data in {**contents, MANIFEST: encoded(MANIFEST, manifest)}.items():
             with _storing(folder / name, len(data)), (beside / name).open("wb") as file:
                 file.write(data)
                 file.flush()
@@ -143,10 +152,10 @@ def unseal(folder: Path) -> Artifact:
     with _opened(folder / MANIFEST) as file:
         manifest = _checked(folder / MANIFEST, _parsed(folder / MANIFEST, file.read(SMALL)))
     listed: Mapping[str, Any] = manifest["files"]
-    if missing := [name for name in LAYOUT if name not in listed]:
+    if missing := [name for name in LAYOUTS[manifest["format"]] if name not in listed]:
         raise ArtifactError(f"{folder / MANIFEST} lists no {missing[0]}; every artifact has one", _AGAIN)
     with _reading(folder):
-        extra = sorted({entry.name for entry in os.scandir(folder)} - {*listed, MANIFEST})
+        extra = sorted({entry.name for entry in os.scandir(folder)} - {*listed, MANIFEST, SIGNATURE})
     if extra:
         more = f" and {len(extra) - 1} more" if len(extra) > 1 else ""
         raise ArtifactError(f"{folder / extra[0]}{more} is not listed in {MANIFEST}; a sealed folder holds nothing else",
@@ -169,7 +178,8 @@ def finite(value: Any) -> Any:
     return value
 
 
-def _encoded(name: str, value: Any) -> bytes:
+def encoded(name: str, value: Any) -> bytes:
+    """What stands in a file: bytes as they are, text, or plain data for a .json name."""
     if isinstance(value, bytes):
         return value
     text = value if isinstance(value, str) else json.dumps(finite(value), indent=1, ensure_ascii=False) + "\n"
@@ -207,7 +217,7 @@ def _checked(path: Path, data: Any) -> Mapping[str, Any]:
         f"files must be an object of 1 to {MANY} entries",
     )
     for name, entry in cast("dict[str, dict[str, Any]]", files).items():
-        need(bool(_NAME.fullmatch(name)) and name != MANIFEST, f"{name[:100]!r} is not a plain file name")
+        need(bool(_NAME.fullmatch(name)) and name not in (MANIFEST, SIGNATURE), f"{name[:100]!r} is not a plain file name")
         need(type(entry) is dict, f"the entry of {name} must be an object")
         size, digest, limit = entry.get("bytes", -1), str(entry.get("sha256")), LIMITS.get(Path(name).suffix, LIMIT)
         need(type(size) is int and 0 <= size <= limit, f"{name} has {size} bytes; it must have 0 to {limit}")
@@ -321,4 +331,4 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-__all__ = ["FORMAT", "LAYOUT", "MANIFEST", "Artifact", "finite", "seal", "unseal"]
+__all__ = ["FORMAT", "LAYOUT", "LAYOUTS", "MANIFEST", "SIGNATURE", "Artifact", "encoded", "finite", "seal", "unseal"]

@@ -16,18 +16,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tuneful.core.artifact import Artifact, seal
+from tuneful.core.artifact import Artifact
 from tuneful.core.errors import ModelError
 from tuneful.core.measure import Measure, bootstrap, wilson
 from tuneful.core.task import Task
 from tuneful.pipeline.candidate import Candidate
-from tuneful.pipeline.export import OPSET, Served, export, served, version
+from tuneful.pipeline.export import OPSET, Served, export, served
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.halves import shipped
 from tuneful.pipeline.reference import referred
-from tuneful.report.card import card
+from tuneful.pipeline.sealing import Owner, signing, whole
+from tuneful.runtime.inputs import described
 from tuneful.runtime.load import Session, fed, open_session
 from tuneful.runtime.reference import FILE
+from tuneful.runtime.signature import sign
 
 TOLERANCE = 1e-4  # of the answers' scale: 1 for probabilities, the spread of the values for a regression
 _ROWS, _LARGE = 1024, 256  # examples compared; fewer when one has more than 50 000 numbers,
@@ -37,13 +39,15 @@ _SECONDS, _MOST, _LEAST = 0.2, 200, 5  # for one batch size: time, and how often
 
 def ship(
     task: Task, candidate: Candidate, evidence: Mapping[str, Any], folder: Path, *, reference: bool = True,
-    state: bytes | None = None,
+    state: bytes | None = None, owner: Owner | None = None, key: Path | None = None,
 ) -> Artifact:  # fmt: skip
     """Write the artifact of a candidate.
 
     evidence: what `prove` found; "export" is added to it in the artifact, the mapping itself is not changed.
     reference: shall the artifact tell how inputs and answers were distributed (`runtime.reference`)? Drift cannot be told without.
     state: the weights as a safetensors file; those of the network when None.
+    owner: what only its owner can say of the model. key: a secret key to sign the artifact with (`runtime.signature`);
+        $TUNEFUL_SIGN_KEY when None.
 
     Raises: ModelError when the network cannot be exported or its ONNX file answers otherwise than torch; StorageError when
     the disk is full. In both cases what lay in `folder` before is untouched.
@@ -64,22 +68,20 @@ def ship(
             },
         }
     told = {**evidence, "export": {"opset": OPSET, **about}}
-    recipe = candidate.recipe.as_data()
-    if reference:
-        files = {**files, FILE: referred(task, session, rule)}
-    return seal(
-        folder,
-        {
-            **files,
-            "weights.safetensors": weights(candidate.network) if state is None else state,
-            "recipe.json": recipe,
-            "preprocessing.json": preprocessing(task, rule),
-            "labels.json": list(task.labels),
-            "evidence.json": told,
-            "card.md": card(told, recipe, version()),
-        },
-        version=version(),
-    )
+    facts = preprocessing(task, rule)
+    counted = referred(task, session, rule)
+    files = {
+        **files,
+        "weights.safetensors": weights(candidate.network) if state is None else state,
+        "preprocessing.json": facts,
+        "labels.json": list(task.labels),
+        "inputs.json": described(task.schema, task.shape, counted if reference else None),
+        **({FILE: counted} if reference else {}),
+    }
+    artifact = whole(files, told, candidate.recipe.as_data(), folder, owner)
+    if (key := key or signing()) is not None:
+        sign(artifact, key)
+    return artifact
 
 
 def parity(network: Served, session: Session, task: Task, refuse: bool = True) -> dict[str, Any]:

@@ -19,40 +19,47 @@ def card(evidence: Mapping[str, Any], recipe: Mapping[str, Any], version: str) -
     """The card of a shipped model.
 
     Args:
-        evidence: what evidence.json holds, "export" included; every part of it may be missing.
+        evidence: what evidence.json holds, "export" included; every part of it may be missing. "owner": words of the model's
+            owner ({"licence", "contact", ...}: `pipeline.sealing.Owner`); what nobody has said is told as not known.
         recipe: plain data of the recipe.
         version: of the tuneful that made the model.
     """
-    task = words.table(evidence.get("task"))
+    task, owner = words.table(evidence.get("task")), words.table(evidence.get("owner"))
     parts = [
         f"# Model card: {_plain(task.get('name') or 'a model')}",
         _plain(str(evidence.get("headline", ""))),
         _details(evidence, recipe, version),
-        _use(task),
-        _factors(task),
+        _use(task, owner),
+        _factors(task, owner),
         _metrics(task, evidence),
-        _data(task, evidence),
+        _data(task, evidence, owner),
         _analyses(evidence),
-        _caveats(evidence, task),
+        _caveats(evidence, task, owner),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _details(evidence: Mapping[str, Any], recipe: Mapping[str, Any], version: str) -> str:
-    export = words.table(evidence.get("export"))
+    export, owner = words.table(evidence.get("export")), words.table(evidence.get("owner"))
+    day = str(evidence.get("created", ""))[:10]
     lines = [
-        f"Made by: tuneful {version}. {_UNKNOWN}: who ran it, and whom to ask.",
+        f"Person or organization: {_said(owner, 'name', 'who ran it')}",
+        f"Date: {day or _UNKNOWN}. Version: fingerprint {_code(str(words.table(evidence.get('task')).get('fingerprint', 'unknown')))} "
+        f"of the data, tuneful {version}.",
         f"Kind: {_kind(recipe.get('model'))}, trained with {_kind(recipe.get('optimizer'))} "
         f"for {words.number(evidence.get('steps'))} steps (all settings: recipe.json).",
         f"Files: {'model.onnx and writer.onnx' if evidence.get('writings') else 'model.onnx'} (opset {export.get('opset', '?')}, {words.size(float(export.get('bytes') or 0))}), weights.safetensors.",
-        f"Licence and citation: {_UNKNOWN[0].lower()}{_UNKNOWN[1:]}; the owner of the model must add them.",
+        "How it was trained, parameters and fairness constraints: recipe.json, evidence.json; no fairness constraint was set.",
+        f"Licence: {_said(owner, 'licence', 'the owner must name one')}",
+        f"Paper, other resource, citation: {_said(owner, 'citation', 'the owner may name one')}",
+        f"Questions and comments to: {_said(owner, 'contact', 'the owner may name somebody')}",
     ]
     if command := str(evidence.get("command", "")):
         lines.append(f"Command: {_code(command)}.")
     return _section("Model details", lines)
 
 
-def _use(task: Mapping[str, Any]) -> str:
+def _use(task: Mapping[str, Any], owner: Mapping[str, Any]) -> str:
     target = str(words.table(task.get("target")).get("name", "")) or "the target"
     count = len(words.rows(task.get("labels")))
     ahead = len(words.rows(words.table(task.get("target")).get("columns")))
@@ -66,13 +73,15 @@ def _use(task: Mapping[str, Any]) -> str:
         "Intended use",
         [
             f"Primary use: to predict {_plain(target)} ({what}) for inputs that come from where the training data came from.",
-            f"Primary users: {_UNKNOWN[0].lower()}{_UNKNOWN[1:]}.",
-            "Out of scope: inputs of another origin, and decisions on people that nobody reviews; neither was examined.",
+            *([f"In the owner's words: {_sentence(owner['uses'])}"] if owner.get("uses") else []),
+            f"Primary users: {_said(owner, 'users')}",
+            "Out of scope: inputs of another origin, and decisions on people that nobody reviews; neither was examined."
+            + (f" {_sentence(owner['out_of_scope'])}" if owner.get("out_of_scope") else ""),
         ],
     )
 
 
-def _factors(task: Mapping[str, Any]) -> str:
+def _factors(task: Mapping[str, Any], owner: Mapping[str, Any]) -> str:
     labels = [_plain(str(label)) for label in words.rows(task.get("labels"))]
     shown = words.listed(labels[:20]) + (" and others" if len(labels) > 20 else "")
     examined = (
@@ -83,6 +92,7 @@ def _factors(task: Mapping[str, Any]) -> str:
     return _section(
         "Factors",
         [
+            f"Relevant: {_said(owner, 'factors', 'which groups, instruments or surroundings may matter')}",
             examined,
             "Groups of people, instruments and environments were not examined: the data does not name them to tuneful.",
         ],
@@ -108,7 +118,7 @@ def _metrics(task: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
     return _section("Metrics", lines)
 
 
-def _data(task: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
+def _data(task: Mapping[str, Any], evidence: Mapping[str, Any], owner: Mapping[str, Any]) -> str:
     n = {part: words.number(task.get(f"n_{part}")) for part in ("train", "valid", "test")}
     openings = words.rows(task.get("openings"))
     opened = f"it was opened {words.many(len(openings), 'time')}" if openings else "no opening of it is recorded"
@@ -116,12 +126,14 @@ def _data(task: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
     evaluation = [
         f"Data: {n['test']} examples of {_plain(str(task.get('name') or 'the data'))}, held back from training and choosing; "
         f"{opened}.",
+        "Motivation: the same origin as the training data, in the shares that were asked for; no other data was at hand.",
         f"Preparation: preprocessing.json; {prepared}.",
     ]
     training = [
         f"Data: {n['train']} examples to train on and {n['valid']} to choose by; "
         f"fingerprint {_code(str(task.get('fingerprint', 'unknown')))}.",
-        f"How it was collected, and whom it leaves out: {_UNKNOWN[0].lower()}{_UNKNOWN[1:]}.",
+        f"How it was collected, and whom it leaves out: {_said(owner, 'collection')}",
+        "Distributions: each input by itself in reference.json, ranges in inputs.json.",
     ]
     steps = [words.table(step) for step in words.rows(task.get("cleaning"))]
     training += [
@@ -198,20 +210,32 @@ def _improved(told: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _caveats(evidence: Mapping[str, Any], task: Mapping[str, Any]) -> str:
+def _caveats(evidence: Mapping[str, Any], task: Mapping[str, Any], owner: Mapping[str, Any]) -> str:
     ethics = _section(
         "Ethical considerations",
         [
-            f"Sensitive data, risks and harms: {_UNKNOWN[0].lower()}{_UNKNOWN[1:]}; nobody has reviewed them unless the owner "
-            "says so here."
+            f"Sensitive data, human life and health: {_said(owner, 'sensitive')}",
+            f"Risks, harms, mitigations, uses to beware of: {_said(owner, 'risks', 'nobody has reviewed them')}",
         ],
     )
-    notes = [f"{_plain(str(note)).rstrip('.')}." for note in words.rows(evidence.get("notes"))]
+    notes = [_sentence(note) for note in words.rows(evidence.get("notes"))]
+    notes += [_sentence(owner["advice"])] if owner.get("advice") else []
     n = task.get("n_test")
     if isinstance(n, int) and n < 200:
         notes.append(f"The test split has only {n} examples: mind the width of the intervals.")
     notes.append("The figures hold for data like the test split; watch the model once it meets other data.")
     return ethics + "\n\n" + _section("Caveats and recommendations", notes)
+
+
+def _said(owner: Mapping[str, Any], key: str, missing: str = "") -> str:
+    """Words of the owner, or that they are not known."""
+    if owner.get(key):
+        return _sentence(owner[key])
+    return f"{_UNKNOWN[0].lower()}{_UNKNOWN[1:]}{f'; {missing}' if missing else ''}."
+
+
+def _sentence(text: Any) -> str:
+    return f"{_plain(str(text)).rstrip('.')}."
 
 
 def _section(title: str, lines: list[str]) -> str:
