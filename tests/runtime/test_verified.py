@@ -180,8 +180,12 @@ def test_the_first_format_is_verified_as_far_as_it_goes(artifact: Path):
         "materials",
         "licence",
     }
+    assert {*unseal(artifact).names} == {*LAYOUTS[1]}
     with pytest.raises(ArtifactError, match="format 1, which has no place for these words"):
         again(artifact, Owner())
+    (artifact / "manifest.json").write_text(json.dumps(manifest | {"files": kept}))
+    with pytest.raises(ArtifactError, match=r"lists no inputs\.json; every artifact has one"):
+        unseal(artifact)
 
 
 # Pickles
