@@ -94,11 +94,11 @@ def test_mistakes_are_answered_before_anything_is_done(copied, refused, tmp_path
     [
         (["prune=0.5", "static_int8"], 0.35),
         (["distil=0.25", "epochs=10"], 0.5),
-        (["low_rank=0.7"], 0.9),
-        (["sparse=0.5", "epochs=2"], 1.01),
-        (["quantize_aware=1"], 0.5),
+        pytest.param(["low_rank=0.7"], 0.9, marks=pytest.mark.slow),
+        pytest.param(["sparse=0.5", "epochs=2"], 1.01, marks=pytest.mark.slow),
+        pytest.param(["quantize_aware=1"], 0.5, marks=pytest.mark.slow),
     ],
-    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+    ids=["prune-static_int8", "distil", "low_rank", "sparse", "quantize_aware"],
 )
 def test_steps_that_change_the_network_learn_on_and_are_smaller_as_exported(copied, words, smaller):
     found = tuneful.improve(copied, *words, keep="accuracy-20%", prove=False)
@@ -115,6 +115,7 @@ def test_steps_that_cannot_be_taken_are_refused_in_a_sentence_and_the_others_go_
     assert "prune changes the network, but half before it has changed the exported graph already" in found.refused[1]
 
 
+@pytest.mark.slow
 def test_the_same_steps_give_the_same_graph_twice(copied, tmp_path):
     other = Path(shutil.copytree(copied, tmp_path / "again"))
     files = []
@@ -123,3 +124,37 @@ def test_the_same_steps_give_the_same_graph_twice(copied, tmp_path):
         (name,) = [one.name for one in (place / "improve" / "points").iterdir() if "static_int8.onnx" in one.name]
         files.append((place / "improve" / "points" / name).read_bytes())
     assert files[0] == files[1]
+
+
+@pytest.mark.slow
+def test_a_search_draws_a_front_and_takes_what_the_goal_wants(copied, tuneful, refused):
+    """One search on the exported graph and the network, then points of it by name; the test split is opened for what is taken."""
+    openings = copied / "openings.jsonl"
+    begun = len(openings_in(openings))
+    said = tuneful("improve", copied, "--budget", "30s", "--keep", "accuracy-8%", "--json")
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    names = [one["name"] for one in found["points"]]
+    assert {"original", "static_int8", "weight_only-4"} <= set(names)
+    assert any(name.startswith("prune") for name in names)
+    assert set(found["front"]) <= set(names)
+    assert found["artifact"] is None
+    assert len(openings_in(openings)) == begun, "nothing was chosen yet"
+    page = (copied / "improve" / "report.html").read_text("utf-8")
+    assert all(name in page for name in names)
+    smallest = min((one for one in found["points"] if one["kept"]), key=lambda one: one["bytes"])
+    taken = tuneful("improve", copied, "--take", smallest["name"])
+    assert taken.code == 0, taken.err
+    assert unseal(copied / "improve" / smallest["name"]).read("evidence.json")["improved"]["name"] == smallest["name"]
+    assert len(openings_in(openings)) == begun + 1
+    assert "did you mean static_int8?" in refused("improve", copied, "--take", "static_int")
+    lost = [one["name"] for one in found["points"] if not one["kept"]]
+    if lost:
+        assert "it was refused, and its graph is not kept" in refused("improve", copied, "--take", lost[0])
+
+
+def test_a_goal_that_nothing_reaches_ends_with_code_three(copied, tuneful):
+    said = tuneful("improve", copied, "half", "--goal", "size<1kB", "--keep", "accuracy-2%")
+    assert said.code == 3
+    assert "no point that was kept reaches --goal size<1kB: half comes nearest" in said.err
+    assert "--take half" in said.err

@@ -15,6 +15,7 @@ from typing import Any
 from tuneful.core.config import nearest
 from tuneful.core.errors import StudyError
 from tuneful.core.storage import told
+from tuneful.pipeline.improve.front import front
 from tuneful.pipeline.improve.variant import Variant
 from tuneful.pipeline.kept import write_json
 
@@ -36,7 +37,9 @@ def write(folder: Path, found: Mapping[str, Any]) -> None:
     points = {**earlier, **{str(one["name"]): one for one in found["points"]}}
     with told(folder):
         (folder / FOLDER).mkdir(parents=True, exist_ok=True)
-        write_json(folder / FOLDER / FILE, {**found, "points": list(points.values())})
+        every = list(points.values())
+        on = front(every, str(found["direction"]))
+        write_json(folder / FOLDER / FILE, {**found, "points": every, "front": on})
 
 
 def read(folder: Path) -> dict[str, Any]:
