@@ -109,9 +109,10 @@ def test_python_in_processes_of_torchrun_gives_every_rank_the_result(
     script = tmp_path / "mine.py"
     script.write_text(
         "import json, tuneful\n"
-        "result = tuneful.train('digits', model='mlp', epochs=2, limit=200, name='own')\n"
-        "weights = float(sum(p.double().sum() for p in result.candidate.network.parameters()))\n"
-        "print('FOUND', json.dumps([result.headline, result.candidate.steps, weights, result.artifact is not None]))\n"
+        "for name, shard in (('own', False), ('split', True)):\n"
+        "    result = tuneful.train('digits', model='mlp', epochs=2, limit=200, name=name, shard=shard)\n"
+        "    weights = float(sum(p.double().sum() for p in result.candidate.network.parameters()))\n"
+        "    print('FOUND', json.dumps([result.headline, result.candidate.steps, weights, result.artifact is not None]))\n"
         "try:\n    tuneful.tune('digits', lr='1e-4..1e-1')\nexcept tuneful.TunefulError as error:\n    print('SAID', error.message)\n"
     )
     monkeypatch.setenv("TUNEFUL_HOME", str(tmp_path))
@@ -119,10 +120,11 @@ def test_python_in_processes_of_torchrun_gives_every_rank_the_result(
     found = [
         json.loads(line.removeprefix("FOUND ")) for text in said for line in text.splitlines() if line.startswith("FOUND ")
     ]
-    assert len(found) == 2
-    assert found[0][:2] == found[1][:2]
-    assert found[0][2] == pytest.approx(found[1][2], rel=1e-6)
-    assert found[0][3]
+    assert len(found) == 4  # two ranks, weights whole and sharded
+    for other in found[1:]:
+        assert found[0][:2] == other[:2]
+        assert found[0][2] == pytest.approx(other[2], rel=1e-5)
+        assert other[3]
     assert all("SAID tune works in one process; torchrun has started several" in text for text in said)
 
 
@@ -131,6 +133,7 @@ def test_python_in_processes_of_torchrun_gives_every_rank_the_result(
     [
         (("train", "digits", "--devices", "0"), "--devices is 0; it must be a whole number from 1 on, or auto"),
         (("train", "digits", "--devices", "9999"), "--devices is 9999; this machine has"),
+        (("train", "digits", "--shard"), "--shard is for several processes, and --devices is not given"),
         (("train", "digits", "--restarts", "2"), "--restarts is for several processes, and --devices is not given"),
         (
             ("tune", "digits", "lr=1e-4..1e-1", "--devices", "2"),

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from ranks_cases import CASES
-from ranks_group import together
+from ranks_cases import CASES, SHARDED
+from ranks_group import start, together
 from safetensors.torch import load_file
 
 from tuneful.core.errors import RankError, RecipeError
@@ -39,7 +39,12 @@ def test_as_one_process(done: Path, name: str, world: int) -> None:
     assert one.keys() == several.keys()
     for key, value in one.items():
         torch.testing.assert_close(
-            several[key], value, rtol=1e-9, atol=WITHIN.get(name, 1e-11), msg=lambda m, key=key: f"{key}: {m}"
+            several[key],
+            value,
+            rtol=1e-9,
+            atol=WITHIN.get(name, 1e-11),
+            equal_nan=True,
+            msg=lambda m, key=key: f"{key}: {m}",
         )
     curves = [json.loads((done / f"{name}.{n}.json").read_text()) for n in (1, world)]
     assert [point["step"] for point in curves[0]] == [point["step"] for point in curves[1]]
@@ -51,7 +56,7 @@ def test_as_one_process(done: Path, name: str, world: int) -> None:
 @pytest.mark.parametrize(("before", "after"), [(2, 2), (2, 1), (1, 2)])
 def test_goes_on_with_as_many_or_others(done: Path, before: int, after: int) -> None:
     """Bit for bit with as many processes, to rounding with others, and the curve says what changed."""
-    names = ("all_in_one", "pictures")
+    names = ("all_in_one", "pictures", "split")
     together(SCRIPT, before, str(done), *names, "--half")
     together(SCRIPT, after, str(done), *names, f"--from {before}")
     for name in names:
@@ -67,6 +72,38 @@ def test_goes_on_with_as_many_or_others(done: Path, before: int, after: int) -> 
         ]
         said = f"ranks {after} ({before} before)"
         assert any(said in note for note in notes) == (before != after), notes
+
+
+@pytest.mark.parametrize("name", SHARDED)
+def test_each_process_keeps_its_share_of_sharded_weights(done: Path, name: str) -> None:
+    whole = int((done / f"{name}.1.0.held").read_text())
+    for world in (2, 3):
+        shares = [int((done / f"{name}.{world}.{rank}.held").read_text()) for rank in range(world)]
+        assert sum(shares) == whole
+        assert max(shares) < whole / world * 1.4  # the rows of small tensors cannot be cut evenly
+
+
+@pytest.mark.parametrize("name", ["greedy", pytest.param("greedy_split", marks=pytest.mark.slow)])
+def test_memory_that_runs_out_on_one_rank_costs_a_step(tmp_path: Path, name: str) -> None:
+    """The group ends in words; begun again it takes its batches in parts, and ends where one process ends that never lacked memory."""
+    subprocess.run([sys.executable, str(SCRIPT), str(tmp_path), name], check=True, timeout=120)
+    (tmp_path / f"{name}.saved.safetensors").unlink()
+    said = [one.communicate(timeout=120)[0] for one in start(SCRIPT, 2, str(tmp_path), name)]
+    assert "memory ran out on rank 1 in step" in said[1]
+    assert "the same command goes on from it, with batches in 2 parts" in said[0]
+    together(SCRIPT, 2, str(tmp_path), name)
+    one, several = (load_file(tmp_path / f"{name}.{n}.safetensors") for n in (1, 2))
+    for key, value in one.items():
+        torch.testing.assert_close(several[key], value, rtol=1e-9, atol=1e-11, msg=lambda m, key=key: f"{key}: {m}")
+
+
+@pytest.mark.parametrize("kind", ["muon", "lamb", "sam", "lbfgs", "schedule_free_adamw"])
+def test_optimizers_that_need_whole_weights_are_not_sharded(kind: str) -> None:
+    from tuneful.pipeline.ranks import unshardable
+    from tuneful.techniques.optimizers import TABLE
+
+    settings = TABLE[kind]()
+    assert unshardable(settings, settings.build([torch.nn.Parameter(torch.zeros(3, 3))])).startswith(f"{kind} ")
 
 
 def test_rows_are_parted_whole_and_in_order():

@@ -22,10 +22,11 @@ MEANT = (0, 2, 3, 130)  # exit codes that are no death of a process
 
 @dataclass(frozen=True)
 class Group:
-    """devices, restarts: as the options say."""
+    """devices, restarts, shard: as the options say."""
 
     devices: str | None
     restarts: int
+    shard: bool = False
 
     def supervised(self, call: Call, job: Job, device: str | None) -> int | None:
         """The exit code of the processes that did the job; None where this process is to do it, or its part of it."""
@@ -35,6 +36,8 @@ class Group:
             raise RankError(
                 "--restarts is for several processes, and --devices is not given", "such as --devices auto --restarts 3"
             )
+        if self.shard and self.devices is None and not several():
+            raise RankError("--shard is for several processes, and --devices is not given", "such as --devices auto --shard")
         if self.devices is None or several():
             return None
         if job.mode != "train":
@@ -52,8 +55,8 @@ def several() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "MASTER_ADDR" in os.environ
 
 
-def joined(job: Job, device: str | None) -> tuple[Ranks, bool]:
-    """The group of this process; and has it done its part, since it is not the one that leads?"""
+def joined(job: Job, device: str | None, shard: bool = False) -> tuple[Ranks, bool]:
+    """The group of this process; and has it done its part, since it is not the one that leads? shard: see `Ranks`."""
     from tuneful.pipeline.ranks import ALONE, join
 
     if not several():
@@ -62,7 +65,7 @@ def joined(job: Job, device: str | None) -> tuple[Ranks, bool]:
         raise RankError(
             f"{job.mode} works in one process; torchrun has started several", "train one recipe, or leave torchrun out"
         )
-    ranks = join(device)
+    ranks = join(device, shard=shard)
     if ranks.leads:
         return ranks, False
     from tuneful.pipeline.distribute import follow

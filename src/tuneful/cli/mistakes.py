@@ -82,7 +82,7 @@ def sentence(message: str, call: Call, options: Sequence[str]) -> TunefulError:
 
 def _option(option: str, call: Call, known: Sequence[str]) -> TunefulError:
     """An unknown option: a setting of the recipe with dashes before it, or a misspelt one."""
-    if option in ("--devices", "--restarts"):
+    if option in ("--devices", "--restarts", "--shard"):
         return TunefulError(
             f"{call.command} takes no {option}; one training in several processes is what train does", f"such as `{SEVERAL}`"
         )

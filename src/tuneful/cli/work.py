@@ -67,6 +67,12 @@ Restarts = Annotated[
         "--restarts", metavar="N", help="with --devices: go on so often from the last state when a process has died"
     ),
 ]
+Shard = Annotated[
+    bool,
+    typer.Option(
+        "--shard", help="with --devices: each process keeps a share of the weights and the optimizer's state (FSDP2)"
+    ),
+]
 Workers = Annotated[
     str | None,
     typer.Option("--workers", metavar="N|auto", help="processes that search [auto: one a core, from a budget of 3min on]"),
@@ -138,14 +144,14 @@ def optimize(
 def train(
     ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
     home: Home = None, fresh: Fresh = False, device: Device = None, devices: Devices = None, restarts: Restarts = 0,
-    as_json: AsJson = False,
+    shard: Shard = False, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Train one recipe, prove it and ship it.
 
     What you do not set is chosen for the data, and the choice is told with its reason. The same command goes on where it was
     interrupted, on as many devices or on others.
     """
-    group = Group(devices, restarts)
+    group = Group(devices, restarts, shard)
     return _begin(ctx.obj, "train", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json, group)
 
 
@@ -168,7 +174,7 @@ def resume(
     ctx: typer.Context,
     run: Annotated[str, typer.Argument(metavar="RUN", help="the folder or the name of a run", show_default=False)],
     budget: Spend = None, home: Home = None, device: Device = None, devices: Devices = None, restarts: Restarts = 0,
-    workers: Workers = None, as_json: AsJson = False,
+    shard: Shard = False, workers: Workers = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Go on with a run that was interrupted, or give a finished one a larger budget.
 
@@ -189,7 +195,7 @@ def resume(
         from tuneful.core.space import scalar
 
         job = replace(job, how=job.how.replace(workers=scalar(workers)))
-    return _do(ctx.obj, job, device, as_json, folder=folder, group=Group(devices, restarts))
+    return _do(ctx.obj, job, device, as_json, folder=folder, group=Group(devices, restarts, shard))
 
 
 def with_steps(words: list[str], clean: list[str] | None) -> list[str]:
@@ -240,7 +246,7 @@ def _do(
     check_device(device)
     if group is not None and (code := group.supervised(call, job, device)) is not None:
         return code
-    ranks, followed = joined(job, device)
+    ranks, followed = joined(job, device, group is not None and group.shard)
     if followed:
         return 0
     fresh = fresh and not again()

@@ -22,7 +22,8 @@ class Execution:
     """layout: of images in memory; precision: of the forward and backward pass (weights, sums and the optimizer stay fp32);
     fused: does the optimizer step all parameters in one call, where it can? threads: of the CPU; compiled: by torch.compile;
     graphed: captured as a CUDA graph; parts: micro-batches a step, whose gradients are added up; recompute: are activations computed
-    again in the backward pass rather than kept? ranks: processes that compute a step together, each with rows of its own."""
+    again in the backward pass rather than kept? offload: do those that are kept wait in the CPU's memory? ranks: processes that compute a step together, each with rows of its own; sharded: does
+    each of them keep a share of the weights and of the optimizer's state, rather than all?"""
 
     layout: Layout = "rows"
     precision: Precision = "fp32"
@@ -32,7 +33,9 @@ class Execution:
     graphed: bool = False
     parts: int = 1
     recompute: bool = False
+    offload: bool = False
     ranks: int = 1
+    sharded: bool = False
 
     def replace(self, **changes: Any) -> Execution:
         """A changed copy."""
@@ -59,7 +62,9 @@ class Execution:
         told += ["CUDA graph"] if self.graphed else []
         told += [f"batches in {self.parts} parts"] if self.parts > 1 else []
         told += ["activations recomputed"] if self.recompute else []
-        return ", ".join([*told, f"{self.ranks} processes"] if self.ranks > 1 else told)
+        told += ["activations offloaded to the CPU"] if self.offload else []
+        told += [f"{self.ranks} processes{', weights sharded' if self.sharded else ''}"] if self.ranks > 1 else []
+        return ", ".join(told)
 
     def differs(self, other: Execution) -> str:
         """What is otherwise in this one, in words; "" where nothing is.

@@ -35,14 +35,16 @@ def optimize(source: Any, *, budget: str = "10min", name: str | None = None, mod
     return _done("optimize", source, settings, name, budget, model)
 
 
-def train(source: Any, *, budget: str | None = None, name: str | None = None, model: Any = None, **settings: Any) -> Result:
+def train(
+    source: Any, *, budget: str | None = None, name: str | None = None, model: Any = None, shard: bool = False, **settings: Any
+) -> Result:  # fmt: skip
     """Train one recipe, prove it and seal it: `train("digits", optimizer="adabound", lr=3e-3)`.
 
     Arguments and errors as of `optimize`, but every setting has one value, and there is no time limit unless one is given.
     In processes that torchrun started, all train this one model, each on rows of its own (decision 0008); rank 0 writes the run, and
-    every rank gets its result.
+    every rank gets its result. shard: each of them keeps a share of the weights, gradients and the optimizer's state (FSDP2).
     """
-    return _done("train", source, settings, name, budget, model)
+    return _done("train", source, settings, name, budget, model, shard)
 
 
 def tune(source: Any, *, budget: str = "10min", name: str | None = None, model: Any = None, **settings: Any) -> Result:
@@ -53,14 +55,16 @@ def tune(source: Any, *, budget: str = "10min", name: str | None = None, model: 
     return _done("tune", source, settings, name, budget, model)
 
 
-def _done(mode: Any, source: Any, settings: Mapping[str, Any], name: str | None, budget: str | None, model: Any) -> Result:
+def _done(
+    mode: Any, source: Any, settings: Mapping[str, Any], name: str | None, budget: str | None, model: Any, shard: bool = False
+) -> Result:  # fmt: skip
     if in_group() and mode != "train":
         raise RankError(
             f"{mode} works in one process; torchrun has started several", "train one recipe, or start it without torchrun"
         )
     own = model if model is None or isinstance(model, Settings) else None if isinstance(model, str) else Own.of(model)
     told = {**settings, "model": model} if isinstance(model, str) else settings
-    job, ranks = from_settings(mode, source, told, name=name, budget=budget), join()
+    job, ranks = from_settings(mode, source, told, name=name, budget=budget), join(shard=shard)
     if not ranks.leads:
         return _followed(job, ranks, own)
     work = Work(job, model=own, ranks=ranks)
@@ -70,6 +74,8 @@ def _done(mode: Any, source: Any, settings: Mapping[str, Any], name: str | None,
         raise StudyError(f"the work ended without a result: {work.ended}")
     if ranks.world > 1:
         told = {"folder": str(work.result.folder), "report": str(work.result.report), "evidence": work.result.evidence}
+        if ranks.shard:
+            ranks.handed(work.result.candidate.network.state_dict())
         ranks.told(json.loads(json.dumps({**told, "trial": asdict(work.result.trial)}, default=str)))
     return replace(work.result)
 
@@ -78,6 +84,8 @@ def _followed(job: Job, ranks: Ranks, own: Settings | None) -> Result:
     """What a rank that follows has at the end: the network that it trained itself, and what rank 0 tells of the run."""
     task = prepare(job.source, **job.reading)
     run = follow(task, ranks, model=own)
+    if ranks.shard and run is not None:
+        run.readout.load_state_dict(ranks.handed())
     told = ranks.told()
     folder = Path(told["folder"])
     sealed = folder / "artifact"

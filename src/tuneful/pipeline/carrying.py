@@ -48,7 +48,7 @@ def native(device: torch.device) -> bool:
 def able(how: Execution, device: torch.device) -> Execution:
     """The execution without what this device cannot do: CUDA graphs and fp16 off the GPU, bf16 where it would be emulated."""
     if device.type != "cuda":
-        how = how.replace(graphed=False, precision="fp32" if how.precision == "fp16" else how.precision)
+        how = how.replace(graphed=False, offload=False, precision="fp32" if how.precision == "fp16" else how.precision)
     if how.precision == "bf16" and not native(device):
         how = how.replace(precision="fp32")
     return how.replace(threads=min(how.threads, max(1, cores())))
@@ -60,8 +60,10 @@ def carried(body: nn.Module, how: Execution, sample: Callable[[], Tensor], joine
     Raises RuntimeError where torch cannot compile or capture it; compiling itself happens in the first call.
     """
     if joined is not None:
-        return joined.through(_alone(joined.module, body, how))
-    return _alone(body, body, how, sample)
+        called = joined.through(_alone(joined.module, body, how))
+    else:
+        called = _alone(body, body, how, sample)
+    return offloaded(called) if how.offload else called
 
 
 def _alone(called: nn.Module, body: nn.Module, how: Execution, sample: Callable[[], Tensor] | None = None) -> Body:
@@ -115,6 +117,16 @@ def recomputed(body: nn.Module, called: nn.Module | None = None) -> Body:
         finally:
             for block in chosen:
                 del block.__dict__["forward"]
+
+    return call
+
+
+def offloaded(called: Body) -> Body:
+    """That call, whose activations lie in the CPU's memory until the backward pass wants them: for what fits in no other way."""
+
+    def call(x: Tensor) -> Tensor:
+        with torch.autograd.graph.save_on_cpu(pin_memory=x.device.type == "cuda"):
+            return called(x)
 
     return call
 

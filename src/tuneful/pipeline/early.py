@@ -89,4 +89,4 @@ def gone(mean: float, first: float, step: int) -> str:
     return ""
 
 
-__all__ = ["Early", "gone"]
+__all__ = ["EVERY", "Early", "gone"]

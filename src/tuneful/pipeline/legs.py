@@ -205,6 +205,7 @@ class Legs:
             )
             run.notes.append(
                 f"{self.ranks.world} processes train it on {where} of their own, each on its rows of every batch"
+                + (", with its share of the weights" if self.ranks.shard else "")
             )
             return
         most = SHARE * (self.clock.budget.seconds or math.inf) - self.plans.spent

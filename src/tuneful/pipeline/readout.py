@@ -20,7 +20,9 @@ from tuneful.core.task import Task
 from tuneful.pipeline import judge
 from tuneful.pipeline.batches import Batches
 from tuneful.pipeline.candidate import Network
+from tuneful.pipeline.ranks import ALONE, Ranks
 from tuneful.techniques.optimizers.schedule_free import judged_point
+from tuneful.techniques.shards import whole
 
 STATISTICS = 50  # batches from which the statistics of batch norms are taken anew
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -28,18 +30,28 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 class Readout:
     """network: the run's own, which steps change; plan: the resolved recipe; batches: the run's, for statistics; optimizer: the
-    run's, which may keep an average of its own."""
+    run's, which may keep an average of its own. copied: where the weights of the run are parted among ranks, a network in which
+    rank 0 puts them together; then what is judged or loaded is so on all ranks at once."""
 
-    def __init__(self, network: Network, plan: Any, batches: Batches, optimizer: torch.optim.Optimizer) -> None:
-        self.live, self.batches = network, batches
+    def __init__(
+        self, network: Network, plan: Any, batches: Batches, optimizer: torch.optim.Optimizer, copied: Network | None = None,
+        ranks: Ranks = ALONE,
+    ) -> None:  # fmt: skip
+        self.live, self.batches, self.ranks, self.parted = network, batches, ranks, copied is not None
         self.keepers: list[Any] = [one for one in plan.regularizers if one.start_average(network.body) is not None]
         if plan.optimizer.averages:
             self.keepers.append(OfOptimizer(plan.optimizer.kind, optimizer))
-        self.network = copy.deepcopy(network).requires_grad_(False) if self.keepers else network
+        if copied is not None:
+            self.keepers = self.keepers or [Weights()]
+            self.network = copied.requires_grad_(False)
+        else:
+            self.network = copy.deepcopy(network).requires_grad_(False) if self.keepers else network
         self.averages: dict[str, dict[str, Tensor]] = {one.kind: one.start_average(network.body) for one in self.keepers}
         # A single plain average needs no second copy: its tensors are the network's own.
-        self.single = len(self.keepers) == 1 and (
-            self.averages[self.keepers[0].kind].keys() == network.body.state_dict().keys()
+        self.single = (
+            not self.parted
+            and len(self.keepers) == 1
+            and (self.averages[self.keepers[0].kind].keys() == network.body.state_dict().keys())
         )
         self.bind()
         self.chosen = ""  # which reading the network is
@@ -61,7 +73,8 @@ class Readout:
         found: dict[str, Any] = {}
         for name in self._readings(t, steps):
             self.load_(t, steps, name)
-            found[name] = judge.predict(self.network, task.valid.x, kind=task.kind)
+            if self.ranks.leads:
+                found[name] = judge.predict(self.network, task.valid.x, kind=task.kind)
         best = self.chosen
         if len(found) > 1:
             sign = 1.0 if task.objective.direction == "max" else -1.0
@@ -69,9 +82,11 @@ class Readout:
                 name: sign * judge.score(task.objective.metric, p, task.valid.y) for name, p in found.items() if _finite(p)
             }
             best = max(values, key=lambda name: values[name], default=best)
+        if self.parted:
+            best = self.ranks.told(best)
         if best != self.chosen:
             self.load_(t, steps, best)
-        return found[best]
+        return found.get(best)
 
     def load_(self, t: int, steps: int, name: str = "") -> None:
         """Make the network the reading of this name, or the one that was chosen last (or the first) as it is now."""
@@ -80,10 +95,21 @@ class Readout:
         readings = self._readings(t, steps)
         self.chosen = next(one for one in (name, self.chosen, *readings) if one in readings)
         state, stale = readings[self.chosen]
-        self.network.body.load_state_dict(state)
-        if stale and t:
+        if self.parted:
+            self._put_together(state)
+        else:
+            self.network.body.load_state_dict(state)
+        if stale and t and self.ranks.leads:
             count = min(STATISTICS, self.batches.per_epoch)
             recalibrate_(self.network.body, (self.network.front(self.batches.at(step)[0]) for step in range(count)))
+
+    def _put_together(self, state: Mapping[str, Tensor]) -> None:
+        """Gather tensor by tensor; rank 0 keeps them."""
+        own = self.network.body.state_dict()
+        for name, value in state.items():
+            value = whole(value)
+            if self.ranks.leads:
+                own[name].copy_(value)
 
     def _readings(self, t: int, steps: int) -> dict[str, tuple[Mapping[str, Tensor], bool]]:
         found: dict[str, tuple[Mapping[str, Tensor], bool]] = {}
@@ -91,6 +117,25 @@ class Readout:
             for name, state in one.readings(self.averages[one.kind], self.live.body, t, steps).items():
                 found[f"{one.kind}: {name}"] = (state, one.stale)
         return found
+
+
+class Weights:
+    """The weights themselves as the only reading, where they must be put together first."""
+
+    kind, stale = "net", False
+
+    def start_average(self, body: nn.Module) -> dict[str, Tensor]:
+        """Nothing of its own."""
+        return {}
+
+    def update_average_(self, average: dict[str, Tensor], body: nn.Module, t: int, steps: int) -> None:
+        """The optimizer's step has done it."""
+
+    def readings(
+        self, average: Mapping[str, Tensor], body: nn.Module, t: int, steps: int
+    ) -> dict[str, Mapping[str, Tensor]]:
+        """The network's state."""
+        return {"the weights": body.state_dict()}
 
 
 class OfOptimizer:

@@ -18,8 +18,11 @@ import torch
 from torch import Tensor
 
 from tuneful.core.errors import StateError, StorageError
+from tuneful.techniques.shards import sharded, share_of
 
 FORMAT = "tuneful run 1"
+State = tuple[dict[str, Tensor], dict[str, Any]]
+"""Of a run: tensors and plain data."""
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], plain: Mapping[str, Any], *, durable: bool = True) -> None:
@@ -78,6 +81,13 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, json.loads(header["plain"])
 
 
+def put_in_parts(path: Path, parts: int) -> None:
+    """Let the run whose state lies there take its batches in so many parts (0: as before), where it has been saved."""
+    if parts and path.exists():
+        tensors, plain = load(path)
+        save(path, tensors, {**plain, "micro": max(parts, plain["micro"])})
+
+
 def step(path: Path) -> int:
     """The step of a saved state, by its header alone; -1 where there is none that can be read."""
     from safetensors import SafetensorError, safe_open
@@ -123,6 +133,8 @@ def unpack(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], rest
         int(index): {name: list(value) if isinstance(value, list) else value for name, value in values.items()}
         for index, values in rest.items()
     }
+    params = [p for group in optimizer.param_groups for p in group["params"]]  # in the order in which the state counts them
+    parted = {str(index): p for index, p in enumerate(params) if sharded(p)}
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")
         field, _, place = name.partition(".")
@@ -131,5 +143,6 @@ def unpack(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], rest
         if place:
             held[field][int(place)] = tensor.clone()
         else:
-            held[field] = tensor.clone()
+            like = parted.get(index)
+            held[field] = tensor.clone() if like is None or like.shape != tensor.shape else share_of(tensor, like)
     optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})

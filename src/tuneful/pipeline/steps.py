@@ -6,6 +6,7 @@ much a batch weighs. A step then does what the network and the optimizer need, a
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Iterable, Sequence
@@ -26,16 +27,18 @@ from tuneful.pipeline.candidate import Network, ends
 from tuneful.pipeline.carrying import Body, carried, cores, plain, recomputable
 from tuneful.pipeline.course import Course
 from tuneful.pipeline.defaults import resolve
-from tuneful.pipeline.early import Early, gone
+from tuneful.pipeline.early import EVERY, Early, gone
 from tuneful.pipeline.goals import form, goal
 from tuneful.pipeline.limits import Halt
-from tuneful.pipeline.ranks import ALONE, Joined, Ranks
+from tuneful.pipeline.ranks import ALONE, FUSED, Joined, Ranks, Sharded, unshardable
 from tuneful.pipeline.readout import Readout
 from tuneful.pipeline.step import Augmenter, Hooks, NoMemoryError, Passes, arithmetic, stepped_
 from tuneful.techniques.augments import fit, require_views
 from tuneful.techniques.optimizers.groups import parameter_groups, rated
 from tuneful.techniques.regularizers import EarlyStopping
 
+UNSEEN = 1 << 30  # steps between two looks of the watch where no rank has whole weights to look at
+PARTS = "parts"  # what a rank leaves for the others when its memory has run out: in how many parts to try a batch
 LOOK = 25  # steps between two looks at the loss, which cost a wait for the device
 
 
@@ -74,24 +77,35 @@ class Steps:
             )
         front, back = ends(task)
         require_views(recipe.views, self.form)
-        paced: dict[Tensor, Any] = {p: rates[name] for name, p in body.named_parameters() if name in rates}
+        named = {p: name for name, p in body.named_parameters()}
         body = goal(task).around(task, body)
         self.network = Network(front, body, back, recipe.views, goal(task).blends).to(self.device)
         self.body = self.network.body
+        names = [named.get(p) for p in self.body.parameters()]
+        self.joined: Joined | None = None
+        copied = None
+        if ranks.shard:
+            copied = copy.deepcopy(self.network)  # in which the leader puts the weights together, to be judged and written
+            copied = copied if ranks.leads else copied.to("cpu")
+            self.joined = Sharded(self.body, ranks)
+        paced: dict[Tensor, Any] = {
+            p: rates[name] for p, name in zip(self.body.parameters(), names, strict=True) if name in rates
+        }
         self.params = [p for p in self.body.parameters() if p.requires_grad]
         groups = rated(parameter_groups(self.body, self.plan.optimizer), self.plan.optimizer, paced)
         self.optimizer: torch.optim.Optimizer = self.plan.optimizer.build(groups)
+        if ranks.shard and (why := unshardable(self.plan.optimizer, self.optimizer)):
+            raise RecipeError(f"{why}, and weights are sharded", "optimizer=adamw, or no --shard")
         self._fused = any(group.get("fused") for group in self.optimizer.param_groups)
         self.course = Course(recipe, self.optimizer)
         self.augmenter, self.hooks = Augmenter(task, self.plan, self.network.front), Hooks.of(self.plan)
         self.batches = Batches(task, recipe, self.device, ranks, self.augmenter.blends)
         self.prepared: Tensor | None = self.plan.loss.prepare(self.batches.y, self.form.outputs)
         self.batches.normalize(self.network.front)
-        self.joined: Joined | None = None
-        if ranks.world > 1:
+        if ranks.world > 1 and self.joined is None:
             self.joined = Joined(self.body, ranks, lambda: self._seen(0)[0][:2])
         self.passes = Passes(self.body, self.plan, self.batches.y, self.prepared, self.joined)
-        self.kept = Readout(self.network, recipe, self.batches, self.optimizer)
+        self.kept = Readout(self.network, recipe, self.batches, self.optimizer, copied, ranks)
         self.memories: dict[str, dict[str, Tensor]] = {
             one.kind: one.start_memory(self.params) for one in self.plan.regularizers
         }  # what limits remember from step to step
@@ -100,7 +114,7 @@ class Steps:
 
         self.step = 0
         self.steps = self.batches.steps
-        self.early = Early(self.body, self.optimizer, self.plan, self.steps)
+        self.early = Early(self.body, self.optimizer, self.plan, self.steps, every=UNSEEN if ranks.shard else EVERY)
         self.micro = 1  # micro-batches a step; doubled when memory runs out
         self._carried: dict[Execution, Body] = {}
         self.use(execution or plain(recipe, self.form))
@@ -136,9 +150,12 @@ class Steps:
         """Carry out the steps so from the next one on. Raises what compiling or capturing raises."""
         if self.ranks.world > 1:
             shared = 1 if self.device.type == "cuda" else max(1, cores() // self.ranks.world)
-            how = how.replace(ranks=self.ranks.world, threads=min(how.threads, shared), graphed=False)
+            how = how.replace(
+                ranks=self.ranks.world, threads=min(how.threads, shared), graphed=False, sharded=self.ranks.shard
+            )
+            how = how.replace(fused=how.fused and not (self.ranks.shard and not isinstance(self.optimizer, FUSED)))
         else:
-            how = how.replace(ranks=1)
+            how = how.replace(ranks=1, sharded=False)
         self.execution, self.micro = how, how.parts
         if how not in self._carried:
             self._carried[how] = carried(self.body, how, lambda: self._seen(0)[0], self.joined)
@@ -272,15 +289,25 @@ class Steps:
 
     def _smaller(self, batch: int) -> bool:
         """Memory ran out: halve the micro-batch. False (and the run has ended) when it is one example already."""
-        if self.joined is not None:
+        if self.joined is not None:  # the others wait for its gradients, so all begin this step again, in more parts
+            if self.micro < batch:
+                self.ranks.say(PARTS, min(batch, self.micro * 2))
             raise RankError(
                 f"memory ran out on rank {self.ranks.rank} in step {self.step}, with {batch} rows in {self.micro} parts",
-                "more devices, or a smaller batch_size",
+                "the same command goes on in more parts; --restarts 3 does so by itself"
+                if self.micro < batch
+                else "more devices, --shard, or a smaller batch_size",
             )
         self.optimizer.zero_grad(set_to_none=True)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if self.micro >= batch:
+            if self.execution.recompute and not self.execution.offload and self.device.type == "cuda":
+                self.use(self.execution.replace(offload=True, parts=self.micro))
+                self.notes.append(
+                    f"memory ran out in step {self.step}: activations wait in the CPU's memory for the backward pass"
+                )
+                return True
             if not self.execution.recompute and recomputable(self.body):
                 self.use(self.execution.replace(recompute=True, parts=self.micro, compiled=False, graphed=False))
                 self.notes.append(f"memory ran out in step {self.step}: activations are computed again in the backward pass")
@@ -314,4 +341,4 @@ class Steps:
         self.ended, self.lost = gone(mean, self._first, self.step), not math.isfinite(mean)
 
 
-__all__ = ["LOOK", "Steps"]
+__all__ = ["LOOK", "PARTS", "Steps"]

@@ -35,15 +35,12 @@ from tuneful.pipeline.carrying import able
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.limits import Halt
-from tuneful.pipeline.ranks import ALONE, Ranks
+from tuneful.pipeline.ranks import ALONE, Agreement, Ranks
+from tuneful.pipeline.state import State
 from tuneful.pipeline.step import arithmetic
-from tuneful.pipeline.steps import LOOK, Steps
+from tuneful.pipeline.steps import PARTS, Steps
 from tuneful.techniques.models import with_callable
-
-BEAT = 0.1  # seconds between two agreements of several ranks whether to go on
-
-State = tuple[dict[str, Tensor], dict[str, Any]]
-"""Tensors and plain data."""
+from tuneful.techniques.shards import share_of, whole
 
 
 class Run(Steps):
@@ -73,11 +70,10 @@ class Run(Steps):
         super().__init__(
             task, recipe, device=device, halt=halt, save_to=save_to, save_every=save_every, execution=execution, ranks=ranks
         )
-        self._due = 0  # the step at which several ranks next agree whether to go on
-        self._agreed = (0, time.monotonic())  # the step at which they last did, and when
+        self.agreement = Agreement()
         self._good: State | None = None  # to where a run that is not fp32 goes back when its loss is no number any more
 
-    # ------------------------------------------------------------------------------------------------ going
+    # going
 
     def __iter__(self) -> Iterator[Point]:
         return (point for point in self.walk() if point is not None)
@@ -89,7 +85,7 @@ class Run(Steps):
                 yield from self._walk(beat)
                 return
             try:
-                self._due, self._agreed = self.step, (self.step, time.monotonic())
+                self.agreement.begin(self.step)
                 yield from self._walk(beat)
             except GeneratorExit:
                 if self.step < self.steps and not self.ended:
@@ -102,26 +98,28 @@ class Run(Steps):
         """Another rank has ended in the middle of a step. What was done before it is saved; the step was not done."""
         if not (self.ranks.leads and self.save_to and self.joined) or self.plan.optimizer.closure or self.ended:
             return error
+        parts = self.ranks.heard(PARTS)  # of the one whose memory ran out
+        again = f"the same command goes on from it{f', with batches in {parts} parts' if parts else ''}"
+        if self.ranks.shard:  # the shares of the one that has ended are gone
+            state.put_in_parts(self.save_to, parts)
+            return RankError(f"{error.message}; what was saved before is whole", again)
         self.joined.back()
+        self.micro = max(self.micro, parts)
         state.save(self.save_to, *self.state())
-        return RankError(
-            f"{error.message}; the run is saved as it was after {self.step} steps", "the same command goes on from it"
-        )
+        return RankError(f"{error.message}; the run is saved as it was after {self.step} steps", again)
 
     def _stops(self, now: float) -> bool:
         """Is there to be no further step for now? Of several ranks rank 0 says so, every tenth of a second or so."""
-        if self.ranks.world == 1:
-            return self.halt.requested or now >= self.halt.deadline
-        if self.step < self._due:
-            return False
-        steps, pace = self.step - self._agreed[0], now - self._agreed[1]
         stop = self.halt.requested or now >= self.halt.deadline
+        if self.ranks.world == 1:
+            return stop
+        if self.step < self.agreement.due:
+            return False
         save = self.save_to is not None and now - self._saved > self.save_every
-        stop, save, ahead = self.ranks.agreed(stop, save, min(LOOK, max(1, BEAT * steps // max(pace, 1e-6))))
-        self._due, self._agreed = self.step + int(ahead), (self.step, now)
+        stop, save = self.agreement.made(self.ranks, self.step, now, stop=stop, save=save)
         if save and not stop and self.save_to is not None:
             self.save(self.save_to)
-        return bool(stop)
+        return stop
 
     def _walk(self, beat: float) -> Iterator[Point | None]:
         beaten = began = time.monotonic()
@@ -145,8 +143,8 @@ class Run(Steps):
                     continue
                 yield point
                 began = beaten = time.monotonic()
-                self._due = self.step  # whoever was told may have had enough
-            elif now - beaten > beat and self.step >= self._due:
+                self.agreement.due = self.step  # whoever was told may have had enough
+            elif now - beaten > beat and self.step >= self.agreement.due:
                 yield None
                 began = beaten = time.monotonic()
             if self.save_to and began - self._saved > self.save_every and not self.ended and self.ranks.world == 1:
@@ -155,18 +153,20 @@ class Run(Steps):
         if self.step >= self.steps and not self.ended:
             self.ended = f"all {self.recipe.epochs:g} epochs are done"
 
+    # ------------------------------------------------------------------------------------------------ a point
+
     @property
     def readout(self) -> Network:
         """What was judged last: the network itself, or an average of its weights."""
         return self.kept.network
-
-    # ------------------------------------------------------------------------------------------------ a point
 
     def look(self, told: Any = None) -> Point:
         """Validate now, whether or not a point is due; the weights stay as they are. told: what `judge.predict` says of valid,
         where somebody knows it already. Of several ranks rank 0 does, and tells the others."""
         if self.ranks.leads:
             self._look_at_valid(told)
+        elif self.ranks.shard:  # its part of putting the weights together
+            self.kept.judged(self.task, self.step, self.steps)
         if self.ranks.world > 1:
             self._learn(self.ranks.told(self._outcome() if self.ranks.leads else None))
         if not self.lost and self.execution.precision != "fp32":
@@ -202,8 +202,7 @@ class Run(Steps):
         self.notes.clear()
         self.curve.append(point)
         if not finite:
-            self.lost = True
-            self.ended = f"diverged: the network gives values that are not finite at step {self.step}"
+            self.lost, self.ended = True, f"diverged: the network gives values that are not finite at step {self.step}"
         else:
             self._judge_progress()
         self._react()
@@ -250,8 +249,7 @@ class Run(Steps):
         self.notes.append(f"{why} in {precision}: back from step {lost} to step {self.step}, and on in fp32")
 
     def _react(self) -> None:
-        values = [point.value.value for point in self.curve]
-        self.course.react(values, self.task.objective.direction)
+        self.course.react([point.value.value for point in self.curve], self.task.objective.direction)
 
     def _judge_progress(self) -> None:
         values = [point.value.value for point in self.curve]
@@ -272,7 +270,8 @@ class Run(Steps):
 
     def candidate(self) -> Candidate:
         """What the run has made so far, as a copy: the best point's weights under early stopping, else the newest."""
-        self.kept.load_(self.step, self.steps)
+        if self.ranks.leads or not self.ranks.shard:
+            self.kept.load_(self.step, self.steps)
         network = copy.deepcopy(self.readout).cpu().eval()
         network.laid = False
         if self.best:
@@ -301,9 +300,10 @@ class Run(Steps):
     def state(self) -> State:
         """Everything that the run is: tensors, which are its own and not copies, and plain data."""
         tensors, plain = self._state()
-        if self._good is None:
-            return tensors, plain
-        return tensors | {f"good.{name}": tensor for name, tensor in self._good[0].items()}, {**plain, "good": self._good[1]}
+        if self._good is not None:
+            tensors |= {f"good.{name}": tensor for name, tensor in self._good[0].items()}
+            plain = {**plain, "good": self._good[1]}
+        return ({name: whole(one) for name, one in tensors.items()} if self.ranks.shard else tensors), plain
 
     def _state(self) -> State:
         self._add_up()
@@ -347,7 +347,9 @@ class Run(Steps):
         run = cls(task, recipe, device=device, halt=halt, save_to=save_to, save_every=save_every, ranks=ranks)
         run.put(tensors, plain, f"the state {path}")
         before = Execution.from_data(plain["execution"]) if "execution" in plain else run.execution
-        after = (able(before, run.device) if execution is None else execution).replace(ranks=ranks.world)
+        after = (able(before, run.device) if execution is None else execution).replace(
+            ranks=ranks.world, sharded=ranks.shard
+        )
         if after != before:
             run.use(after.replace(parts=max(after.parts, run.micro)))
             run._good = None if after.precision == "fp32" else run._good
@@ -363,11 +365,12 @@ class Run(Steps):
             return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
         try:
-            self.body.load_state_dict(under("net."))
+            own = self.body.state_dict() if self.ranks.shard else {}
+            self.body.load_state_dict({name: share_of(one, own.get(name, one)) for name, one in under("net.").items()})
             for part, named in (("avg", self.kept.averages), ("mem", self.memories)):
                 for kind, held in named.items():
                     for name, tensor in held.items():
-                        tensor.copy_(tensors[f"{part}.{kind}.{name}"])
+                        tensor.copy_(share_of(tensors[f"{part}.{kind}.{name}"], tensor))
         except (RuntimeError, KeyError) as error:
             raise StateError(
                 f"{what} does not fit the network of its recipe: {str(error).splitlines()[-1].strip()}"

@@ -19,6 +19,7 @@ from tuneful.core.errors import DataError
 from tuneful.core.execution import Execution
 from tuneful.core.task import Task
 from tuneful.core.trial import Point
+from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.ranks import Ranks
@@ -55,6 +56,12 @@ class Led(Run):
         if not self._walking:
             self.ranks.told(["look"])
         return super().look(told)
+
+    def candidate(self) -> Candidate:
+        """See `Run.candidate`; where weights are parted, all ranks put them together."""
+        if self.ranks.shard and not self._walking:
+            self.ranks.told(["gather"])
+        return super().candidate()
 
     def save(self, path: Path, *, durable: bool = True) -> None:
         """See `Run.save`."""
@@ -94,6 +101,8 @@ def follow(task: Task, ranks: Ranks, *, model: Any = None, halt: Halt | None = N
                 pass
         elif word == "look":
             run.look()
+        elif word == "gather":
+            run.kept.load_(run.step, run.steps)
         elif word == "save":
             run.save(Path())
     return run

@@ -32,10 +32,10 @@ SAID = "tuneful/said"  # in the store of the group: why a rank ended, where it c
 
 
 class Ranks:
-    """rank: of this process, of `world`; local: its number on this machine; device: where it computes."""
+    """rank: of this process, of `world`; device: where it computes; shard: does each keep a share of the weights, or all of them?"""
 
-    def __init__(self, rank: int = 0, world: int = 1, device: torch.device | None = None) -> None:
-        self.rank, self.world = rank, world
+    def __init__(self, rank: int = 0, world: int = 1, device: torch.device | None = None, shard: bool = False) -> None:
+        self.rank, self.world, self.shard = rank, world, shard and world > 1
         self.device = device or torch.device("cpu")
 
     @property
@@ -91,6 +91,19 @@ class Ranks:
             dist.broadcast(found, 0)
         return found
 
+    def say(self, what: str, number: int) -> None:
+        """Leave a number for the others, who may hear it after this rank has ended."""
+        if self.world > 1:
+            with contextlib.suppress(Exception):  # whoever kept the store may have ended first
+                _store().set(f"{SAID}/{what}", str(number))
+
+    def heard(self, what: str) -> int:
+        """The number that some rank has left under this name; 0 where none has."""
+        with contextlib.suppress(Exception):
+            if self.world > 1 and _store().check([f"{SAID}/{what}"]):
+                return int(_store().get(f"{SAID}/{what}").decode())
+        return 0
+
     def leave(self, why: str = "") -> None:
         """Take part no more. why: what the others are to know, where something went wrong."""
         if self.world == 1:
@@ -108,10 +121,11 @@ ALONE = Ranks()
 """A process by itself."""
 
 
-def join(device: str | None = None) -> Ranks:
+def join(device: str | None = None, *, shard: bool = False) -> Ranks:
     """The group of this process: that of torchrun, by its environment; ALONE outside of it.
 
     device: "cpu" for gloo though there are GPUs; else each rank has the GPU of its number on this machine, by nccl, where there is one.
+    shard: see `Ranks`.
     """
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     if world == 1 or "MASTER_ADDR" not in os.environ:
@@ -143,7 +157,7 @@ def join(device: str | None = None) -> Ranks:
                 f"rank {rank} does not find the other {world - 1} at {os.environ['MASTER_ADDR']} ({str(error).splitlines()[0]})",
                 "one of them has ended, or cannot be reached from here; see what it said",
             ) from error
-    return Ranks(rank, world, where)
+    return Ranks(rank, world, where, shard)
 
 
 def in_group() -> bool:

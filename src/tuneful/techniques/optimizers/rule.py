@@ -19,6 +19,7 @@ from tuneful.techniques.interfaces import Optimizer
 from tuneful.techniques.optimizers.groups import OURS_TO_TORCH, as_groups
 from tuneful.techniques.optimizers.pieces import advance_
 from tuneful.techniques.optimizers.rows import Moving, Rows
+from tuneful.techniques.shards import local, sharded
 
 
 class RuleOptimizer(torch.optim.Optimizer):
@@ -83,7 +84,10 @@ class RuleOptimizer(torch.optim.Optimizer):
             moving = self.moving(group, h)
             for one in moving:
                 one.state["step"] += 1
-            advance_(self.settings, moving, h, self._rows)
+            if moving and sharded(moving[0].p):
+                self._shares(moving, h)
+            else:
+                advance_(self.settings, moving, h, self._rows)
         self._rows.close()
 
     def moving(self, group: dict[str, Any], h: Any) -> list[Moving]:
@@ -106,6 +110,17 @@ class RuleOptimizer(torch.optim.Optimizer):
                 )
             found.append(Moving(p, -g if group["maximize"] else g, self._state_of(p, h)))
         return found
+
+    def _shares(self, moving: list[Moving], h: Any) -> None:
+        """A step of parameters of which each process holds a share: on the shares, since every number moves by itself."""
+        mine = [Moving(local(p), local(g), {n: local(x) for n, x in s.items()}) for p, g, s in moving]
+        advance_(self.settings, mine, h, self._rows)
+        for (_, _, before), (_, _, after) in zip(moving, mine, strict=True):
+            for name, x in after.items():
+                if not sharded(before.get(name)):
+                    before[name] = x
+                elif local(before[name]) is not x:
+                    local(before[name]).copy_(x)
 
     def _state_of(self, p: Tensor, h: Any) -> dict[str, Any]:
         s = self.state[p]

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from tuneful.core.config import Fraction
 from tuneful.techniques.interfaces import Regularizer
+from tuneful.techniques.shards import local
 
 
 class Averaging(Regularizer):
@@ -51,11 +52,12 @@ def move_(average: Mapping[str, Tensor], state: Mapping[str, Tensor], share: flo
     moved: set[int] = set()  # a weight of two names (tied) is moved once
     for name, value in state.items():
         if value.is_floating_point():
-            if value.numel() and average[name].data_ptr() in moved:
+            mine = local(average[name])
+            if value.numel() and mine.data_ptr() in moved:
                 continue
-            moved.add(average[name].data_ptr())
-            old.append(average[name])
-            new.append(value)
+            moved.add(mine.data_ptr())
+            old.append(mine)
+            new.append(local(value))
         else:
             average[name].copy_(value)
     if old:

@@ -19,6 +19,7 @@ from torch import nn
 
 from tuneful.core.config import Fraction
 from tuneful.techniques.interfaces import Dice, Regularizer
+from tuneful.techniques.shards import share_of
 
 
 class DropConnect(Regularizer):
@@ -38,7 +39,9 @@ class DropConnect(Regularizer):
         weights = [p for p in params if p.ndim >= 2]
         before = [p.detach().clone() for p in weights]
         masks = [
-            torch.rand(p.shape, generator=thrown, device=p.device).ge_(self.rate).to(p.dtype).div_(1.0 - self.rate)
+            share_of(
+                torch.rand(p.shape, generator=thrown, device=p.device).ge_(self.rate).to(p.dtype).div_(1.0 - self.rate), p
+            )
             for p in weights
         ]
         with torch.no_grad():

@@ -17,6 +17,7 @@ from torch import nn
 
 from tuneful.core.config import NonNegative
 from tuneful.techniques.interfaces import Dice, Regularizer
+from tuneful.techniques.shards import share_of
 
 
 class GradientNoise(Regularizer):
@@ -36,4 +37,4 @@ class GradientNoise(Regularizer):
         for p in params:
             if p.grad is not None:
                 noise = torch.randn(p.grad.shape, generator=thrown, dtype=p.grad.dtype, device=p.grad.device)
-                p.grad.add_(noise, alpha=deviation)
+                p.grad.add_(share_of(noise, p.grad), alpha=deviation)

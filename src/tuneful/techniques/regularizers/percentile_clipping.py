@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from tuneful.core.config import Count
 from tuneful.techniques.interfaces import Regularizer
+from tuneful.techniques.shards import whole
 
 
 class PercentileClipping(Regularizer):
@@ -45,7 +46,7 @@ class PercentileClipping(Regularizer):
         grads = [p.grad for p in params if p.grad is not None]
         if not grads:
             return
-        length = nn.utils.get_total_norm(grads)
+        length = whole(nn.utils.get_total_norm(grads))
         place = int(memory["seen"]) % self.window
         memory["lengths"][place] = torch.where(length.isfinite(), length, math.nan)
         memory["seen"] += 1

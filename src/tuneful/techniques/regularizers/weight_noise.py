@@ -19,6 +19,7 @@ from torch import nn
 
 from tuneful.core.config import NonNegative
 from tuneful.techniques.interfaces import Dice, Regularizer
+from tuneful.techniques.shards import share_of
 
 
 class WeightNoise(Regularizer):
@@ -40,7 +41,7 @@ class WeightNoise(Regularizer):
         with torch.no_grad():
             for p in weights:
                 noise = torch.randn(p.shape, generator=thrown, dtype=p.dtype, device=p.device)
-                p.add_(noise, alpha=self.deviation)
+                p.add_(share_of(noise, p), alpha=self.deviation)
         try:
             yield
         finally:
