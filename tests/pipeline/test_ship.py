@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from tuneful import runtime
 from tuneful.core.artifact import LAYOUT, seal, unseal
-from tuneful.core.errors import ArtifactError, DataError, ModelError, StorageError, TunefulError
+from tuneful.core.errors import ArtifactError, DataError, ModelError, ParityError, StorageError, TunefulError
 from tuneful.core.recipe import Recipe
 from tuneful.core.task import Objective, Sealed, Split, Task
 from tuneful.pipeline.candidate import Candidate, Network, ends
@@ -176,6 +176,10 @@ def test_the_evidence_tells_parity_and_latency_with_intervals(shipped: Path):
     assert found["rows"] == 599
     assert found["largest_difference"] <= found["tolerance"] == 1e-4
     assert found["agreement"]["value"] == 1.0
+    assert found["metric"]["name"] == "accuracy"
+    assert found["metric"]["difference"]["value"] == 0.0
+    assert found["metric"]["difference"]["n"] == 599
+    assert told["export"]["memory"]["bytes"] >= 0
     assert 0.99 < found["agreement"]["low"] < 1.0
     for batch in ("1", "64"):
         time = told["export"]["latency"][batch]
@@ -312,6 +316,19 @@ def test_a_network_that_acts_by_chance_is_refused_with_the_difference(houses: Ta
     assert list(tmp_path.iterdir()) == []
 
 
+class Noisy(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.rand_like(x)
+
+
+def test_the_layer_where_an_export_parts_from_its_network_is_named(houses: Task, tmp_path: Path):
+    body = network(houses, nn.Linear(10, 8), nn.Tanh(), Noisy(), nn.Linear(8, 1))
+    wanted = r"they part at rand\w* \(aten\.rand\S* of body\.2, a Noisy\), by \S+ of its size; up to tanh they agree"
+    with pytest.raises(ParityError, match=wanted) as caught:
+        ship(houses, Candidate(body, Recipe(), steps=1), {}, tmp_path / "a")
+    assert caught.value.exit_code == 3
+
+
 def test_a_network_that_diverged_is_refused(houses: Task, linear: tuple[Network, bytes]):
     net = network(houses)
     with torch.no_grad():
@@ -324,7 +341,7 @@ def test_another_networks_file_is_refused(houses: Task, linear: tuple[Network, b
     other = network(houses)
     with torch.no_grad():
         other.body.weight.mul_(1.01)
-    with pytest.raises(ModelError, match="differs from torch"):
+    with pytest.raises(ParityError, match="each inner value of a second export agrees, so the file is of another network"):
         parity(served(other, "regression"), open_session(linear[1]), houses)
 
 

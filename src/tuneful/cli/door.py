@@ -3,7 +3,7 @@
 0   done; also after SIGTERM, which is a wish to stop that was granted
 1   a bug of tuneful: it keeps its traceback. `verify-resume` and nothing else also says "no" with 1
 2   the user can mend it
-3   the budget ran out before there was any result
+3   the budget ran out before there was any result, or the result could not be shipped
 4   `watch` has found that something has changed
 130 stopped with Ctrl-C
 """

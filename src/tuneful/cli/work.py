@@ -13,7 +13,7 @@ import typer
 from tuneful.cli import complete, runs
 from tuneful.cli.call import Call
 from tuneful.cli.group import Group, again, began, joined
-from tuneful.core.errors import TunefulError
+from tuneful.core.errors import ParityError, TunefulError
 
 if TYPE_CHECKING:
     from tuneful.pipeline.job import Job
@@ -242,7 +242,7 @@ def _do(
     call: Call, job: Job, device: str | None, as_json: bool, folder: Path | None = None, root: Path | None = None,
     fresh: bool = False, group: Group | None = None,
 ) -> int:  # fmt: skip
-    """Do a job, show it, print what came of it. The exit code: 0, or 130 after Ctrl-C."""
+    """Do a job, show it, print what came of it. The exit code: 0, 130 after Ctrl-C, 3 where nothing was shipped."""
     check_device(device)
     if group is not None and (code := group.supervised(call, job, device)) is not None:
         return code
@@ -266,7 +266,7 @@ def _do(
     if work.result is None:
         print(work.ended, file=sys.stderr)
         return 130 if halt.by == signal.SIGINT else 0
-    return 0
+    return 0 if work.result.artifact is not None else ParityError.exit_code  # proven, and no file answers as it does
 
 
 def _print(work: Work) -> None:

@@ -83,6 +83,12 @@ class ModelError(TunefulError):
         return cls(f"the network failed {where}: {what}", "run `tuneful check` to see one batch go through it")
 
 
+class ParityError(ModelError):
+    """An exported file answers otherwise than its network: nothing is shipped."""
+
+    exit_code = 3
+
+
 class StudyError(TunefulError):
     """The memory of trials cannot be used: other data, another space, in use by another process, damaged."""
 

@@ -85,6 +85,11 @@ def _to_onnx(module: nn.Module, one: Tensor, output: str) -> Any:
 
 def traced(module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]) -> Any:
     """An ONNX model of a module in eval mode. example: its inputs, three rows each; the number of rows is left free."""
+    return programs(module, example, inputs, outputs).model_proto
+
+
+def programs(module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]) -> Any:
+    """The same with the traced program beside it, as torch's exporter gives them: a `torch.onnx.ONNXProgram`."""
     n = torch.export.Dim("N", min=1, max=1 << 24)
     first, *rest = ({0: n} for _ in example)
     rows = (first, tuple(rest)) if rest else (first,)
@@ -105,7 +110,7 @@ def traced(module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str]
             raise ModelError(f"the network cannot be written as ONNX: {why}", _HINT) from error
     if written is None:
         raise ModelError("torch's exporter gave no ONNX model", _HINT)
-    return written.model_proto
+    return written
 
 
 def _why(error: Exception) -> str:
@@ -170,4 +175,4 @@ def _first_line(error: BaseException) -> str:
     return (lines[0] if lines else type(error).__name__).rstrip(".")[:200]
 
 
-__all__ = ["OPSET", "Served", "export", "finished", "served", "traced", "version"]
+__all__ = ["OPSET", "Served", "export", "finished", "programs", "served", "traced", "version"]

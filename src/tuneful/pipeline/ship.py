@@ -7,6 +7,7 @@ Nothing is sealed unless the ONNX file gives the network's own answers on the va
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,15 +18,18 @@ import torch
 from numpy.typing import NDArray
 
 from tuneful.core.artifact import Artifact
-from tuneful.core.errors import ModelError
+from tuneful.core.errors import ModelError, ParityError
 from tuneful.core.measure import Measure, bootstrap, wilson
 from tuneful.core.task import Task
 from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.export import OPSET, Served, export, served
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.halves import shipped
+from tuneful.pipeline.judge import compare
+from tuneful.pipeline.parting import parting
 from tuneful.pipeline.reference import referred
 from tuneful.pipeline.sealing import Owner, signing, whole
+from tuneful.runtime.answers import PIXELS, PLACES
 from tuneful.runtime.inputs import described
 from tuneful.runtime.load import Session, fed, open_session
 from tuneful.runtime.reference import FILE
@@ -58,6 +62,7 @@ def ship(
         files, about = shipped(candidate.network, task)
     else:
         model = candidate.graph or export(candidate.network, task)
+        before = resident()
         session, files = open_session(model), {"model.onnx": model}
         about = {
             "bytes": len(model),
@@ -65,6 +70,10 @@ def ship(
             "latency": {
                 str(batch): latency(session, task, batch).as_data()
                 for batch in (1, _AT_ONCE if task.kind == "segmentation" else 64)
+            },
+            "memory": {
+                "bytes": max(0, resident() - before),
+                "how": "growth of the process from opening the file to its last call",
             },
         }
     told = {**evidence, "export": {"opset": OPSET, **about}}
@@ -89,7 +98,8 @@ def parity(network: Served, session: Session, task: Task, refuse: bool = True) -
     rounding? Not those of a graph that `improve` has changed, which is judged by its measures instead.
 
     Returns {"rows", "largest_difference", "agreement": share of rows with the same class (for a regression: with a value
-    within the tolerance), "tolerance"}. Raises ModelError when the difference is above the tolerance or not a number.
+    within the tolerance), "metric": its difference, "tolerance"}. Raises ParityError (exit 3) when the difference is above the
+    tolerance or not a number, with the layer where the two part.
     """
     pixels = task.kind == "segmentation"
     limit, step = _ROWS if np.prod(task.shape) <= 50_000 else _LARGE, 64
@@ -97,6 +107,7 @@ def parity(network: Served, session: Session, task: Task, refuse: bool = True) -
     rows = np.unique(np.linspace(0, len(task.valid) - 1, min(limit, len(task.valid))).astype(int))
     pairs = [_both(network, session, task.valid.x[rows[at : at + step]]) for at in range(0, len(rows), step)]
     ours, theirs = (np.concatenate([pair[i] for pair in pairs]).astype(np.float64) for i in (0, 1))
+    told = ours, theirs
     if bad := int(np.sum(~np.isfinite(ours))):
         raise ModelError(
             f"the network gives {bad} of {ours.size} answers that are not finite on the validation split",
@@ -122,17 +133,29 @@ def parity(network: Served, session: Session, task: Task, refuse: bool = True) -
         same = int(np.sum((ours.argmax(axis=-1) == theirs.argmax(axis=-1)).reshape(len(ours), -1).all(axis=1)))
     largest = float(np.max(np.abs(ours - theirs)))
     if refuse and not largest <= tolerance:
-        raise ModelError(
+        where = parting(network, np.asarray(task.valid.x[rows[:step]]))
+        raise ParityError(
             f"the exported model differs from torch by {largest:.2g} on {len(rows)} validation rows ({same} of them agree); "
-            f"at most {tolerance:.2g} is allowed",
+            f"at most {tolerance:.2g} is allowed{f'; {where}' if where else ''}",
             "this network cannot be shipped; look for layers that act by chance or by batch also in eval mode",
         )
     return {
         "rows": len(rows),
         "largest_difference": largest,
         "agreement": wilson(same, len(rows)).as_data(),
+        "metric": _difference(task, told, rows),
         "tolerance": tolerance if refuse else None,
     }
+
+
+def _difference(task: Task, told: tuple[Any, Any], rows: NDArray[Any]) -> dict[str, Any] | None:
+    """By how much the metric of the file differs from that of the network, paired, + is better; None where answers are of places or
+    pixels, whose metric is not one of rows."""
+    if task.kind in (*PLACES, *PIXELS, "openset"):
+        return None
+    y = np.asarray(task.valid.y[rows])
+    test = compare(task.objective.metric, told[1], told[0], y, block=goal(task).block(task))
+    return {"name": task.objective.metric, "difference": test.difference.as_data()}
 
 
 def _both(network: Served, session: Session, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -156,6 +179,14 @@ def latency(session: Session, task: Task, batch: int) -> Measure:
     found = bootstrap(times, np.median, unit="ms")
     how = f"median of calls with {batch} rows on one thread, {found.how}"
     return Measure(found.value, found.low, found.high, found.n, found.unit, how)
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return 0
 
 
 def preprocessing(task: Task, rule: Mapping[str, Any] | None = None) -> dict[str, Any]:
