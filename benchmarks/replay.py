@@ -1,6 +1,6 @@
 """Regret of searches replayed on real learning curves: what `tune` decides, without training anything.
 
-    python benchmarks/replay.py [--judge] [--seeds 20] [--first 0] [--tasks 0,1,2,3,4,5] [--most 40] [--print] [WAY ...]
+    python benchmarks/replay.py [--judge | --pools FOLDER] [--seeds 20] [--first 0] [--tasks 0,1,2,3,4,5] [--most 40] [--print] [WAY ...]
 
 Six tasks of TaskSet (Metz et al. 2020, arXiv:2002.11887) with 1000 configurations of eight dials and 51 points each. A search that
 begins a trial gets the nearest configuration that it has not had; random draws one. Dials are scaled by rank, because the table's are
@@ -12,7 +12,8 @@ A configuration whose loss is not finite has failed: its points are paid for, it
 $TUNEFUL_DATA/hpo or beside the checkout. Nothing in a search may be fitted to these tasks: see LOG.md for how it was divided.
 
 --judge: eight tasks of another family, DeepOBS (Schneider et al., ICLR 2019): an optimizer of three and one of 36 learning rates, 108
-configurations with 51 points of their test loss, spread evenly over their epochs. Nothing was chosen on these.
+configurations with 51 points of their test loss, spread evenly over their epochs. --pools: trainings of our own, as `pools.py` leaves them.
+Nothing was chosen on these.
 """
 
 from __future__ import annotations
@@ -80,6 +81,21 @@ class Table:
         at = np.linspace(1, int(data["num_epochs"][list(rows.values())].min()), LENGTH).round().astype(int)
         dials = {"optimizer": optuna.distributions.CategoricalDistribution(kinds), "lr": UNIT}
         return Table(dials, points, where, data["test_loss"][list(rows.values())][:, at].astype(float))
+
+    @staticmethod
+    def pool(path: Path) -> Table:
+        """A task whose trainings lie in a file."""
+        with np.load(path, allow_pickle=False) as found:
+            places, loss = found["places"], found["loss"].astype(float)
+        dials: dict[str, optuna.distributions.BaseDistribution] = dict.fromkeys([f"dial{k}" for k in range(5)], UNIT)
+        dials["width"] = optuna.distributions.CategoricalDistribution(["16", "64"])
+        wide = (places[:, 5] >= 0.5).astype(int)
+        points: list[dict[str, float | str]] = [
+            {**{f"dial{k}": float(one[k]) for k in range(5)}, "width": ("16", "64")[w]}
+            for one, w in zip(places, wide, strict=True)
+        ]
+        where = np.concatenate([places[:, :5], np.eye(2)[wide] / 2**0.5], axis=1)
+        return Table(dials, points, where, loss)
 
     def near(self, point: dict[str, float | str]) -> np.ndarray:
         """How far each configuration is from these dials."""
@@ -244,14 +260,19 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--tasks", default="")
     parser.add_argument("--judge", action="store_true", help="the tasks of DeepOBS")
+    parser.add_argument("--pools", type=Path, help="a folder that pools.py has filled")
     parser.add_argument("--most", type=int, default=BUDGETS[-1], help="the largest budget, in full trainings")
     parser.add_argument("--print", action="store_true", help="print only; record nothing")
     args = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     budgets = Bill.budgets = tuple(budget for budget in BUDGETS if budget <= args.most)
-    read = Table.deepobs if args.judge else Table.taskset
-    tasks = [int(task) for task in args.tasks.split(",")] if args.tasks else list(range(8 if args.judge else 6))
+    files = sorted(args.pools.glob("*.npz")) if args.pools else []
+    family = "pools" if files else "deepobs" if args.judge else "taskset"
+    read = (lambda k: Table.pool(files[k])) if files else Table.deepobs if args.judge else Table.taskset
+    tasks = (
+        [int(task) for task in args.tasks.split(",")] if args.tasks else list(range(len(files) or (8 if args.judge else 6)))
+    )
     for name in args.ways or WAYS:
         began, found = time.process_time(), list[list[float]]()
         for seed in range(args.first, args.first + args.seeds):
@@ -259,7 +280,7 @@ def main() -> None:
             found.append([one[b] for one in each for b in budgets])
         by = np.array(found).reshape(len(found), len(tasks), len(budgets))  # seeds, tasks, budgets
         mean, spread = by.mean((0, 1)).round(3).tolist(), (by.mean(1).std(0, ddof=1) / len(by) ** 0.5).round(3).tolist()
-        figures = {"family": "deepobs" if args.judge else "taskset", "tasks": tasks, "seeds": args.seeds, "regret": dict(zip(budgets, mean, strict=True)),
+        figures = {"family": family, "tasks": tasks, "seeds": args.seeds, "regret": dict(zip(budgets, mean, strict=True)),
                    "standard_error_over_seeds": spread, "by_task": by.mean(0).round(3).tolist(),
                    "cpu_s_a_search": round((time.process_time() - began) / by[..., 0].size, 2)}  # fmt: skip
         print(name, mean, spread, figures["cpu_s_a_search"], *(figures["by_task"] if args.print else ()), flush=True)
