@@ -121,7 +121,10 @@ def _means_setting(name: str) -> bool:
 
 def is_setting(word: str) -> bool:
     """Does it look like key=value?"""
-    key, sign, _ = word.partition("=")
+    key, sign, told = word.partition("=")
+    if not sign:
+        key, sign, told = word.partition("~")  # what is believed: lr~1e-3
+        return bool(told) and bool(SETTING.fullmatch(key.strip()))
     return bool(sign) and bool(SETTING.fullmatch(key.strip()))
 
 

@@ -25,7 +25,7 @@ def sort(command: str, words: Sequence[str]) -> tuple[str, list[str]]:
     if spaced := _spaced(words):
         raise _wrong(command, spaced[0], "a setting is one word, without spaces", words, spaced[1])
     for word in settings:
-        key, _, value = word.partition("=")
+        key, _, value = word.partition("=" if "=" in word else "~")
         if not value.strip():
             raise TunefulError(f"{key} has no value", f"settings look like key=value, such as {key}={_value(key)}")
     for word in data:

@@ -115,6 +115,10 @@ Aims = Annotated[
         help="what counts: the metric, and latency, size, energy beside it (accuracy,latency)",
     ),
 ]
+Like = Annotated[
+    str | None,
+    typer.Option("--like", metavar="RUN", help="an earlier run, on other data, whose best trials are tried first"),
+]
 Where = Annotated[
     list[str] | None,
     typer.Option(
@@ -129,7 +133,8 @@ def optimize(
     ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
     home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
     storage: Storage = None, search: Proposing = None, scheduler: Scheduling = None, confirm: Again = None,
-    no_confirm: Believed = False, stop_when: Enough = None, objectives: Aims = None, where: Where = None, as_json: AsJson = False,
+    no_confirm: Believed = False, stop_when: Enough = None, objectives: Aims = None, where: Where = None,
+    like: Like = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Find, prove and ship the best model that the budget can buy.
 
@@ -137,7 +142,7 @@ def optimize(
     (lr=1e-4..1e-1). The same command goes on where it was interrupted.
     """
     words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm, search, scheduler, stop_when, objectives,
-                      where)  # fmt: skip
+                      where, like)  # fmt: skip
     return _begin(ctx.obj, "optimize", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
@@ -159,14 +164,15 @@ def tune(
     ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
     home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
     storage: Storage = None, search: Proposing = None, scheduler: Scheduling = None, confirm: Again = None,
-    no_confirm: Believed = False, stop_when: Enough = None, objectives: Aims = None, where: Where = None, as_json: AsJson = False,
+    no_confirm: Believed = False, stop_when: Enough = None, objectives: Aims = None, where: Where = None,
+    like: Like = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Search the ranges that you give, and no others.
 
     lr=1e-4..1e-1 is a range, width=16,32,64 a choice, epochs=20 is fixed; log(1..5) and lin(1e-4..1e-1) say the scale.
     """
     words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm, search, scheduler, stop_when, objectives,
-                      where)  # fmt: skip
+                      where, like)  # fmt: skip
     return _begin(ctx.obj, "tune", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
@@ -206,7 +212,7 @@ def with_steps(words: list[str], clean: list[str] | None) -> list[str]:
 def searching(
     words: list[str], workers: str | None, deterministic: bool, storage: str | None, confirm: int | None = None,
     search: str | None = None, scheduler: str | None = None, stop_when: str | None = None, objectives: str | None = None,
-    where: list[str] | None = None,
+    where: list[str] | None = None, like: str | None = None,
 ) -> list[str]:  # fmt: skip
     """The words, and settings for what options say of the search."""
     said = [f"{key}={value}" for key, value in (("workers", workers), ("storage", storage)) if value is not None]
@@ -214,6 +220,7 @@ def searching(
     said += [f"stop_when={stop_when}"] if stop_when is not None else []
     said += [f"objectives={objectives}"] if objectives is not None else []
     said += [f"where={','.join(where)}"] if where else []
+    said += [f"like={like}"] if like is not None else []
     said += [f"proposer={search}"] if search is not None else []
     said += [f"scheduler={scheduler}"] if scheduler is not None else []
     return [*words, *said, *(["deterministic=true"] if deterministic else [])]

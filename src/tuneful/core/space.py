@@ -5,6 +5,7 @@ log(1..5)       logarithmic, lin(1e-4..1e-1) linear
 16..256         whole numbers, when the field is one
 sgd,adam        a choice
 20              fixed: no dial
+~1e-3           a range around 1e-3, with the belief that good values lie near it; behind a range or a choice, the belief: 1e-4..1e-1~1e-3
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from tuneful.core.config import Settings
@@ -28,18 +29,24 @@ Scalar = bool | int | float | str
 
 @dataclass(frozen=True)
 class Range:
-    """All numbers from low to high, both included. integer: whole numbers only."""
+    """All numbers from low to high, both included. integer: whole numbers only. near: where the user believes that good ones lie."""
 
     low: float
     high: float
     log: bool = False
     integer: bool = False
+    near: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high)):
             raise SpaceError(f"the range {self} has an end that is not a finite number")
         if self.low >= self.high:
             raise SpaceError(f"the range {self} is empty; its low end must come first", f"write {self.high:g}..{self.low:g}")
+        if self.near is not None and not self.low <= self.near <= self.high:
+            raise SpaceError(
+                f"good values are believed near {self.near:g}, outside of the range {self.low:g}..{self.high:g}",
+                f"write {min(self.low, self.near):g}..{max(self.high, self.near):g}~{self.near:g}",
+            )
         if self.log and self.low <= 0:
             raise SpaceError(
                 f"the range log({self.low:g}..{self.high:g}) reaches {self.low:g}; a logarithmic one must stay above 0",
@@ -48,7 +55,8 @@ class Range:
 
     def __str__(self) -> str:
         plain = f"{self.low:g}..{self.high:g}"
-        return plain if self.log == by_decades(self.low, self.high) else f"{'log' if self.log else 'lin'}({plain})"
+        told = plain if self.log == by_decades(self.low, self.high) else f"{'log' if self.log else 'lin'}({plain})"
+        return told if self.near is None else f"{told}~{self.near:g}"
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -58,12 +66,18 @@ class Range:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some values, in the user's order."""
+    """One of some values, in the user's order. near: the one that the user believes to be good."""
 
     values: tuple[Scalar, ...]
+    near: Scalar | None = None
+
+    def __post_init__(self) -> None:
+        if self.near is not None and self.near not in self.values:
+            raise SpaceError(f"{self.near} is believed to be good, and is none of {', '.join(map(str, self.values))}")
 
     def __str__(self) -> str:
-        return ",".join(str(value) for value in self.values)
+        told = ",".join(str(value) for value in self.values)
+        return told if self.near is None else f"{told}~{self.near}"
 
 
 @dataclass(frozen=True)
@@ -157,6 +171,8 @@ def parse(text: str, *, integer: bool = False) -> Range | Choice | Scalar:
     text = text.strip()
     if "..." in text:  # 1e-4...1e-1 would be a range up to .1e-1, which nobody means
         raise _unreadable(text)
+    if "~" in text:
+        return _believed(text, integer)
     if match := RANGE.fullmatch(text):
         form, low, high, closed = match.groups()
         if bool(form) != bool(closed):
@@ -175,6 +191,32 @@ def parse(text: str, *, integer: bool = False) -> Range | Choice | Scalar:
             raise SpaceError(f"the choice {text} needs at least two different values", "write one value alone to fix it")
         return Choice(values)
     return scalar(text)
+
+
+AROUND = 10**1.5
+"""How far the range reaches to both sides of a value that alone is given."""
+
+
+def _believed(text: str, integer: bool) -> Range | Choice:
+    """A range or a choice with what is believed of it."""
+    told, _, near = (part.strip() for part in text.partition("~"))
+    value = scalar(near)
+    if not told:
+        if isinstance(value, bool | str) or value <= 0 or not math.isfinite(value):
+            raise SpaceError(
+                f"~{near} gives no range",
+                "write one before it, such as 0..1~0.5; a number above 0 may stand alone, as ~1e-3",
+            )
+        low, high = (max(1, round(value / 4)), max(2, round(value * 4))) if integer else (value / AROUND, value * AROUND)
+        return Range(float(f"{low:.3g}"), float(f"{high:.3g}"), log=not integer, integer=integer, near=value)
+    found = parse(told, integer=integer)
+    if isinstance(found, Choice):
+        return replace(found, near=value)
+    if not isinstance(found, Range) or isinstance(value, bool | str):
+        raise SpaceError(
+            f"{text} says what is believed of one value", "put a range or a choice before ~, such as 1e-4..1e-1~1e-3"
+        )
+    return replace(found, near=value)
 
 
 def _whole(text: str) -> bool:

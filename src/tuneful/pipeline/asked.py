@@ -88,7 +88,7 @@ def _check(job: Job, base: Recipe, looking: bool) -> None:
 
 
 def _plain(value: Any) -> bool:
-    return not isinstance(value, str) or (".." not in value and "," not in value)
+    return not isinstance(value, str) or (".." not in value and "," not in value and "~" not in value)
 
 
 def _path(keys: Keys, key: str) -> str:
@@ -134,6 +134,8 @@ def _open(entries: list[Entry], base: Recipe) -> list[Entry]:
 def started(recipe: Recipe, space: Space, start: Recipe) -> Recipe:
     """The recipe at the values of another one, which a search tries first, where they lie inside the ranges."""
     for dial in space:
+        if dial.range.near is not None:
+            continue
         with contextlib.suppress(RecipeError):  # a technique that the other one leaves out
             value = start.get(dial.path)
             if dial.path not in space.variants and dial.holds(value):

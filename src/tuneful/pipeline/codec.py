@@ -182,9 +182,10 @@ def _section(work: _Work, head: str, fields: dict[str, Any], task: Task | None, 
         kind: _made(work, head, kind, {n: v for n, v in fields.items() if n in table[kind].model_fields}, {}, kinds)
         for kind in kinds
     }
-    work.dials.append(Dial(head, Choice(tuple(kinds))))
+    near = chosen.near if isinstance(chosen, Choice) else None
+    work.dials.append(Dial(head, Choice(tuple(kinds), near)))
     work.variants[head] = made
-    return made[kinds[0]]
+    return made[kinds[0] if near is None else str(near)]
 
 
 def _made(
@@ -372,6 +373,8 @@ def _fits(
 
 def _middle(value: Range | Choice) -> Any:
     """Where a recipe stands before a search: the middle of a range (of its logarithm), the first of a choice."""
+    if value.near is not None:
+        return value.near
     if isinstance(value, Choice):
         return value.values[0]
     middle = (value.low * value.high) ** 0.5 if value.log else (value.low + value.high) / 2

@@ -120,4 +120,4 @@ def _somebodys(field: str, kinds: Sequence[str]) -> bool:
 
 
 def _ranged(value: Any) -> bool:
-    return isinstance(value, list | tuple) or (isinstance(value, str) and (".." in value or "," in value))
+    return isinstance(value, list | tuple) or (isinstance(value, str) and (".." in value or "," in value or "~" in value))

@@ -29,10 +29,12 @@ from tuneful.core.space import Space
 from tuneful.core.study import Study
 from tuneful.core.trial import AT_RANDOM, Trial
 from tuneful.pipeline import state
+from tuneful.pipeline.earlier import LIKE
 from tuneful.techniques.interfaces import Proposer, Scheduler, Step
 from tuneful.techniques.search import PBT, Random
 from tuneful.techniques.search.pbt import movable, stirred
 from tuneful.techniques.search.portfolio import mapped
+from tuneful.techniques.search.prior import believed, is_drawn
 
 STATE = "state.safetensors"
 FORK = (
@@ -163,6 +165,11 @@ class Deciding:
             if (trial := self.study.ask(self.space, sampler, self.recipe, because, step.epochs, given)) is not None:
                 return trial
         because = self.proposer.because(rated)
+        if is_drawn(self.space, begun, self.recipe.seed):
+            sampler, because = (
+                believed(self.space, key(self.recipe.seed, "believed", begun)),
+                "drawn near what you believe to be good",
+            )
         if int((begun + 1) * self.control) > int(begun * self.control):
             sampler, because = Random().sampler(key(self.recipe.seed, "control", begun)), CONTROL
         return self.study.ask(self.space, sampler, self.recipe, because, step.epochs, seen=trials if self.at_once else None)
@@ -188,10 +195,21 @@ class Deciding:
         if defaults is None:
             return []
         found = [("the defaults come first", defaults)]
+        known = {**self._values(), **defaults}
+        for because, told in self.study.about.get(LIKE, ()):
+            found.append((str(because), self._whole({**known, **told})))
         if self.proposer.portfolio and len(self.space):
             optimizer = str(getattr(self.recipe.optimizer, "kind", ""))
-            points = mapped(self.space, {**self._values(), **defaults}, optimizer)
+            points = mapped(self.space, known, optimizer)
             found += [("one of AlgoPerf's published settings, mapped to the space", point) for point in points]
+        return found
+
+    def _whole(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Of these values those of the dials that exist beside one another."""
+        found: dict[str, Any] = {}
+        for dial in self.space:
+            if dial.exists(found) and dial.path in values:
+                found[dial.path] = values[dial.path]
         return found
 
     def _values(self) -> dict[str, Any]:

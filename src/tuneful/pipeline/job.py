@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -125,6 +126,7 @@ class How(Settings):
         None  # gain<0.1%/min: no further trial begins when less is expected of one; all of the budget is used else
     )
     objectives: str | None = None  # accuracy,latency,size: the metric, and what a network costs that counts beside it
+    like: str | None = None  # an earlier run, on other data, whose best trials come behind the defaults
     where: Words = ()  # limits of what a network costs: latency<5ms
     control: Annotated[float, Field(ge=0, le=0.5)] = (
         0.1  # share of the trials that are drawn at random, to judge the search by
@@ -270,7 +272,7 @@ def from_words(mode: Mode, source: str, words: Iterable[str], recipe: str | None
     named += [recipe] if recipe is not None else []
     entries: list[Entry] = []
     problems: list[Problem] = []
-    for word in words:
+    for word in map(tilde, words):
         key, sign, value = word.partition("=")
         if not sign:
             problems.append(Problem(word, f'"{word}" is not a setting; settings look like key=value, such as lr=1e-3'))
@@ -285,6 +287,12 @@ def from_words(mode: Mode, source: str, words: Iterable[str], recipe: str | None
     if len(named) > 1:
         raise RecipeError(f"{' and '.join(named)} are {len(named)} recipes; a run begins at one", "name data and one recipe")
     return _job(mode, source, [*(shelf.entries(named[0]) if named else []), *entries], **known)
+
+
+def tilde(word: str) -> str:
+    """`lr~1e-3`, which says what is believed, as `lr=~1e-3`; any other word as it is."""
+    key, sign, value = word.partition("~")
+    return f"{key}=~{value}" if sign and value and re.fullmatch(r"[A-Za-z][\w.]*", key) else word
 
 
 def from_settings(mode: Mode, source: Any, settings: Mapping[str, Any], **known: Any) -> Job:

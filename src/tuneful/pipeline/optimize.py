@@ -32,7 +32,7 @@ from tuneful.core.space import Space
 from tuneful.core.study import Study
 from tuneful.core.task import Task
 from tuneful.core.trial import Trial
-from tuneful.pipeline import defaults, doubts, files, plans, workers
+from tuneful.pipeline import defaults, doubts, earlier, files, plans, workers
 from tuneful.pipeline.asked import asked, beside, checked
 from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.carrying import cores
@@ -179,6 +179,7 @@ class Work:
                 files.write(recipe, space, {"source": str(job.source), **job.data.as_data()}, job.command), encoding="utf-8"
             )
             study.remember("job", (folder / "job.json").read_text(encoding="utf-8"))
+            earlier.remember(study, job.how.like, space, self.root or home())
             study.remember("recipe", json.dumps(recipe.as_data()))
         if before is not None and done_with(study, clock.budget):
             dismissed(self.ranks)
