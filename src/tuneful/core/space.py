@@ -164,7 +164,7 @@ def parse(text: str, *, integer: bool = False) -> Range | Choice | Scalar:
     integer: the field wants whole numbers. Raises SpaceError for a range that cannot be.
 
     >>> parse("1e-4..1e-1")
-    Range(low=0.0001, high=0.1, log=True, integer=False)
+    Range(low=0.0001, high=0.1, log=True, integer=False, near=None)
     >>> print(parse("lin(1e-4..1e-1)"), parse("16..64", integer=True), parse("sgd,adam"), parse("3e-3"))
     lin(0.0001..0.1) 16..64 sgd,adam 0.003
     """
