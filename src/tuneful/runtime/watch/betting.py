@@ -21,7 +21,6 @@ Sources: Vovk, Nouretdinov & Gammerman, ICML 2003 (testing exchangeability onlin
 from __future__ import annotations
 
 import bisect
-import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -31,22 +30,22 @@ from tuneful.runtime.watch.samples import Floats
 POWERS = (0.2, 0.4, 0.6, 0.8)
 SLOPES = (0.2, 0.5, 1.0, 1.8)  # e of 1 + e (p - 1/2), at most 2
 BETS = 4 * (len(POWERS) + len(SLOPES))
+_AT_ONCE = 4096
 LEAST = 1e-12  # p is kept off 0, where a power bet would win without bound by rounding alone
 
 
-def bets(p: float) -> Floats:
-    """What one coin on each bet has become, [BETS]; each has mean 1 when p is uniform."""
-    p = min(max(p, LEAST), 1 - LEAST)
-    wide = abs(2 * p - 1)
-    ends = np.array([p, 1 - p, wide, 1 - wide])
-    ends = np.maximum(ends, LEAST)
+def bets(p: float | Floats) -> Floats:
+    """What one coin on each bet has become, [BETS], or [N, BETS] of several p; each has mean 1 when p is uniform."""
+    told = np.clip(np.asarray(p, dtype=np.float64), LEAST, 1 - LEAST)
+    wide = np.abs(2 * told - 1)
+    ends = np.maximum(np.stack([told, 1 - told, wide, 1 - wide], axis=-1), LEAST)
     powers = [c * ends ** (c - 1) for c in POWERS]
     slopes = [1 + slope * (ends - 0.5) for slope in SLOPES]
-    return np.concatenate(powers + slopes)
+    return np.concatenate(powers + slopes, axis=-1)
 
 
 class Betting:
-    """One stream of scores. level: M now; an alarm is level >= 1, after which `restart` lays all money aside and keeps what was seen."""
+    """One stream of scores. level: M now; after an alarm, M >= 1, all money is laid aside and what was seen is kept."""
 
     def __init__(self, reference: Iterable[float], seed: int = 0) -> None:
         self._bag = sorted(float(one) for one in reference)
@@ -54,20 +53,35 @@ class Betting:
         self._dice = np.random.default_rng(seed)
         self.level = 0.0
 
-    def step(self, score: float, stake: float) -> float:
-        """One more score, before which `stake` was laid; returns M. A score that is no number is passed over, its stake kept."""
-        if math.isnan(score):
-            self._money += stake
-            return self.level
-        low, high = bisect.bisect_left(self._bag, score), bisect.bisect_right(self._bag, score)
-        p = (low + self._dice.random() * (high - low + 1)) / (len(self._bag) + 1)
-        self._bag.insert(high, score)
-        self._money = (self._money + stake) * bets(p)
-        self.level = float(self._money.mean())
-        return self.level
+    def feed(self, scores: Floats, stakes: Floats) -> tuple[Floats, list[int]]:
+        """(M after each score [N], places of the alarms). A score that is no number is passed over, its stake kept."""
+        levels, alarms = np.empty(len(scores)), list[int]()
+        for begin in range(0, len(scores), _AT_ONCE):
+            part = slice(begin, begin + _AT_ONCE)
+            p = self._ranks(scores[part])
+            won = np.where(np.isnan(p)[:, None], 1.0, bets(p))
+            for at, (stake, bet) in enumerate(zip(stakes[part].tolist(), won), begin):
+                self._money += stake
+                self._money *= bet
+                levels[at] = self.level = float(self._money.sum()) / BETS
+                if self.level >= 1:
+                    alarms.append(at)
+                    self._money[:] = self.level = 0.0
+        return levels, alarms
 
-    def restart(self) -> None:
-        self._money[:], self.level = 0.0, 0.0
+    def step(self, score: float, stake: float) -> bool:
+        """One more score, before which `stake` was laid: is there an alarm?"""
+        return bool(self.feed(np.array([score]), np.array([stake]))[1])
+
+    def _ranks(self, scores: Floats) -> Floats:
+        """p of each score, NaN for what is no number; the bag grows."""
+        found = np.full(len(scores), np.nan)
+        for at, score in enumerate(scores.tolist()):
+            if score == score:
+                low, high = bisect.bisect_left(self._bag, score), bisect.bisect_right(self._bag, score)
+                found[at] = (low + self._dice.random() * (high - low + 1)) / (len(self._bag) + 1)
+                self._bag.insert(high, score)
+        return found
 
 
 __all__ = ["BETS", "Betting", "bets"]

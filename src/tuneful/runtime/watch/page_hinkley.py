@@ -46,19 +46,26 @@ class PageHinkley:
 
 def calibrated(reference: Floats, rate: float, horizon: int, slack: float, seed: int = 0) -> float:
     """The threshold that quiet scores pass with a chance of `rate` within `horizon`."""
+    middle, spread, least = excursions(reference, horizon, slack, seed)
+    return max(middle - spread * math.log(-math.log1p(-rate)), least)
+
+
+def excursions(reference: Floats, horizon: int, slack: float, seed: int = 0) -> tuple[float, float, float]:
+    """Gumbel's law of the largest excursion within `horizon` quiet scores: (middle, spread); and the median of those simulated."""
     dice = np.random.default_rng(seed)
     steps = min(STEPS, horizon)
     known = dice.integers(len(reference), size=(WALKS, len(reference)))  # the reference as it might have been drawn
     mean, std = reference[known].mean(axis=1), reference[known].std(axis=1)
+    scale = np.where(std > 0, std, 1.0)
     up, down, most = (np.zeros(WALKS) for _ in range(3))
     for _ in range(steps):
-        z = (reference[dice.integers(len(reference), size=WALKS)] - mean) / np.where(std > 0, std, 1.0)
+        z = (reference[dice.integers(len(reference), size=WALKS)] - mean) / scale
         up, down = np.maximum(0, up + z - slack), np.maximum(0, down - z - slack)
         most = np.maximum(most, np.maximum(up, down))
-    # Gumbel by moments: P(max <= h) = exp(-exp(-(h - middle) / spread)), and k horizons move the middle by spread ln k
+    # by moments: P(max <= h) = exp(-exp(-(h - middle) / spread)), and k horizons move the middle by spread ln k
     spread = float(most.std(ddof=1)) * math.sqrt(6) / math.pi
     middle = float(most.mean()) - 0.5772156649 * spread + spread * math.log(horizon / steps)
-    return max(middle - spread * math.log(-math.log1p(-rate)), float(np.quantile(most, 0.5)))
+    return middle, spread, float(np.median(most))
 
 
-__all__ = ["PageHinkley", "calibrated"]
+__all__ = ["PageHinkley", "calibrated", "excursions"]

@@ -76,13 +76,7 @@ def watched(
 
 
 def _betting(known: Floats, scores: Floats, stake: Floats, seed: int) -> tuple[list[int], Floats]:
-    watch, alarms = Betting(known, seed), list[int]()
-    level = np.empty(len(scores))
-    for at, (score, laid) in enumerate(zip(scores.tolist(), stake.tolist())):
-        level[at] = watch.step(score, laid)
-        if level[at] >= 1:
-            alarms.append(at)
-            watch.restart()
+    level, alarms = Betting(known, seed).feed(scores, stake)
     return alarms, level
 
 
