@@ -59,7 +59,7 @@ def adwin(reference: Floats, scores: Floats, columns: int) -> dict[float, int | 
 
     found: dict[float, int | None] = {}
     for rate in RATES:
-        watch, stake = Adwin(), rate / LENGTH / columns
+        watch, stake = Adwin(1 / 12), rate / LENGTH / columns
         for one in share(reference).tolist():
             watch.step(one, 0.0)
         found[rate] = next((at for at, one in enumerate(share(scores).tolist()) if watch.step(one, stake)), None)

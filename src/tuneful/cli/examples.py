@@ -7,7 +7,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "check": ("tuneful check data/flowers", "tuneful check digits optimizer=adabound lr=3e-3"),
     "doctor": ("tuneful doctor digits", "tuneful doctor digits optimizer=sgd lr=3 --steps 200"),
     "plan": ("tuneful plan digits", "tuneful plan data/flowers model=resnet9 batch_size=256 --seconds 30"),
-    "optimize": ("tuneful optimize digits --budget 60s", "tuneful optimize houses.toml --budget 30min --name houses"),
+    "optimize": (
+        "tuneful optimize digits --budget 60s",
+        "tuneful optimize houses.toml --budget 30min --name houses",
+        "tuneful optimize data/new.csv --from runs/houses/artifact --budget 10min",
+    ),
     "train": (
         "tuneful train digits",
         "tuneful train digits optimizer=adabound lr=3e-3 epochs=20",
@@ -72,7 +76,7 @@ VALUES: dict[str, str] = {
     "--budget": "30min", "--recipe": "mnist-10", "--name": "first", "--home": "runs", "--runs": "runs", "--device": "cpu", "--output": "out.csv",
     "-o": "out.csv", "--keep": "accuracy-1%", "--goal": "latency<1ms", "--take": "static_int8", "--schema": "tuneful.schema.json", "--kills": "3", "--devices": "2", "--restarts": "3", "--trial": "0", "--steps": "200", "--on": "digits", "--seeds": "5", "--confirm": "3", "--stop-when": "gain<0.1%/min", "--tune": "20", "--seconds": "10",
     "--models": "models.toml", "--to": "docker", "--image": "digits:1", "--host": "0.0.0.0", "--port": "8080", "--processes": "2", "--threads": "1", "--limits": "body=32MB", "--token-file": "tokens.txt", "--new-token": "alice", "--tls-cert": "chain.pem", "--tls-key": "key.pem", "--log": "errors", "--drain": "5",
-    "--record": "predictions.db", "--recording": "share=0.1", "--data": "new.csv", "--labels": "late.csv", "--target": "price", "--reference": "1000", "--alarm": "0.01/month", "--by": "betting", "--test": "ks",
+    "--from": "houses", "--record": "predictions.db", "--recording": "share=0.1", "--data": "new.csv", "--labels": "late.csv", "--target": "price", "--reference": "1000", "--alarm": "0.01/month", "--by": "betting", "--test": "ks",
     "--correction": "bh", "--window": "1d", "--windows": "2/5", "--since": "1d", "--of": "houses:2", "--webhook": "https://example.org/alarms",
     "--key": "models.key.pub", "--about": "about.toml", "--sign": "models.key", "--new-key": "models.key",
 }  # fmt: skip

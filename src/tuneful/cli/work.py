@@ -126,6 +126,13 @@ Where = Annotated[
     ),
 ]
 Believed = Annotated[bool, typer.Option("--no-confirm", help="take the best single run as it is")]
+Champion = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="RUN|ARTIFACT", show_default=False,
+        help="begin at the weights of an artifact, see the data as it does, and compare both in the end",
+    ),
+]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON, and no progress")]
 
 
@@ -134,13 +141,15 @@ def optimize(
     home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
     storage: Storage = None, search: Proposing = None, scheduler: Scheduling = None, confirm: Again = None,
     no_confirm: Believed = False, stop_when: Enough = None, objectives: Aims = None, where: Where = None,
-    like: Like = None, as_json: AsJson = False,
+    like: Like = None, champion: Champion = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Find, prove and ship the best model that the budget can buy.
 
     Needs nothing but data; 10min is the budget when none is given. Fix what you like (model=mlp), give a range where you like
-    (lr=1e-4..1e-1). The same command goes on where it was interrupted.
+    (lr=1e-4..1e-1). The same command goes on where it was interrupted. With --from, what comes of it is compared with the model that
+    it began at, on the same new test examples.
     """
+    words = from_champion(words, champion, home)
     words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm, search, scheduler, stop_when, objectives,
                       where, like)  # fmt: skip
     return _begin(ctx.obj, "optimize", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
@@ -149,13 +158,14 @@ def optimize(
 def train(
     ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
     home: Home = None, fresh: Fresh = False, device: Device = None, devices: Devices = None, restarts: Restarts = 0,
-    shard: Shard = False, as_json: AsJson = False,
+    shard: Shard = False, champion: Champion = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Train one recipe, prove it and ship it.
 
     What you do not set is chosen for the data, and the choice is told with its reason. The same command goes on where it was
     interrupted, on as many devices or on others.
     """
+    words = from_champion(words, champion, home)
     group = Group(devices, restarts, shard)
     return _begin(ctx.obj, "train", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json, group)
 
@@ -202,6 +212,13 @@ def resume(
 
         job = replace(job, how=job.how.replace(workers=scalar(workers)))
     return _do(ctx.obj, job, device, as_json, folder=folder, group=Group(devices, restarts, shard))
+
+
+def from_champion(words: list[str], champion: str | None, home: Path | None) -> list[str]:
+    """The words, and a setting for the artifact that --from names."""
+    if champion is None:
+        return words
+    return [*words, f"champion={runs.artifact(champion, runs.home(home)).resolve()}"]
 
 
 def with_steps(words: list[str], clean: list[str] | None) -> list[str]:

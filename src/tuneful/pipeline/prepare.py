@@ -39,6 +39,7 @@ from tuneful.pipeline import (
 )
 from tuneful.pipeline import masks as masked
 from tuneful.pipeline import outside as apart
+from tuneful.pipeline.alike import alike
 from tuneful.pipeline.cells import values
 from tuneful.pipeline.columns import features
 from tuneful.pipeline.lazy import Lazy
@@ -96,6 +97,7 @@ def prepare(
     clean: Any = (),
     outside: Sequence[str] = (),
     coverage: float | Literal["auto"] = "auto",
+    like: str | None = None,
 ) -> Task:
     """Everything that training needs to know of the data.
 
@@ -134,7 +136,7 @@ def prepare(
             rows of the past are seen, the column of times (found when not given; "order": the rows are evenly spaced), the first
             moments to validate and to prove on (shares of the time when not given). See `windows`.
         beam: of sequence to sequence: how many beginnings are followed while the target is written; 1 is greedy.
-        limits: what else must hold, such as {"latency_ms": 5.0}.
+        limits: what else must hold, such as {"latency_ms": 5.0}. like: an artifact, whose preprocessing is kept (see `alike`).
         clean: steps of cleaning, as text ("deduplicate,impute=mean"), as settings (Impute(how="mean")) or as a list of these; nothing is
             taken out or changed that is not named there, but for what `task.cleaning` tells as "auto".
 
@@ -149,7 +151,7 @@ def prepare(
             "coverage": coverage}  # fmt: skip
     if problems := wrong(source, told):
         raise RecipeError(problems)
-    ledger = Ledger(clean_words.steps(clean))
+    ledger, scale = Ledger(clean_words.steps(clean)), "deviation" if like else scale  # which can be undone for every value
     named = target if target is None or isinstance(target, str) else tuple(target)
     options = _Options(named, kind, words(missing), words(keep), words(leave_out), size, valid, test, seed, limit,
                        form or "", "auto" if tokens == "best" else tokens, length, vocabulary, scale, order, words(levels), beam,
@@ -209,7 +211,7 @@ def prepare(
         about |= {"mean": mean.tolist(), "std": np.where(std > 0, std, 1.0).tolist()}
     if built.target.columns:
         about["columns"] = list(built.target.columns)
-    return Task(
+    task = Task(
         name=name or raw.name,
         kind=built.target.kind,
         shape=tuple(int(side) for side in x["train"].shape[1:]),
@@ -228,6 +230,7 @@ def prepare(
         cleaning=tuple(ledger.told),
         origin=built.origin,
     )
+    return alike(task, like)
 
 
 def _told_apart(built: _Built) -> dict[str, NDArray[Any]]:

@@ -1,15 +1,16 @@
 """ADWIN: a window that is as long as what it holds is alike, and that drops its older part when the two differ.
 
-For every cut of the window into W0, W1 with means m0, m1, harmonic count n = 1 / (1/n0 + 1/n1) and delta' = delta / |W|:
+For every cut of the window into W0, W1 with means m0, m1 and L = ln(2 |W| / delta), scores in [0, 1] of variance at most v:
 
-    |m0 - m1| >= sqrt(ln(4 / delta') / (2 n))       scores in [0, 1]
+    |m0 - m1| >= the smaller of
+        sqrt((L + ln 2) (1/n0 + 1/n1) / 2)                              Hoeffding
+        b + sqrt(b^2 + 2 v (1/n0 + 1/n1) L),  b = L / (3 min(n0, n1))     Bernstein
 
-This is the bound with a proof (Hoeffding's): while the mean does not change, a cut is made at one step with a chance of at most delta,
-so stakes of w_t at step t sum to a bound of the expected number of false alarms. (Most implementations take the normal approximation,
-which finds small changes sooner and has none.) The window is kept as buckets of 1, 2, 4, ... scores, at most MOST of each, so memory
+Both have a proof: while nothing changes, a cut is made at one step with a chance of at most delta, so stakes of w_t at step t sum to a bound of
+the expected number of false alarms. (The usual normal approximation has none.) Shares of a reference below a score have v = 1/12. The window is kept as buckets of 1, 2, 4, ... scores, at most MOST of each, so memory
 and time are logarithmic; cuts are looked at between buckets.
 
-Source: Bifet & Gavalda, SIAM Data Mining 2007, theorem 3.1 and section 4.
+Sources: Bifet & Gavalda, SIAM Data Mining 2007, theorem 3.1 and section 4; Bernstein 1924 (Boucheron, Lugosi & Massart 2013, theorem 2.10).
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ EVERY = 32  # scores between two looks
 
 
 class Adwin:
-    """One stream of scores in [0, 1]. count, mean: of the window."""
+    """One stream of scores in [0, 1] with a variance of at most `variance` while nothing changes. count, mean: of the window."""
 
-    def __init__(self) -> None:
+    def __init__(self, variance: float = 0.25) -> None:
+        self._variance = variance
         self._rows: list[list[float]] = [[]]  # sums of buckets of 2^k scores, oldest first; the last row is the largest size
         self.count, self._sum, self._owed, self._looked = 0, 0.0, 0.0, 0
 
@@ -57,14 +59,14 @@ class Adwin:
     def _differs(self, delta: float) -> bool:
         """Is there a cut whose sides differ?"""
         n0, s0 = 0, 0.0
-        log = math.log(4 * self.count / delta)
+        log = math.log(2 * self.count / delta)
         for size in reversed(range(len(self._rows))):
             for total in self._rows[size]:
                 n0, s0 = n0 + (1 << size), s0 + total
                 n1 = self.count - n0
                 if n1 < 1:
                     return False
-                if abs(s0 / n0 - (self._sum - s0) / n1) >= math.sqrt(log * (1 / n0 + 1 / n1) / 2):
+                if abs(s0 / n0 - (self._sum - s0) / n1) >= least(log, n0, n1, self._variance):
                     return True
         return False
 
@@ -76,6 +78,12 @@ class Adwin:
         self.count -= 1 << (len(self._rows) - 1)
         while len(self._rows) > 1 and not self._rows[-1]:
             self._rows.pop()
+
+
+def least(log: float, n0: int, n1: int, variance: float) -> float:
+    """The smallest difference of two means that is a change."""
+    spread, b = 1 / n0 + 1 / n1, log / (3 * min(n0, n1))
+    return min(math.sqrt((log + math.log(2)) * spread / 2), b + math.sqrt(b * b + 2 * variance * spread * log))
 
 
 __all__ = ["EVERY", "Adwin"]

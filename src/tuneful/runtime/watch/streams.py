@@ -4,7 +4,7 @@ Of K columns each gets a K-th of the rate (Bonferroni); alarms of one column are
 on from there. How the stakes are laid follows from the rate: so much an example, or so much a second of the time that goes by.
 
     betting         any change of a column's law; the rate is held exactly while examples are exchangeable
-    adwin           a change of the mean; the rate is a proven bound, and far from being used up
+    adwin           a change of the middle; the rate is a proven bound, and far from being used up
     page_hinkley    a lasting shift of the mean, found soon; the rate is simulated from the reference
 """
 
@@ -82,7 +82,7 @@ def _betting(known: Floats, scores: Floats, stake: Floats, seed: int) -> tuple[l
 
 def _adwin(known: Floats, scores: Floats, stake: Floats, seed: int) -> tuple[list[int], Floats]:
     """Scores become their share of the reference below them, which lies in [0, 1]; the window begins with the reference."""
-    watch = Adwin()
+    watch = Adwin(1 / 12)
     order = np.sort(known)
 
     def share(values: Floats) -> Floats:

@@ -12,6 +12,7 @@ from torch import nn
 
 from tuneful.core.errors import ModelError
 
+ENDS = ("front", "body", "back")
 MANY = 8  # keys of a sort that are named; the others are counted
 
 
@@ -29,6 +30,10 @@ def load_(net: nn.Module, path: Path, head: Collection[str] = ()) -> list[str]:
         raise ModelError(
             f"{path} cannot be read as safetensors: {error}", "files of other formats may hold code, and are not read"
         ) from error
+    if given and all(
+        name.partition(".")[0] in ENDS for name in given
+    ):  # of an artifact, whose network has its two ends around it
+        given = {name.removeprefix("body."): tensor for name, tensor in given.items() if name.startswith("body.")}
     own = net.state_dict()
     counts = {name for name in own if name.endswith("num_batches_tracked")}  # that nothing depends on
     shapes = {n: (list(given[n].shape), list(own[n].shape)) for n in own if n in given and given[n].shape != own[n].shape}
