@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuneful.core.artifact import Artifact, unseal
-from tuneful.core.errors import DataError
+from tuneful.core.errors import DataError, RecipeError
 from tuneful.core.task import Finding, Sealed, Split, Task
+from tuneful.pipeline.codec import Entry
+from tuneful.pipeline.keys import Keys
 from tuneful.runtime import features, preprocess
 
 SAME = ("image", "vector", "series", "audio", "tokens")  # whose x is raw, or must be spelled alike
@@ -54,6 +56,22 @@ def settings(path: str) -> dict[str, Any]:
 
 def _begun(name: str, weights: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"kind": "pretrained", "name": name, "weights": weights, "arguments": dict(arguments)}
+
+
+def from_champion(entries: list[Entry]) -> list[Entry]:
+    """The entries, champion=ARTIFACT put as the model and the options of the data that it stands for; what else is said wins over it."""
+    named = [entry for entry in entries if entry.key == "champion"]
+    if not named:
+        return entries
+    told = settings(str(named[-1].value))
+    rest = [entry for entry in entries if entry.key != "champion"]
+    if any(Keys().resolve(entry.key)[0].partition(".")[0] == "model" for entry in rest):
+        raise RecipeError("a model is named beside the champion, whose weights fit no other", "leave one of the two out")
+    model = [
+        Entry("model", told["model"].pop("kind")),
+        *(Entry(f"model.{key}", value) for key, value in told["model"].items()),
+    ]
+    return [*(Entry(f"data.{key}", value) for key, value in told["data"].items()), *model, *rest]
 
 
 def alike(task: Task, path: str | None) -> Task:
@@ -152,4 +170,4 @@ def _digest(artifact: Artifact) -> str:
     return str(artifact.manifest["files"]["preprocessing.json"]["sha256"])
 
 
-__all__ = ["alike", "encoded", "settings"]
+__all__ = ["alike", "encoded", "from_champion", "settings"]

@@ -6,6 +6,7 @@ bootstrap over examples. A tie leaves the champion where it is: whoever replaces
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,14 @@ from tuneful.runtime import answers
 from tuneful.runtime.load import load
 
 Floats = NDArray[np.float64]
+
+
+def beside_champion(task: Task, candidate: Candidate, path: str | None, evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """What is added to the evidence: the comparison, and its sentence before all other notes; nothing without a champion."""
+    if path is None:
+        return {}
+    told = challenge(task, candidate, path)
+    return {"champion": told, "notes": [told["sentence"], *evidence.get("notes", [])]}
 
 
 def challenge(task: Task, candidate: Candidate, path: str) -> dict[str, Any]:
@@ -65,4 +74,4 @@ def each(task: Task, told: Floats, y: NDArray[Any]) -> Floats:
     return (right.reshape(len(y), -1) & known).sum(axis=1) / np.maximum(1, known.sum(axis=1))
 
 
-__all__ = ["challenge", "each"]
+__all__ = ["beside_champion", "challenge", "each"]

@@ -20,7 +20,7 @@ from tuneful.core.config import Auto, Count, Fraction, Settings, Whole, plain
 from tuneful.core.errors import Problem, RecipeError, StudyError
 from tuneful.core.outlook import Least
 from tuneful.pipeline import clean_words, shelf
-from tuneful.pipeline.alike import settings
+from tuneful.pipeline.alike import from_champion
 from tuneful.pipeline.codec import Entry
 from tuneful.pipeline.keys import Keys, flatten
 from tuneful.pipeline.tokenizer_file import beside
@@ -315,7 +315,7 @@ def _job(
     places: dict[str, str] = {}
     rest: list[Entry] = []
     steps: list[tuple[Any, str]] = []
-    for entry in _from_champion(list(entries)):
+    for entry in from_champion(list(entries)):
         head, _, name_of = entry.key.rpartition(".")
         section = next(
             (s for s, cls in (("data", Data), ("search", How)) if head in ("", s) and name_of in cls.model_fields), head
@@ -368,22 +368,6 @@ def _job(
             'give trials alone, such as --budget "40 trials"',
         )
     return job
-
-
-def _from_champion(entries: list[Entry]) -> list[Entry]:
-    """The entries, champion=ARTIFACT put as the model and the options of the data that it stands for; what else is said wins over it."""
-    named = [entry for entry in entries if entry.key == "champion"]
-    if not named:
-        return entries
-    told = settings(str(named[-1].value))
-    rest = [entry for entry in entries if entry.key != "champion"]
-    if any(Keys().resolve(entry.key)[0].partition(".")[0] == "model" for entry in rest):
-        raise RecipeError("a model is named beside the champion, whose weights fit no other", "leave one of the two out")
-    model = [
-        Entry("model", told["model"].pop("kind")),
-        *(Entry(f"model.{key}", value) for key, value in told["model"].items()),
-    ]
-    return [*(Entry(f"data.{key}", value) for key, value in told["data"].items()), *model, *rest]
 
 
 def _cleaned(given: Sequence[tuple[Any, str]]) -> tuple[Cleaner, ...]:

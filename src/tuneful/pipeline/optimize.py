@@ -36,7 +36,7 @@ from tuneful.pipeline import defaults, doubts, earlier, files, plans, workers
 from tuneful.pipeline.asked import asked, beside, checked
 from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.carrying import cores
-from tuneful.pipeline.challenge import challenge
+from tuneful.pipeline.challenge import beside_champion
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.confirm import Confirmation
 from tuneful.pipeline.costing import aimed
@@ -306,9 +306,7 @@ class Work:
         evidence["search"] = search.told(trial, self.job.command)
         evidence["confirmation"] = again.verdict or {"why": again.why}
         evidence["label_errors"] = self._doubted(task, folder, min(LOOKING, clock.left - SHIPPING))
-        if self.job.data.like is not None:
-            evidence["champion"] = challenge(task, candidate, self.job.data.like)
-            evidence["notes"] = [evidence["champion"]["sentence"], *evidence.get("notes", [])]
+        evidence |= beside_champion(task, candidate, self.job.data.like, evidence)
         yield Stage("ship", "exporting to ONNX and checking it against torch")
         artifact = None
         with self._timed("ship"):
