@@ -80,7 +80,7 @@ def champion(tmp_path_factory):
 
 def test_new_rows_are_seen_as_the_champion_sees_them(champion, tmp_path):
     told = rows(300, 1, turned=True, jobs=("clerk", "pilot", "nurse"))  # pilots are new, bakers are gone
-    task = prepare(written(tmp_path / "new.csv", told), target="income", like=str(champion), order="rows")
+    task = prepare(written(tmp_path / "new.csv", told), target="income", champion=str(champion), order="rows")
     model = tuneful.load(champion)
     seen = model.encoded({name: told[name] for name in ("age", "job")})
     count = len(task.train)
@@ -92,13 +92,13 @@ def test_new_rows_are_seen_as_the_champion_sees_them(champion, tmp_path):
 
 def test_training_begins_where_the_champion_ended(champion, tmp_path):
     """The network before its first step answers as the champion's ONNX file does."""
-    task = prepare(written(tmp_path / "new.csv", rows(300, 2)), target="income", like=str(champion))
+    task = prepare(written(tmp_path / "new.csv", rows(300, 2)), target="income", champion=str(champion))
     ours = judge.predict(begun(task, champion).network, task.valid.x, kind=task.kind)
     np.testing.assert_allclose(ours, tuneful.load(champion).told(task.valid.x), atol=1e-5)
 
 
 def test_a_better_challenger_is_told_by_a_paired_test(champion, tmp_path):
-    task = prepare(written(tmp_path / "new.csv", rows(800, 3, turned=True)), target="income", like=str(champion))
+    task = prepare(written(tmp_path / "new.csv", rows(800, 3, turned=True)), target="income", champion=str(champion))
     better = candidate(task)
     told = challenge(task, better, str(champion))
     assert told["verdict"] == "challenger"
@@ -112,7 +112,7 @@ def test_a_better_challenger_is_told_by_a_paired_test(champion, tmp_path):
 
 
 def test_the_champion_ties_with_itself(champion, tmp_path):
-    task = prepare(written(tmp_path / "new.csv", rows(300, 5)), target="income", like=str(champion))
+    task = prepare(written(tmp_path / "new.csv", rows(300, 5)), target="income", champion=str(champion))
     told = challenge(task, begun(task, champion), str(champion))
     assert (told["verdict"], told["p"]) == ("tie", 1.0)
     assert "the champion stays" in told["sentence"]
@@ -136,12 +136,12 @@ def test_what_the_champion_cannot_say_is_refused_in_words(champion, tmp_path):
     ):
         told = {**base, **change}
         with pytest.raises(DataError, match=complaint):
-            prepare(written(tmp_path / "new.csv", told), target="income", like=str(champion))
+            prepare(written(tmp_path / "new.csv", told), target="income", champion=str(champion))
     with pytest.raises(DataError, match='reads the column "job"'):
         prepare(
             written(tmp_path / "new.csv", {"age": base["age"], "income": base["income"]}),
             target="income",
-            like=str(champion),
+            champion=str(champion),
         )
     with pytest.raises(RecipeError, match="a model is named beside the champion"):
         from_settings("train", str(tmp_path / "new.csv"), {"champion": str(champion), "model": "linear"})
@@ -149,11 +149,11 @@ def test_what_the_champion_cannot_say_is_refused_in_words(champion, tmp_path):
 
 def test_images_of_another_shape_are_refused_and_of_the_same_are_normalized_alike(tmp_path):
     old = made(prepare("digits", limit=100), tmp_path / "old", steps=1)
-    task = prepare("digits", like=str(old), limit=60)
+    task = prepare("digits", champion=str(old), limit=60)
     assert task.shape == (1, 8, 8)
     assert dict(task.normalize) == tuneful.load(old).artifact.read("preprocessing.json")["normalize"]
     with pytest.raises(DataError, match="examples of shape"):
-        prepare((np.zeros((40, 1, 6, 6), np.uint8), np.arange(40) % 10), like=str(old), kind="multiclass")
+        prepare((np.zeros((40, 1, 6, 6), np.uint8), np.arange(40) % 10), champion=str(old), kind="multiclass")
 
 
 def test_how_good_each_answer_is():

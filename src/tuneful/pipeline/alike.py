@@ -36,7 +36,7 @@ def settings(path: str) -> dict[str, Any]:
     """
     artifact = unseal(Path(path))
     facts, recipe = artifact.read("preprocessing.json"), artifact.read("recipe.json")
-    data: dict[str, Any] = {"like": str(artifact.folder.resolve())}
+    data: dict[str, Any] = {"champion": str(artifact.folder.resolve())}
     name = str(facts.get("target", {}).get("name") or "")
     if facts["schema"].get("kind") in ("table", "tokens") and name and "columns" not in facts["target"]:
         data["target"] = name

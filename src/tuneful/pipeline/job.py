@@ -90,9 +90,7 @@ class Data(Settings):
     test_from: str | None = None  # of a forecast: the first moment to prove on
     beam: Count = 1  # of sequence to sequence: how many beginnings are followed while the target is written
     split_seed: Whole = 0  # of the splits
-    like: str | None = (
-        None  # an artifact whose preprocessing is kept: set by champion=ARTIFACT, with a model that begins at its weights
-    )
+    champion: str | None = None  # an artifact whose preprocessing is kept, and whose weights begin (see `alike`)
     clean: Steps = ()  # what is taken out, filled in or changed before anything learns from the data, in this order
 
     def as_data(self) -> dict[str, Any]:

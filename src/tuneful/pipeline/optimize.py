@@ -306,7 +306,7 @@ class Work:
         evidence["search"] = search.told(trial, self.job.command)
         evidence["confirmation"] = again.verdict or {"why": again.why}
         evidence["label_errors"] = self._doubted(task, folder, min(LOOKING, clock.left - SHIPPING))
-        evidence |= beside_champion(task, candidate, self.job.data.like, evidence)
+        evidence |= beside_champion(task, candidate, self.job.data.champion, evidence)
         yield Stage("ship", "exporting to ONNX and checking it against torch")
         artifact = None
         with self._timed("ship"):

@@ -97,7 +97,7 @@ def prepare(
     clean: Any = (),
     outside: Sequence[str] = (),
     coverage: float | Literal["auto"] = "auto",
-    like: str | None = None,
+    champion: str | None = None,
 ) -> Task:
     """Everything that training needs to know of the data.
 
@@ -136,7 +136,7 @@ def prepare(
             rows of the past are seen, the column of times (found when not given; "order": the rows are evenly spaced), the first
             moments to validate and to prove on (shares of the time when not given). See `windows`.
         beam: of sequence to sequence: how many beginnings are followed while the target is written; 1 is greedy.
-        limits: what else must hold, such as {"latency_ms": 5.0}. like: an artifact, whose preprocessing is kept (see `alike`).
+        limits: what else must hold, such as {"latency_ms": 5.0}. champion: an artifact, whose preprocessing is kept (see `alike`).
         clean: steps of cleaning, as text ("deduplicate,impute=mean"), as settings (Impute(how="mean")) or as a list of these; nothing is
             taken out or changed that is not named there, but for what `task.cleaning` tells as "auto".
 
@@ -151,7 +151,7 @@ def prepare(
             "coverage": coverage}  # fmt: skip
     if problems := wrong(source, told):
         raise RecipeError(problems)
-    ledger, scale = Ledger(clean_words.steps(clean)), "deviation" if like else scale  # which can be undone for every value
+    ledger, scale = Ledger(clean_words.steps(clean)), "deviation" if champion else scale  # which can be undone
     named = target if target is None or isinstance(target, str) else tuple(target)
     options = _Options(named, kind, words(missing), words(keep), words(leave_out), size, valid, test, seed, limit,
                        form or "", "auto" if tokens == "best" else tokens, length, vocabulary, scale, order, words(levels), beam,
@@ -230,7 +230,7 @@ def prepare(
         cleaning=tuple(ledger.told),
         origin=built.origin,
     )
-    return alike(task, like)
+    return alike(task, champion)
 
 
 def _told_apart(built: _Built) -> dict[str, NDArray[Any]]:
