@@ -8,7 +8,22 @@ from typing import Annotated
 
 import typer
 
-from tuneful.cli import about, compare, deploying, doctor, improve, look, plan, sealing, serving, use, verify, watching, work
+from tuneful.cli import (
+    about,
+    compare,
+    deploying,
+    doctor,
+    exporting,
+    improve,
+    look,
+    plan,
+    sealing,
+    serving,
+    use,
+    verify,
+    watching,
+    work,
+)
 from tuneful.cli.examples import epilog
 from tuneful.cli.help import Plain
 
@@ -61,6 +76,7 @@ _add("report", use.report, "write the report of a run again")
 _add("predict", use.predict, "predict with an artifact, as CSV")
 _add("serve", serving.serve, "serve models over HTTP, without torch")
 _add("watch", watching.watch, "say whether what a model meets has changed")
+_add("export", exporting.export, "write a run's network for torch (.pt2) or LiteRT")
 _add("deploy", deploying.deploy, "files for Docker, systemd, Kubernetes or KServe")
 _add("verify", sealing.verify, "check all of an artifact: hashes, signature, network, papers")
 _add("seal", sealing.seal, "add an owner's words to an artifact, and sign it")

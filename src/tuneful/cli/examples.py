@@ -55,6 +55,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "tuneful deploy runs/digits/artifact --to docker -o image",
         "tuneful deploy digits --to kubernetes --image registry.example.org/digits:1",
     ),
+    "export": (
+        "tuneful export runs/digits --to pt2",
+        "tuneful export digits --to litert_int8 --python litert/bin/python",
+    ),
     "verify": ("tuneful verify runs/digits", "tuneful verify runs/digits/artifact --key models.key.pub"),
     "seal": (
         "tuneful seal --new-key models.key",
@@ -78,7 +82,7 @@ VALUES: dict[str, str] = {
     "--models": "models.toml", "--to": "docker", "--image": "digits:1", "--host": "0.0.0.0", "--port": "8080", "--processes": "2", "--threads": "1", "--limits": "body=32MB", "--token-file": "tokens.txt", "--new-token": "alice", "--tls-cert": "chain.pem", "--tls-key": "key.pem", "--log": "errors", "--drain": "5",
     "--from": "houses", "--record": "predictions.db", "--recording": "share=0.1", "--data": "new.csv", "--labels": "late.csv", "--target": "price", "--reference": "1000", "--alarm": "0.01/month", "--by": "betting", "--test": "ks",
     "--correction": "bh", "--window": "1d", "--windows": "2/5", "--since": "1d", "--of": "houses:2", "--webhook": "https://example.org/alarms",
-    "--key": "models.key.pub", "--about": "about.toml", "--sign": "models.key", "--new-key": "models.key",
+    "--python": "litert/bin/python", "--key": "models.key.pub", "--about": "about.toml", "--sign": "models.key", "--new-key": "models.key",
 }  # fmt: skip
 """A value for every option that wants one."""
 

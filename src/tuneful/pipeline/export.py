@@ -88,20 +88,26 @@ def traced(module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str]
     return programs(module, example, inputs, outputs).model_proto
 
 
-def programs(module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]) -> Any:
-    """The same with the traced program beside it, as torch's exporter gives them: a `torch.onnx.ONNXProgram`."""
+def program(module: nn.Module, example: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
+    """A module in eval mode as torch.export traces it, the number of rows left free. Raises ModelError."""
     n = torch.export.Dim("N", min=1, max=1 << 24)
     first, *rest = ({0: n} for _ in example)
     rows = (first, tuple(rest)) if rest else (first,)
     with _quiet():
         try:
             with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):  # it prints the graph when it fails
-                program = torch.export.export(module, example, dynamic_shapes=rows, strict=False)
+                return torch.export.export(module, example, dynamic_shapes=rows, strict=False)
         except Exception as error:  # a user's forward() and torch's tracer may raise anything
             raise ModelError(f"the network cannot be traced for export: {_why(error)}", _HINT) from error
+
+
+def programs(module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]) -> Any:
+    """The same with the traced program beside it, as torch's exporter gives them: a `torch.onnx.ONNXProgram`."""
+    traced = program(module, example)
+    with _quiet():
         try:
             written = torch.onnx.export(
-                program, dynamo=True, input_names=list(inputs), output_names=list(outputs), opset_version=OPSET,
+                traced, dynamo=True, input_names=list(inputs), output_names=list(outputs), opset_version=OPSET,
                 external_data=False, verbose=False,
             )  # fmt: skip
         except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
@@ -175,4 +181,4 @@ def _first_line(error: BaseException) -> str:
     return (lines[0] if lines else type(error).__name__).rstrip(".")[:200]
 
 
-__all__ = ["OPSET", "Served", "export", "finished", "programs", "served", "traced", "version"]
+__all__ = ["OPSET", "Served", "export", "finished", "program", "programs", "served", "traced", "version"]
