@@ -19,7 +19,7 @@ def described(schema: Mapping[str, Any], shape: Sequence[int], reference: Mappin
     features: dict[str, Any] = {}
     if reference is not None:
         features = {str(one["name"]): one for one in reference["inputs"]["features"]}
-    head: dict[str, Any] = {"$schema": DRAFT, "title": f"one row of /predict, made of a {kind} schema"}
+    head: dict[str, Any] = {"$schema": DRAFT, "title": f"one row of /predict: {kind}"}
     if kind == "table":
         columns = cast("list[dict[str, Any]]", schema["columns"])
         rows = {str(one["name"]): _column(one, features) for one in columns}
