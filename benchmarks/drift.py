@@ -354,7 +354,12 @@ def peers(runs: int, python: str) -> None:
 
 def main() -> None:
     told = argparse.ArgumentParser()
-    told.add_argument("parts", nargs="*", default=["synthetic", "elec2", "estimates"], help="synthetic, elec2, estimates")
+    told.add_argument(
+        "parts",
+        nargs="*",
+        default=["synthetic", "elec2", "estimates", "recording"],
+        help="synthetic, elec2, estimates, recording",
+    )
     told.add_argument("--runs", type=int, default=200)
     told.add_argument("--peers", help="python of an environment with evidently and river")
     given = told.parse_args()

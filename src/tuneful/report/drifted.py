@@ -209,7 +209,7 @@ def quality(found: Mapping[str, Any]) -> list[Html]:
     sentence = (
         f"{number(labels.get('n', 0))} labels have come."
         if labels
-        else "No labels have come; what is estimated rests on the confidence alone."
+        else "No labels have come; what is estimated rests on the confidence alone, and is blind where the model errs confidently."
     )
     shown = [figure("Accuracy", sentence, grid(("what", "value", "how"), lines, sentence, "rows"), class_="long")]
     course = [table(one) for one in rows(found.get("over_time"))]

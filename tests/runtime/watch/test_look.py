@@ -187,6 +187,20 @@ def test_a_rate_that_is_none_is_refused(bad):
         Rate.of(bad)
 
 
+def test_inputs_as_a_whole_are_compared_where_rows_are_at_hand(model):
+    """Two columns that begin to hang together, each of them as before."""
+    dice = np.random.default_rng(0)
+    a, b = dice.normal(size=(400, 2)), dice.normal(size=400)
+    after = np.stack([b, 0.9 * b + np.sqrt(0.19) * dice.normal(size=400)], axis=1)
+    old, new = (
+        Now("binary", ("x", "y"), [(("inputs", name), side[:, k], ()) for k, name in enumerate("pq")], None, None, "rows")
+        for side in (a, after)
+    )
+    bare = Before({}, None, None, "")
+    found = look(bare.but(old, "before"), new, How(Rate.of("0.05")))
+    assert {one["name"]: one["drifted"] for one in found["columns"]} == {"p": False, "q": False, "all together": True}
+
+
 def test_a_part_of_the_record_may_be_what_it_is_compared_with(model):
     first, rest = seen(model, people(600, 7), np.arange(600.0)).first(400)
     assert (len(first), len(rest)) == (400, 200)

@@ -181,12 +181,15 @@ def _per_period(times: Floats, parts: Sequence[slice], rate: Rate) -> float:
 
 
 def _together(before: Before, now: Now, part: slice) -> dict[Key, tuple[Floats, Floats]]:
-    """Answers as a whole, where they are more than one number: the logarithms of probabilities, values as they are."""
+    """Inputs and answers as a whole, where they are more than one number: of probabilities the logarithms."""
+    found: dict[Key, tuple[Floats, Floats]] = {}
+    if before.rows is not None and set(before.rows[0]) <= {key for key, _, _ in now.features}:
+        found["inputs", "all together"] = (before.rows[1], now.rows(before.rows[0], part))
     if before.told is None or now.told is None or before.told.shape[1] != now.told.shape[1] or now.told.shape[1] < 3:
-        return {}
+        return found
     logs = now.kind not in answers.VALUES
     a, b = (np.log(np.clip(side, 1e-6, None)) if logs else side for side in (before.told, now.told[part]))
-    return {("answers", "all together"): (a, b)}
+    return found | {("answers", "all together"): (a, b)}
 
 
 def _shown(shifts: Sequence[drift.Shift], before: Before, now: Now, part: slice) -> list[dict[str, Any]]:

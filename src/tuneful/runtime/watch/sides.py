@@ -24,12 +24,13 @@ from tuneful.runtime.watch.store import Recorded
 @dataclass(frozen=True)
 class Before:
     """columns: to compare with; told [M, W] answers of validation examples, or None; judged: (confidence, 0 or 1 for right) of such, or
-    None; what: in words."""
+    None; what: in words; rows: names and values [M, D] of inputs row by row, where they are at hand (an artifact holds none)."""
 
     columns: Columns
     told: Floats | None
     judged: tuple[Floats, Floats] | None
     what: str
+    rows: tuple[list[Key], Floats] | None = None
 
     @staticmethod
     def of_artifact(model: Model) -> Before:
@@ -51,7 +52,9 @@ class Before:
 
     def but(self, now: Now, what: str) -> Before:
         """The same with columns and answers of what came at another time; how often answers were right stays."""
-        return replace(self, columns=now.columns(), told=now.told, what=what)
+        keys = now.numbers()
+        rows = (keys, now.rows(keys, slice(None))) if len(keys) > 1 else None
+        return replace(self, columns=now.columns(), told=now.told, what=what, rows=rows)
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,19 @@ class Now:
     def values(self, key: Key) -> Floats | None:
         """One column's values."""
         return next((values for name, values, _ in self.features if name == key), None)
+
+    def numbers(self) -> list[Key]:
+        """The inputs that are numbers without gaps."""
+        return [
+            key
+            for key, values, levels in self.features
+            if key[0] == "inputs" and not levels and bool(np.isfinite(values).all())
+        ]
+
+    def rows(self, keys: Sequence[Key], part: slice) -> Floats:
+        """Some columns of a stretch side by side, [N, D]. Raises KeyError for one that is not there."""
+        known = {key: values for key, values, _ in self.features}
+        return np.stack([known[key][part] for key in keys], axis=1)
 
     def first(self, count: int) -> tuple[Now, Now]:
         """(the first so many examples, the others). Raises DataError when there are no others."""
