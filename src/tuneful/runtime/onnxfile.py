@@ -43,7 +43,7 @@ def _walk(data: memoryview, kind: str, found: list[str], depth: int) -> None:
     if depth > _DEEP:
         raise ValueError("it is nested too deep")
     name, outside = "", False
-    for field, value in _fields(data):
+    for field, value in fields(data):
         if kind == "tensor":
             if field == _NAME and isinstance(value, memoryview):
                 name = bytes(value[:200]).decode("utf-8", "replace")
@@ -54,7 +54,7 @@ def _walk(data: memoryview, kind: str, found: list[str], depth: int) -> None:
         found.append(name)
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """(field number, content) of every field of one message: a number for wire type 0, bytes for the others."""
     at = 0
     while at < len(data):
@@ -88,4 +88,4 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
             return value, at
 
 
-__all__ = ["external_tensors"]
+__all__ = ["external_tensors", "fields"]

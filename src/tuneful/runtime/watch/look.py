@@ -185,6 +185,8 @@ def _together(before: Before, now: Now, part: slice) -> dict[Key, tuple[Floats, 
     found: dict[Key, tuple[Floats, Floats]] = {}
     if before.rows is not None and set(before.rows[0]) <= {key for key, _, _ in now.features}:
         found["inputs", "all together"] = (before.rows[1], now.rows(before.rows[0], part))
+    if before.embedded is not None and now.embedded is not None and now.times is None:
+        found["inputs", "embedding"] = (before.embedded, now.embedded)
     if before.told is None or now.told is None or before.told.shape[1] != now.told.shape[1] or now.told.shape[1] < 3:
         return found
     logs = now.kind not in answers.VALUES

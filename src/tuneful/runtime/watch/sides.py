@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuneful.core.errors import ArtifactError, DataError
-from tuneful.runtime import reference
+from tuneful.runtime import answers, reference
 from tuneful.runtime.features import Feature
 from tuneful.runtime.load import Model
 from tuneful.runtime.watch import columns
 from tuneful.runtime.watch.columns import Columns, Key
+from tuneful.runtime.watch.embedding import embedded
 from tuneful.runtime.watch.estimated import judged
 from tuneful.runtime.watch.recorder import counted
 from tuneful.runtime.watch.samples import Floats
@@ -24,13 +25,15 @@ from tuneful.runtime.watch.store import Recorded
 @dataclass(frozen=True)
 class Before:
     """columns: to compare with; told [M, W] answers of validation examples, or None; judged: (confidence, 0 or 1 for right) of such, or
-    None; what: in words; rows: names and values [M, D] of inputs row by row, where they are at hand (an artifact holds none)."""
+    None; what: in words; rows: names and values [M, D] of inputs row by row, where they are at hand (an artifact holds none); embedded: what
+    the network makes of some of them (see `embedding`)."""
 
     columns: Columns
     told: Floats | None
     judged: tuple[Floats, Floats] | None
     what: str
     rows: tuple[list[Key], Floats] | None = None
+    embedded: Floats | None = None
 
     @staticmethod
     def of_artifact(model: Model) -> Before:
@@ -54,7 +57,7 @@ class Before:
         """The same with columns and answers of what came at another time; how often answers were right stays."""
         keys = now.numbers()
         rows = (keys, now.rows(keys, slice(None))) if len(keys) > 1 else None
-        return replace(self, columns=now.columns(), told=now.told, what=what, rows=rows)
+        return replace(self, columns=now.columns(), told=now.told, what=what, rows=rows, embedded=now.embedded)
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Now:
     what: str
     notes: tuple[str, ...] = ()
     rule: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    embedded: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.features[0][1]) if self.features else 0
@@ -109,7 +113,8 @@ class Now:
                     ((name, first.name), np.concatenate([one.values.astype(np.float64) for one in each]), first.levels)
                 )
         told = np.concatenate([told.reshape(len(told), -1) for _, told in pieces]).astype(np.float64)
-        return Now(model.kind, tuple(model.labels), features, None, told, what)
+        inner = None if model.kind in answers.TEXTS else embedded(model, np.concatenate([x for x, _ in pieces]))
+        return Now(model.kind, tuple(model.labels), features, None, told, what, embedded=inner)
 
     def columns(self, part: slice = slice(None)) -> Columns:
         """What a stretch of it is like."""
