@@ -100,6 +100,18 @@ def test_what_learns_comes_closer_than_chance(name):
     assert np.mean(best(name)) < 0.7 * np.mean(best("random"))
 
 
+def test_curves_never_propose_a_combination_twice():
+    study, dials = optuna.create_study(), {"n": IntDistribution(1, 6), "k": CategoricalDistribution(["a", "b", "c"])}
+    for number in range(16):
+        with quiet():
+            study.sampler = PROPOSERS["curves"]().sampler(number)
+            asked = study.ask(dials)
+            study.tell(asked, abs(asked.params["n"] - 4) + (asked.params["k"] != "b"))
+    later = [tuple(t.params.values()) for t in study.trials[6:]]
+    assert len(set(later)) == len(later)
+    assert (4, "b") in [tuple(t.params.values()) for t in study.trials]
+
+
 def test_a_grid_tries_every_combination_once():
     study = optuna.create_study()
     with quiet():

@@ -87,7 +87,7 @@ Same = Annotated[
 ]
 Proposing = Annotated[
     str | None,
-    typer.Option("--search", metavar="NAME", help="what says which recipe comes next [tpe]; `tuneful list proposer`"),
+    typer.Option("--search", metavar="NAME", help="what says which recipe comes next [curves]; `tuneful list proposer`"),
 ]
 Scheduling = Annotated[
     str | None,

@@ -37,7 +37,7 @@ from tuneful.pipeline.plans import Plans
 from tuneful.pipeline.ranks import ALONE, Ranks
 from tuneful.pipeline.train import Run
 from tuneful.techniques.interfaces import Proposer, Scheduler
-from tuneful.techniques.search import ASHA, TPE
+from tuneful.techniques.search import ASHA, Curves
 
 SAME_FAILURES = 3  # first trials that may fail alike before the search gives up
 KEPT = 5  # done trials whose weights are kept
@@ -94,7 +94,7 @@ class Search:
             recipe,
             space,
             clock,
-            proposer or TPE(),
+            proposer or Curves(),
             scheduler or ASHA(),
             at_once=at_once,
             control=control,

@@ -289,7 +289,7 @@ def told() -> tuple[Path, Path] | None:
     from tuneful.techniques.search import PROPOSERS
 
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)  # the first optimizer loads a compiler
-    PROPOSERS["tpe"]().sampler(0)
+    PROPOSERS["curves"]().sampler(0)
     line = sys.stdin.readline()
     if not line.strip():
         return None

@@ -27,7 +27,7 @@ class ASHA(Scheduler):
 
     kind: Literal["asha"] = "asha"
     eta: Annotated[int, Field(ge=2)] = 3  # one of this many goes on from a rung
-    first: Fraction = 0.1  # the first rung, as a share of the full length
+    first: Fraction = 0.03  # the first rung, as a share of the full length
 
     source: ClassVar[str] = "Li et al., MLSys 2020, arXiv:1810.05934"
     cost: ClassVar[str] = "one saved state for each paused trial"

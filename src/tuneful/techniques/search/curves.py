@@ -11,13 +11,18 @@ LION 2012.  Candidates and their number are ours.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tuneful.core.config import Count, NonNegative
 from tuneful.techniques.interfaces import Proposer
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from optuna.samplers import BaseSampler
+
+    from tuneful.techniques.search.rated import Course
 
 NEAR, TOP = 16, 5  # candidates around the best trials, and how many those are
 STEP = 0.02, 0.2  # how far around them, as shares of a range
@@ -47,7 +52,7 @@ class Curves(Proposer):
 
         from tuneful.core.chance import key
         from tuneful.techniques.search.belief import Scales, Seen, fit, thinned
-        from tuneful.techniques.search.dials import columns, dial_by_dial, place
+        from tuneful.techniques.search.dials import columns, count, dial_by_dial
         from tuneful.techniques.search.rated import whole_curves
         from tuneful.techniques.search.sobol import turned
 
@@ -72,6 +77,21 @@ class Curves(Proposer):
             study._storage.set_trial_system_attr(trial._trial_id, SCALES, told)
             return made
 
+        def fresh(
+            dials: Mapping[str, BaseDistribution], places: NDArray[np.float64], known: Sequence[Course]
+        ) -> NDArray[np.float64]:
+            """The candidates that no trial has had. Where a dial is continuous, that is all of them."""
+            counts = [count(dial) for dial in dials.values()]
+            if None in counts:
+                return places
+            many = np.array(counts, dtype=float)
+            had = {
+                tuple(int(min(one.place(n, d) * m, m - 1)) for (n, d), m in zip(dials.items(), many, strict=True))
+                for one in known
+            }
+            cells = np.minimum((places * many).astype(int), many.astype(int) - 1)
+            return places[[tuple(cell) not in had for cell in cells.tolist()]]
+
         found: dict[int, dict[str, float]] = {}  # {trial: where each dial lies}; a trial asks dial by dial
 
         def proposed(study: Study, trial: FrozenTrial) -> dict[str, float]:
@@ -86,17 +106,19 @@ class Curves(Proposer):
                     dials |= one.trial.distributions
             end = self.ahead * max(len(one.lows) for one in known)
             seen = picked([one.lows for one in known], [one.failed for one in known], end)
-            params = [known[k].trial.params for k in seen.kept]
-            places = np.array(
-                [[place(dial, one[name]) if name in one else 0.5 for name, dial in dials.items()] for one in params]
-            )
+            kept = [known[k] for k in seen.kept]
+            places = np.array([[one.place(name, dial) for name, dial in dials.items()] for one in kept])
             all_of = Seen(columns(dials, places), seen.of, seen.s, seen.y)
             belief = Belief(all_of, scales(study, trial, list(dials), all_of, len(known)), float(np.log(end)))
             best = places[np.argsort(belief.of_trials(), kind="stable")[:TOP]]
             dice = np.random.default_rng(key(seed, "candidates", trial.number))
             step = np.exp(dice.uniform(*np.log(STEP), size=(NEAR, 1)))
             near = best[dice.integers(len(best), size=NEAR)] + step * dice.normal(size=(NEAR, len(dials)))
+            near = np.abs(1.0 - np.abs(1.0 - np.abs(near)))  # what leaves a range is thrown back into it
             candidates = np.concatenate([dice.random((self.candidates, len(dials))), near.clip(0.0, 1.0)])
+            candidates = fresh(dials, candidates, known)
+            if not len(candidates):
+                return {}
             mean, spread = belief.of_new(columns(dials, candidates))
             bold = self.beta * dice.exponential()
             return dict(zip(dials, candidates[(mean - bold * spread).argmin()].tolist(), strict=True))

@@ -42,7 +42,10 @@ def value_at(trial: Trial, rung: float) -> float | None:
 
 def passed(trial: Trial, rung: float) -> float | None:
     """The same, of failed trials too."""
-    return next((point.value.value for point in trial.curve if beyond(point.epoch, rung)), None)
+    least = rung * (1 - 1e-6) - 1e-9
+    if not trial.curve or trial.curve[-1].epoch < least:
+        return None
+    return next(point.value.value for point in trial.curve if point.epoch >= least)
 
 
 def rank(value: float, objective: Objective) -> float:
