@@ -223,3 +223,17 @@ def test_from_python_it_is_one_call(model, artifact, tmp_path):
         tuneful.watch(model)
     with pytest.raises(TunefulError, match="3 truths were given for 500 examples"):
         tuneful.watch(model, inputs, ["high"] * 3)
+
+
+def test_of_very_many_columns_the_answers_and_some_inputs_are_watched_in_sequence():
+    dice = np.random.default_rng(1)
+    names = [("inputs", f"number {at}") for at in range(300)] + [("answers", "confidence")]
+    old, new = (
+        Now("binary", ("x", "y"), [(key, dice.normal(size=120), ()) for key in names], times, None, "rows")
+        for times in (None, np.arange(120.0))
+    )
+    found = look(Before({}, None, None, "").but(old, "before"), new, How(Rate.of("0.01")))
+    assert len(found["streams"]) == 200
+    assert any(one["name"] == "confidence" for one in found["streams"])
+    assert len(found["columns"]) == 302  # and the inputs as a whole
+    assert any("of 301 columns 200 are watched" in note for note in found["notes"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import sqlite3
 import subprocess
@@ -11,8 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from tuneful.core.errors import StorageError, TunefulError
+from tuneful.core.recipe import Recipe
+from tuneful.pipeline.candidate import Candidate, Network, ends
+from tuneful.pipeline.prepare import prepare
+from tuneful.pipeline.ship import ship
+from tuneful.runtime.preprocess import read_rows
+from tuneful.runtime.serve import Limits
+from tuneful.runtime.serve.served import opened
 from tuneful.runtime.watch import recorder, store
 from tuneful.runtime.watch.recorder import Recorder, usable
 from tuneful.runtime.watch.recording import Recording
@@ -45,6 +55,30 @@ def test_what_was_offered_can_be_read(model, tmp_path):
     levels = found.about["features"][names.index("job")]["levels"]
     assert [levels[int(code)] for code in found.counted[:, names.index("job")]] == rows["job"]
     assert facts["share"] == 1
+
+
+def test_a_forecast_is_recorded_as_one_example(tmp_path):
+    dice = np.random.default_rng(0)
+    lines = [f"2020-01-{1 + at // 24:02d} {at % 24:02d}:00,{np.sin(at / 4) + 0.1 * dice.normal():.3f}" for at in range(600)]
+    (tmp_path / "load.csv").write_text("when,load\n" + "\n".join(lines) + "\n")
+    task = prepare(str(tmp_path / "load.csv"), target="load", horizon=4, window=24)
+    torch.manual_seed(0)
+    front, back = ends(task)
+    net = Network(front, nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(task.shape)), 4)), back).eval()
+    ship(task, Candidate(net, Recipe(), steps=0), {"headline": "untrained"}, tmp_path / "artifact")
+    served = opened("load", "1", tmp_path / "artifact", Limits())
+    past = read_rows(tmp_path / "load.csv")
+    answer = asyncio.run(served.answer(past, 1))
+    encoded, told = served.alone_in_numbers(answer, past)
+    one = Recorder(Recording.of(tmp_path / "r.db", ""), lambda event, facts: None)
+    one.offer(served.model, "load", "1", "a", encoded, told)
+    one.close()
+    served.close()
+    (found,), _ = store.read(tmp_path / "r.db")
+    assert (one.lost, len(found)) == (0, 1)
+    np.testing.assert_allclose(found.told[0], served.model.predict(past), rtol=1e-5)
+    names = [column["name"] for column in (*found.about["features"], *found.about["answers"])]
+    assert found.counted[0, names.index("load.last")] == pytest.approx(float(past["load"][-1]), abs=1e-4)
 
 
 def test_personal_columns_are_left_out_by_name(model, tmp_path):

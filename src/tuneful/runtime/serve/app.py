@@ -137,7 +137,7 @@ class App:
             asked = v2.asked(served, headers, await whole(headers, receive, self.limits))
             answer = await served.answer(asked.raw, asked.size, scope.get("gone", stays))
             facts["examples"] = len(answer.told)
-            self._record(served, asked.id or request, answer)
+            self._record(served, asked.id or request, answer, asked.raw)
             self._shadow(served, asked.raw, answer)
             return 200, *v2.answered(served, asked, answer, request)
         if parts[0] == "predict" and len(parts) <= 3:
@@ -147,7 +147,7 @@ class App:
             body = await whole(headers, receive, self.limits)
             told, answer, raw = await people.predictions(served, headers, body, scope.get("gone", stays))
             facts["examples"] = len(told)
-            self._record(served, request, answer)
+            self._record(served, request, answer, raw)
             if raw is not None:
                 self._shadow(served, raw, answer)
             data = {"model": served.name, "version": served.version, "id": request, "predictions": told}
@@ -217,10 +217,17 @@ class App:
             self._documents = {id(standing): (standing, openapi.document(models, self.tokens.wanted))}
         return self._documents[id(standing)][1]
 
-    def _record(self, served: Served, request: str, answer: Answer) -> None:
+    def _record(self, served: Served, request: str, answer: Answer, raw: Any) -> None:
         """Lay the answer before the recorder, where there is one."""
-        if self.recorder is not None and answer.encoded is not None:
-            self.recorder.offer(served.model, served.name, served.version, request, answer.encoded, answer.told)
+        if self.recorder is None:
+            return
+        try:
+            encoded, told = answer.encoded, answer.told
+            if encoded is None:
+                encoded, told = served.alone_in_numbers(answer, raw)
+            self.recorder.offer(served.model, served.name, served.version, request, encoded, told)
+        except Exception as error:  # ours; the answer goes out
+            self.journal.failure(request, error)
 
     def _shadow(self, served: Served, raw: Any, answer: Answer) -> None:
         """Ask the shadow the same, where there is one and it has time, and count whether it agrees."""

@@ -92,6 +92,14 @@ class Served:
                 raise Refusal(500, "model", FAILED, "the server's log says more under this id") from error
         return Answer(np.asarray(said), lambda: said)
 
+    def alone_in_numbers(self, answer: Answer, raw: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        """What a request that is no batch gave the network, and what came of it, as they are recorded: a forecast is one example; of texts
+        that become others only the sources are counted."""
+        encoded = self.model.encoded(raw)
+        if self.model.kind == "forecasting":
+            return encoded, answer.told.reshape(1, -1).astype(np.float64)
+        return encoded, np.zeros((len(encoded), 0))
+
     def output(self, name: str, answer: Answer) -> NDArray[Any]:
         """One output tensor of an answer."""
         if name == "value":
