@@ -264,6 +264,9 @@ def test_a_table_is_served_from_columns_and_from_rows(people: Task, tmp_path: Pa
         model.predict({"age": [50]})
     with pytest.raises(DataError, match="'old' in row 1; it must be a number"):
         model.predict([{"age": "old", "town": "Ulm"}])
+    for odd in (float("inf"), "-inf", "1e999", 10**400):  # age missed nothing in training
+        with pytest.raises(DataError, match=r'column "age" holds .* in row 2, which is no finite number'):
+            model.predict({"age": [30, odd], "town": ["Ulm", "Ulm"]})
 
 
 def test_the_runtime_takes_image_files(shipped: Path, digits: Task, tmp_path: Path):

@@ -9,7 +9,7 @@ import pytest
 
 from tuneful.core.errors import DataError
 from tuneful.pipeline.texts import learn
-from tuneful.runtime.text import EDGE, FIRST, PAD, UNKNOWN, Tokenizer, apply, encode, marked, merged
+from tuneful.runtime.text import EDGE, FIRST, PAD, UNKNOWN, Tokenizer, apply, encode, marked, merged, tokenizer_of
 
 POEM = [
     "The cat sat on the mat.",
@@ -88,3 +88,12 @@ def test_a_tables_column_and_a_plain_list_give_the_same():
 def test_a_huge_text_costs_no_more_than_its_first_tokens():
     tokenizer = Tokenizer(learn("word", ["a b", "a b"], None))
     assert encode(tokenizer, ["a b " * 2_000_000], 5).tolist() == [[FIRST, FIRST + 1, FIRST, FIRST + 1, FIRST]]
+
+
+def test_a_tokenizer_is_made_once_for_the_same_data():
+    data = {"kind": "word", "items": ["a", "b"]}
+    assert tokenizer_of(data) is tokenizer_of(data)
+    assert tokenizer_of(dict(data)) is not tokenizer_of(data)
+    others = [{"kind": "word", "items": [str(at)]} for at in range(40)]
+    assert [tokenizer_of(one).items for one in others] == [one["items"] for one in others]
+    assert tokenizer_of(data).ids("a c b", 3) == [3, 1, 4]

@@ -20,7 +20,7 @@ from tuneful.core.errors import ArtifactError, MissingError, ModelError, Tuneful
 from tuneful.runtime import answers, openset, writing
 from tuneful.runtime.onnxfile import external_tensors
 from tuneful.runtime.pixels import read_header
-from tuneful.runtime.text import FIRST, Tokenizer, texts_of
+from tuneful.runtime.text import FIRST, texts_of, tokenizer_of
 
 BATCH = 256  # examples that go through the network at once
 PIXELS = 1_000_000  # the same where each pixel has an answer
@@ -98,7 +98,7 @@ class Model:
         temperature is above 0. Raises ModelError for any other model."""
         if self.kind != "language":
             raise ModelError(f"a model of kind {self.kind} writes no text", "call predict")
-        tokenizer = Tokenizer(self.schema["tokenizer"])
+        tokenizer = tokenizer_of(self.schema["tokenizer"])
         dice, ids = np.random.default_rng(seed), tokenizer.ids(text, len(text.encode()) + 1)
         for _ in range(count):
             x = np.zeros((1, *self.shape), dtype=np.int64)
@@ -121,7 +121,7 @@ class Model:
         beam = int(self.schema.get("beam", 1)) if beam is None else beam
         if not 1 <= beam <= writing.MOST_BEAMS:
             raise ModelError(f"beam is {beam}; it must be a whole number in [1, {writing.MOST_BEAMS}]")
-        source, tokenizer = writing.sources(self.schema, x).astype(np.int64), Tokenizer(self.schema["writes"])
+        source, tokenizer = writing.sources(self.schema, x).astype(np.int64), tokenizer_of(self.schema["writes"])
         read, step = by_onnx(self._session, self._writer)
         length, found = self.shape[0] - source.shape[1], list[str]()
         for at in range(0, len(source), writing.BATCH):
@@ -135,7 +135,7 @@ class Model:
             raise ModelError(f"a model of kind {self.kind} writes no target", "call predict")
         encoded = writing.pairs(self.schema, texts_of(self.schema, x), wanted).astype(np.int64)
         read, step = by_onnx(self._session, self._writer)
-        size, tokenizer = int(self.schema["source"]), Tokenizer(self.schema["writes"])
+        size, tokenizer = int(self.schema["source"]), tokenizer_of(self.schema["writes"])
         found: list[NDArray[np.float64]] = []
         for at in range(0, len(encoded), writing.BATCH):
             source, target = encoded[at : at + writing.BATCH, :size], encoded[at : at + writing.BATCH, size:]
@@ -197,7 +197,7 @@ class Model:
             from tuneful.runtime import windows
 
             return windows.newest(self.schema, by_column(x))[0]
-        return writing.sources(self.schema, x) if self._writer is not None else apply(self.schema, x)
+        return writing.sources(self.schema, x) if self._writer is not None else apply(self.schema, x, strict=True)
 
     def raw(self, x: Any) -> NDArray[np.float32]:
         """What the network says of raw input: [N, L] probabilities, values; of an open set with the energy behind them."""
@@ -311,7 +311,7 @@ def _halves(model: Model, session: Session, writer: Session | None) -> None:
     if shape != (size,) or not size < model.shape[0]:
         raise ArtifactError(f"model.onnx takes {list(shape)}; preprocessing.json gives [{size}]", again)
     outputs = writer.get_outputs()[0].shape[-1]
-    if outputs != Tokenizer(model.schema["writes"]).vocabulary:
+    if outputs != tokenizer_of(model.schema["writes"]).vocabulary:
         raise ArtifactError(f"{WRITER} gives {outputs} logits; preprocessing.json spells other tokens", again)
 
 

@@ -52,7 +52,7 @@ _DATE = re.compile(
 )
 
 
-def apply(schema: Mapping[str, Any], data: Any) -> NDArray[Any]:
+def apply(schema: Mapping[str, Any], data: Any, strict: bool = False) -> NDArray[Any]:
     """Raw input as the network takes it.
 
     Args:
@@ -60,12 +60,13 @@ def apply(schema: Mapping[str, Any], data: Any) -> NDArray[Any]:
         data: for a table a mapping from column to values (or a list of such rows); for images an array [N, H, W, C],
             [N, C, H, W] or [N, H, W], or a list of files; for vectors an array [N, D]; for series [N, C, T], or [N, T] of one
             channel; for sounds a list of files, or (samples [N, S] in [-1, 1] or int16, samples a second).
+        strict: is an infinite number in a column that missed nothing in training a mistake? Else it counts as missing.
 
     Returns: float32, [N, D], [N, C, H, W], [N, C, T] or [N, 1, S]; of texts int32 [N, T].
     Raises:  DataError that names the column, shape or value at fault.
     """
     if schema["kind"] == "table":
-        return _table(schema, data)
+        return _table(schema, data, strict)
     if schema["kind"] == "image":
         return arrays.images(schema, data)
     if schema["kind"] == "audio":
@@ -200,7 +201,7 @@ def part(moment: NDArray[np.datetime64], which: str) -> NDArray[np.float64]:
     return np.where(np.isnat(moment), np.nan, found)
 
 
-def _table(schema: Mapping[str, Any], data: Any) -> Floats:
+def _table(schema: Mapping[str, Any], data: Any, strict: bool = False) -> Floats:
     columns = by_column(data)
     wanted: list[dict[str, Any]] = schema["columns"]
     if "mend" in schema:
@@ -224,10 +225,32 @@ def _table(schema: Mapping[str, Any], data: Any) -> Floats:
     at = 0
     missing = list(schema.get("missing", ()))
     for column in wanted:
+        if strict and column["type"] == "number" and not column["indicator"]:
+            _refuse_infinite(columns[column["name"]], str(column["name"]), str(column.get("decimal", ".")))
         block = _ENCODERS[column["type"]](column, columns[column["name"]], missing)
         out[:, at : at + block.shape[1]] = block
         at += block.shape[1]
     return out
+
+
+def _refuse_infinite(values: Sequence[Any] | NDArray[Any], name: str, decimal: str) -> None:
+    """Raises DataError at the first infinite number, also one that is written as text or is too large for a float."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iufb":
+        values = values[np.isinf(values)][:1] if values.dtype.kind == "f" else ()
+    for row, value in enumerate(values):
+        text = value.strip().replace(decimal, ".") if isinstance(value, str) else value
+        try:
+            infinite = math.isinf(float(text)) if text is not None and text != "" else False
+        except OverflowError:
+            infinite = True
+        except (ValueError, TypeError):
+            continue  # a missing word, or what `numbers` says a sentence about
+        if infinite:
+            where = f"in row {row + 1}" if len(values) > 1 else "there"
+            raise DataError(
+                f'column "{name}" holds {str(value)[:30]} {where}, which is no finite number; this column missed nothing in training',
+                "give a finite number, or leave the cell empty where the value is not known",
+            )
 
 
 def mended_cells(values: Sequence[Any] | NDArray[Any], how: Mapping[str, bool]) -> Sequence[Any] | NDArray[Any]:

@@ -34,6 +34,7 @@ from tuneful.runtime.library import Library
 
 PAD, UNKNOWN, EDGE, FIRST = 0, 1, 2, 3
 MARK = "\u2581"  # stands before the first piece of a word
+_KEPT = 16  # tokenizers of models in use
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*|[^\w\s]")
 _DIGIT = re.compile(r"\d")
 _SHAPE = "\0"  # stands before a shape among the items, so that no word is taken for one
@@ -126,6 +127,22 @@ class Tokenizer:
         return found
 
 
+_MADE: list[Tokenizer] = []  # the last ones, the newest first
+
+
+def tokenizer_of(data: Mapping[str, Any]) -> Tokenizer:
+    """The tokenizer of these very data, made when it is first asked for: a server asks for the same one with each request.
+
+    The data must not change afterwards. Some of the newest are kept.
+    """
+    found = next((one for one in list(_MADE) if one.data is data), None)
+    if found is None:
+        found = Tokenizer(data)
+        _MADE.insert(0, found)
+        del _MADE[_KEPT:]
+    return found
+
+
 def marked(text: str) -> Iterator[str]:
     """Words with a mark in front; signs that follow a word without a space have none.
 
@@ -178,7 +195,7 @@ def apply(schema: Mapping[str, Any], data: Any) -> NDArray[np.int32]:
     Raises: DataError that names what is no text.
     """
     (length,) = schema["shape"]
-    tokenizer, texts = Tokenizer(schema["tokenizer"]), texts_of(schema, data)
+    tokenizer, texts = tokenizer_of(schema["tokenizer"]), texts_of(schema, data)
     if schema.get("keep") == "end":
         out = np.zeros((len(texts), int(length)), dtype=np.int32)
         for row, text in enumerate(texts):
@@ -237,4 +254,5 @@ __all__ = [
     "shape",
     "shaped",
     "texts_of",
+    "tokenizer_of",
 ]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tuneful.core.errors import DataError
 from tuneful.runtime.letters import spelled
-from tuneful.runtime.text import EDGE, FIRST, Tokenizer, encode
+from tuneful.runtime.text import EDGE, FIRST, Tokenizer, encode, tokenizer_of
 
 Tokens = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -160,7 +160,7 @@ def sources(schema: Mapping[str, Any], data: Any) -> NDArray[np.int32]:
     """Raw sources as the network reads them, [N, S]. Raises DataError that names what is no text."""
     from tuneful.runtime.text import texts_of
 
-    return encode(Tokenizer(schema["tokenizer"]), texts_of(schema, data), int(schema["source"]))
+    return encode(tokenizer_of(schema["tokenizer"]), texts_of(schema, data), int(schema["source"]))
 
 
 def pairs(schema: Mapping[str, Any], first: Sequence[str], second: Sequence[str]) -> NDArray[np.int32]:
@@ -169,9 +169,9 @@ def pairs(schema: Mapping[str, Any], first: Sequence[str], second: Sequence[str]
         raise DataError(f"there are {len(first)} sources and {len(second)} targets; both must be equally many")
     size, (whole,) = int(schema["source"]), schema["shape"]
     out = np.zeros((len(first), int(whole)), np.int32)
-    out[:, :size] = encode(Tokenizer(schema["tokenizer"]), first, size)
+    out[:, :size] = encode(tokenizer_of(schema["tokenizer"]), first, size)
     out[:, size] = EDGE
-    out[:, size + 1 :] = encode(Tokenizer(schema["writes"]), second, int(whole) - size - 1)
+    out[:, size + 1 :] = encode(tokenizer_of(schema["writes"]), second, int(whole) - size - 1)
     return out
 
 

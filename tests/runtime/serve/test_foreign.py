@@ -6,7 +6,9 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -107,6 +109,74 @@ def test_numbers_in_another_file_are_refused(artifacts: dict[str, Path], tmp_pat
     entry.key, entry.value = "location", "/etc/passwd"
     with pytest.raises(ArtifactError, match="wants the numbers of"):
         examined(forged(artifacts["table"], tmp_path / "a", model.SerializeToString()))
+
+
+@pytest.mark.parametrize("how", ["hard link", "symbolic link", "absolute path", "way out"])
+def test_no_link_leads_to_numbers_elsewhere(artifacts: dict[str, Path], tmp_path: Path, how: str):
+    """onnxruntime follows hard links, and reads beside the working directory where a model is given as bytes."""
+    model = onnx.load(str(artifacts["table"] / "model.onnx"))
+    tensor = max(model.graph.initializer, key=lambda one: len(one.raw_data))
+    (tmp_path / "secret").write_bytes(tensor.raw_data)
+    at = {"absolute path": str(tmp_path / "secret"), "way out": "../secret"}.get(how, "numbers.bin")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=at)
+    folder = forged(artifacts["table"], tmp_path / "a", model.SerializeToString())
+    if at == "numbers.bin":
+        (folder / at).hardlink_to(tmp_path / "secret") if how == "hard link" else (folder / at).symlink_to(
+            tmp_path / "secret"
+        )
+        with pytest.raises(ArtifactError, match=r"numbers\.bin is not listed in manifest\.json"):
+            examined(folder)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        data = (tmp_path / "secret").read_bytes()
+        manifest["files"][at] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match=r"wants the numbers of|is a symbolic link"):
+        examined(folder)
+
+
+def swelling(artifact: Path) -> bytes:
+    """Three numbers (24 bytes) from which 3 GB are made, already while the graph is optimized."""
+    made = helper.make_tensor("v", TensorProto.FLOAT, [1], [1.0])
+    nodes = [
+        helper.make_node("ConstantOfShape", ["shape"], ["big"], value=made),
+        helper.make_node("ReduceMean", ["big"], ["mean"], keepdims=0),
+        helper.make_node("Gemm", ["x", "w"], ["z"]),
+        helper.make_node("Add", ["z", "mean"], ["probabilities"]),
+    ]
+    return graph(artifact, nodes, {"shape": np.array([3, 1 << 14, 1 << 14], np.int64), "w": np.ones((4, 2), np.float32)})
+
+
+def test_a_graph_that_swells_to_gigabytes_is_refused(artifacts: dict[str, Path], tmp_path: Path):
+    folder = forged(artifacts["table"], tmp_path / "a", swelling(artifacts["table"]))
+    with pytest.raises(ArtifactError, match=r"memory|GiB|allocate|fails"):
+        examined(folder, seconds=30, memory=2 << 30)
+
+
+def test_a_network_that_fails_on_some_inputs_is_told_and_the_server_goes_on(
+    artifacts: dict[str, Path], tmp_path: Path, starting: Callable[..., Any]
+):
+    """Its own example passes; a row whose first number is large asks for the hundredth of two rows."""
+    nodes = [
+        helper.make_node("Mul", ["x", "scale"], ["large"]),
+        helper.make_node("Cast", ["large"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["whole", "first"], ["row"], axis=1),
+        helper.make_node("Gather", ["rows", "row"], ["probabilities"]),
+    ]
+    constants = {"scale": np.array(40, np.float32), "first": np.array(0), "rows": np.eye(2, dtype=np.float32)}
+    folder = forged(artifacts["table"], tmp_path / "a", graph(artifacts["table"], nodes, constants))
+    examined(folder)
+    server = starting(f"odd={folder}")
+    usual = {"rows": [server.ask("GET", "/models")[2]["models"][0]["example"]["rows"][0]]}
+    assert server.ask("POST", "/predict/odd", usual)[0] == 200
+    for _ in range(3):
+        status, _, told = server.ask("POST", "/predict/odd", {"rows": [usual["rows"][0] | {"age": 79}]})
+        assert status == 500
+        assert "id" in told
+        assert "Gather" not in str(told)  # nothing of the inside leaves
+    assert server.ask("GET", "/v2/health/ready")[0] == 200
+    assert server.ask("POST", "/predict/odd", usual)[0] == 200
 
 
 def test_a_real_artifact_passes(artifacts: dict[str, Path]):

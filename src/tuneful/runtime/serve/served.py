@@ -216,6 +216,8 @@ def rows_of(model: Model, rows: list[Any], limits: Limits) -> tuple[Any, int]:
     if kind in ("table", "forecast"):
         return _by_column(model, rows), len(rows) * len(tensors.inputs(model)) * 4
     if kind in ("tokens", "pair"):
+        if odd := [at for at, row in enumerate(rows, 1) if isinstance(row, dict) and "text" not in row]:
+            raise Refusal(400, "input", f'example {odd[0]} has no "text"', 'give texts as they are, or {"text": "..."} each')
         texts = [cast("dict[str, Any]", row).get("text") if isinstance(row, dict) else row for row in rows]
         return texts, long_texts(texts, limits)
     if any(not isinstance(row, list) for row in rows):
