@@ -19,7 +19,7 @@ from tuneful.pipeline.improve.keep import Keeper
 from tuneful.pipeline.improve.learning import bare, fitted, learned
 from tuneful.pipeline.improve.opened import Origin
 from tuneful.pipeline.improve.pupils import averaged, pupil, teachers
-from tuneful.pipeline.improve.variant import Variant, measured
+from tuneful.pipeline.improve.variant import Variant, counted, measured
 from tuneful.pipeline.improve.words import named
 from tuneful.runtime.load import fed
 from tuneful.techniques.compressors import Average, Distil
@@ -47,7 +47,7 @@ def taken(
     chain = (*before.steps, step)
     return Variant(
         named(chain), candidate, chain, model, answers, value, times, ratios, keeper.losses(task, answers, original.answers),
-        candidate.notes[len(original.candidate.notes) :], before.seconds + time.monotonic() - began,
+        candidate.notes[len(original.candidate.notes) :], before.seconds + time.monotonic() - began, counted(task, candidate),
     )  # fmt: skip
 
 

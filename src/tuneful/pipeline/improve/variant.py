@@ -13,18 +13,20 @@ from typing import Any
 
 import numpy as np
 
+from tuneful.core.errors import ModelError
 from tuneful.core.measure import Measure, bootstrap
 from tuneful.core.task import Task
 from tuneful.pipeline import judge
 from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.export import export
-from tuneful.pipeline.goals import goal
+from tuneful.pipeline.goals import form, goal
 from tuneful.pipeline.improve.keep import Loss, data
 from tuneful.pipeline.judge import Floats
 from tuneful.pipeline.said import by_graph
 from tuneful.pipeline.ship import weights
 from tuneful.runtime.load import Session, fed, open_session
 from tuneful.techniques.interfaces import Compressor
+from tuneful.techniques.models.check import size
 
 SECONDS, MOST, LEAST = 0.4, 100, 7  # for one batch size of one pair: time, and how often at most and at least
 EACH = 3  # calls of which the shortest counts: whatever else the machine does can only add to it
@@ -47,6 +49,7 @@ class Variant:
     losses: tuple[Loss, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    multiply_adds: int | None = None  # of the network for one example, where that can be counted
 
     @property
     def kept(self) -> bool:
@@ -66,6 +69,7 @@ class Variant:
     def as_data(self) -> dict[str, Any]:
         """Plain data for evidence, reports and files."""
         return {
+            "multiply_adds": self.multiply_adds,
             "name": self.name, "steps": [one.as_data() for one in self.steps], "kept": self.kept, "bytes": self.bytes,
             "value": self.value.as_data(), "losses": data(self.losses), "notes": list(self.notes), "seconds": round(self.seconds, 2),
             "milliseconds": {str(n): one.as_data() for n, one in self.milliseconds.items()},
@@ -84,7 +88,26 @@ def original(task: Task, candidate: Candidate) -> Variant:
     session = open_session(model)
     times = timed(task, session, session)[0]
     answers = by_graph(task, session, task.valid.x)
-    return Variant("original", candidate, (), model, answers, _value(task, answers), times, seconds=time.monotonic() - began)
+    took = time.monotonic() - began
+    return Variant(
+        "original",
+        candidate,
+        (),
+        model,
+        answers,
+        _value(task, answers),
+        times,
+        seconds=took,
+        multiply_adds=counted(task, candidate),
+    )
+
+
+def counted(task: Task, candidate: Candidate) -> int | None:
+    """Multiply-adds of a candidate's network for one example; None where it fails to be counted."""
+    try:
+        return size(candidate.network.body, form(task)).multiply_adds
+    except ModelError:
+        return None
 
 
 def _value(task: Task, answers: Floats) -> Measure:
@@ -137,4 +160,4 @@ def _shortest(session: Session, x: Any) -> float:
     return 1e3 * min(times)
 
 
-__all__ = ["Variant", "measured", "original", "timed"]
+__all__ = ["Variant", "counted", "measured", "original", "timed"]

@@ -19,7 +19,7 @@ from tuneful.core.errors import ModelError
 from tuneful.techniques.compressors.quantizing import quantized
 from tuneful.techniques.interfaces import Compressor, Sight
 
-SERVED = ("MatMul", "Gemm", "LSTM", "Attention")
+SERVED = ("MatMul", "Gemm", "LSTM", "Attention", "Gather")  # Gather: tables of tokens
 
 
 class DynamicInt8(Compressor):
@@ -37,7 +37,7 @@ class DynamicInt8(Compressor):
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
         found = onnx.load_from_string(model)
-        if not any(node.op_type in SERVED for node in found.graph.node):
+        if not any(node.op_type in SERVED[:-1] for node in found.graph.node):
             raise ModelError(
                 f"{self.kind} finds no linear and no LSTM layer in the exported graph; it makes convolutions slower",
                 "take static_int8",

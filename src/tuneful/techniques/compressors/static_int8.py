@@ -20,7 +20,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from tuneful.core.config import Count
-from tuneful.techniques.compressors.quantizing import loaded, quantized
+from tuneful.techniques.compressors.quantizing import PRODUCTS, loaded, quantized
 from tuneful.techniques.interfaces import Compressor, Sight
 
 BETWEEN = (
@@ -54,7 +54,7 @@ class StaticInt8(Compressor):
             "percentile": CalibrationMethod.Percentile,
             "entropy": CalibrationMethod.Entropy,
         }
-        kinds = sorted({node.op_type for node in found.graph.node} & {"Conv", "ConvTranspose", "Gemm", "MatMul"})
+        kinds = sorted({node.op_type for node in found.graph.node} & {*PRODUCTS, "Gather"})  # Gather: tables of tokens
         kinds += BETWEEN if self.where == "all" else ()
 
         def call(before: Path, after: Path) -> None:
