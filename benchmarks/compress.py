@@ -112,10 +112,15 @@ def distil(runs: Path) -> None:
 
     folder = base(runs, "mlp")
     every: list[Any] = []
-    for step in ("distil=0.078 epochs=10 weight=0", "distil=0.078 epochs=10 weight=0.9"):
+    narrow, other = "distil=0.078 epochs=10", "distil model=convnet units=10 epochs=5"
+    for step in (f"{narrow} weight=0", f"{narrow} weight=0.9", f"{other} weight=0", f"{other} weight=0.9"):
         found = tuneful.improve(folder, step, keep="accuracy-20%", prove=False)
         every += found.points if not every else found.points[1:]
-    record("compress", "a student of 40 units, alone (weight 0) and taught, MNIST MLP", told(folder, every, ()))
+    record(
+        "compress",
+        "students of 40 units, and of another model, alone (weight 0) and taught, MNIST MLP",
+        told(folder, every, ()),
+    )
 
 
 def front(runs: Path) -> None:

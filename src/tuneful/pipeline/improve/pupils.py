@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from tuneful.core.config import nearest
 from tuneful.core.errors import ModelError, RecipeError, StateError
 from tuneful.core.recipe import Recipe
 from tuneful.core.trial import Trial
@@ -26,6 +27,7 @@ from tuneful.pipeline.soup import soup
 from tuneful.pipeline.train import Run
 from tuneful.pipeline.tune import STATE
 from tuneful.techniques.compressors import Average, Distil
+from tuneful.techniques.models import TABLE as MODELS
 
 
 def teachers(origin: Origin, step: Distil) -> tuple[nn.Module, ...]:
@@ -59,6 +61,8 @@ def _smaller(origin: Origin, step: Distil, recipe: Recipe) -> Recipe:
         if found is None:
             raise RecipeError(f"distil.trial is {step.trial}; the run has {len(origin.study.trials())} trials, from 0 on")
         return resolve(from_data(found.recipe), origin.task).replace(seed=recipe.seed)
+    if step.model:
+        return _other(origin, step, recipe)
     model: Any = recipe.model
     if "width" not in type(model).model_fields:
         raise ModelError(f"distil.width is {step.width:g}, and model.{getattr(model, 'kind', 'own')} has no width to make smaller",
@@ -67,6 +71,19 @@ def _smaller(origin: Origin, step: Distil, recipe: Recipe) -> Recipe:
     unit = 2 * heads if heads > 1 else 1
     width = max(unit, round(model.width * step.width / unit) * unit)
     return recipe.replace("model.width", width)
+
+
+def _other(origin: Origin, step: Distil, recipe: Recipe) -> Recipe:
+    """The recipe of another model, for which all else is chosen anew."""
+    if step.model not in MODELS or step.model in ("own", "pretrained"):
+        guess = nearest(step.model, MODELS)
+        raise RecipeError(f"distil.model is {step.model}, which is no model{f'; did you mean {guess}?' if guess else ''}",
+                          "`tuneful list model` names all of them")  # fmt: skip
+    made: Any = MODELS[step.model]
+    if step.units and "width" not in made.model_fields:
+        raise RecipeError(f"distil.units is {step.units}, and model.{step.model} has no width", "leave units out")
+    model = made(width=step.units) if step.units else made()
+    return resolve(Recipe(model=model, seed=recipe.seed, threads=recipe.threads, batch_size=recipe.batch_size), origin.task)
 
 
 def averaged(origin: Origin, step: Average) -> Candidate:

@@ -6,7 +6,8 @@ Answers that are labels of their own use the sigmoid in place of the softmax, an
 the last linear layer, P a linear map that is learned beside and thrown away. Several teachers: the mean of what they say (of their
 probabilities at T). The teacher sees each batch as the student does, augmented.
 
-The student is the network as it is, after pruning say (width=1), or a new one of the recipe with that part of its width.
+The student is the network as it is, after pruning say (width=1), or a new one: of the recipe
+with that part of its width, of another trial of the run, or another model altogether.
 
 Source: Hinton, Vinyals & Dean 2015, arXiv:1503.02531 (T^2: section 2); features: Romero et al., ICLR 2015, arXiv:1412.6550; values:
 Ba & Caruana, NIPS 2014, arXiv:1312.6184.
@@ -45,6 +46,8 @@ class Distil(Compressor):
     features: NonNegative = 0.0  # f, of what enters the last layer
     teachers: Count = 1  # the original, and the next best trials of the run
     trial: Whole | None = None  # the student is made by this trial's recipe instead
+    model: str = ""  # the student is another model, by its name, such as convnet; all else is chosen for it
+    units: Whole = 0  # the width of that model; 0: its own default
 
     @property
     def learns(self) -> float:
@@ -54,7 +57,7 @@ class Distil(Compressor):
     @property
     def anew(self) -> bool:
         """Is the student a new network?"""
-        return self.width < 1 or self.trial is not None
+        return self.width < 1 or self.trial is not None or self.model != ""
 
     def on_network(self, body: nn.Module, sight: Sight) -> nn.Module:
         """body: the student. It comes back with its teachers around it, which `settled` takes off."""

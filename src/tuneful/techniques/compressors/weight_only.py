@@ -3,7 +3,8 @@
     q = clip(round(w / s), -m, m);   w' = s q;     s = max |w| / m over the output, or the block;   m: 127, or 7
 
 Activations stay fp32, so no example is needed and little is lost. onnxruntime makes the weights again at loading: the file is a
-quarter or nearly an eighth, the speed what it was. torchao's form of it does not export to ONNX (LOG.md).
+quarter or nearly an eighth, the speed what it was. torchao's eight bits export to ONNX as well, its four bits want a package for
+GPUs (LOG.md); doing it on the graph needs neither, and serves what another step has made.
 
 Source: Jacob et al., CVPR 2018, arXiv:1712.05877; blocks: Dettmers & Zettlemoyer, ICML 2023, arXiv:2212.09720.
 """
