@@ -14,7 +14,8 @@ from tuneful.pipeline.improve.learning import Given, bare, lesson
 from tuneful.pipeline.improve.pupils import pupil, teachers
 from tuneful.pipeline.train import Run
 from tuneful.techniques.compressors import Distil
-from tuneful.techniques.models import MLP, Linear, check
+from tuneful.techniques.models import MLP, Linear
+from tuneful.techniques.models.check import size
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def origin(stripes):
 
 def made(origin, step):
     found = pupil(origin, step, origin.candidate)
-    return found, check(found.network.body, form(origin.task)).parameters
+    return found, size(found.network.body, form(origin.task)).parameters
 
 
 def test_a_student_has_a_part_of_the_width_another_model_or_is_the_network_itself(origin):
@@ -64,7 +65,7 @@ def test_a_model_without_a_width_has_no_narrower_student(stripes):
 def test_the_original_teaches_and_more_teachers_must_be_there(origin):
     (first,) = teachers(origin, Distil())
     assert first is bare(origin.task, origin.candidate.network.body)
-    with pytest.raises(ModelError, match="distil.teachers is 3; the run has 1 networks that are kept"):
+    with pytest.raises(ModelError, match=r"distil.teachers is 3; the run has 1 networks that are kept"):
         teachers(origin, Distil(teachers=3))
 
 
