@@ -340,7 +340,7 @@ def test_tokens_are_wanted_and_cannot_be_guessed(starting: Callable[..., Any], a
     assert one.ask("POST", "/predict", GOOD, right)[0] == 200
     assert one.ask("POST", "/predict", GOOD, {"authorization": f"Basic {token}"})[0] == 401
     assert one.ask("GET", "/metrics")[0] == 401
-    tried = [one.ask("POST", "/predict", GOOD, {"authorization": f"Bearer {token[:-1]}{n}"})[0] for n in range(30)]
+    tried = [one.ask("POST", "/predict", GOOD, {"authorization": f"Bearer {token[:-1]}-{n}"})[0] for n in range(30)]
     assert tried.count(401) == tokens.GUESSES - 1  # one guess was the wrong scheme
     assert set(tried) == {401, 429}
     assert one.ask("POST", "/predict", GOOD, right)[1]["retry-after"] == "60"
