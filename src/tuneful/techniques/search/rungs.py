@@ -57,7 +57,12 @@ def rank(value: float, objective: Objective) -> float:
 
 def ordered(trials: Iterable[Trial], rung: float, objective: Objective) -> list[tuple[Trial, float]]:
     """Those that have come to a rung, with their values there, the best first; with several objectives those that no other dominates."""
-    reached = [(trial, value) for trial in trials if (value := value_at(trial, rung)) is not None]
+    least, reached = rung * (1 - 1e-6) - 1e-9, list[tuple[Trial, float]]()
+    for trial in trials:  # `value_at` in a loop that is gone through for each decision
+        curve = trial.curve
+        if curve and curve[-1].epoch >= least and trial.state != "failed":
+            at = curve[0] if curve[0].epoch >= least else next(point for point in curve if point.epoch >= least)
+            reached.append((trial, at.value.value))
     reached.sort(key=lambda pair: (rank(pair[1], objective), pair[0].number))
     if not objective.also or not reached:
         return reached
