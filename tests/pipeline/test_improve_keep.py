@@ -54,6 +54,8 @@ def test_several_metrics_are_held_at_once(flowers):
     accuracy, log_loss = judged.losses(flowers, blurred, before)
     assert accuracy.kept
     assert not log_loss.kept
+    assert "(+ is better), not shown to be within -" in str(log_loss), "a larger log loss is no gain"
+    assert "(+ is better)" not in str(accuracy)
 
 
 def test_answers_that_are_no_numbers_are_refused(flowers):

@@ -59,7 +59,8 @@ class Loss:
     def __str__(self) -> str:
         d = self.difference
         within = "within" if self.kept else "not shown to be within"
-        return f"{self.limit.metric} {d.value:+.4g} [{d.low:+.4g}, {d.high:+.4g}], {within} {-self.limit.most:+.3g}"
+        sign = " (+ is better)" if METRICS[self.limit.metric].direction == "min" else ""
+        return f"{self.limit.metric} {d.value:+.4g} [{d.low:+.4g}, {d.high:+.4g}]{sign}, {within} {-self.limit.most:+.3g}"
 
     def as_data(self) -> dict[str, Any]:
         """Plain data."""

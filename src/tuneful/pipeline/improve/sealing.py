@@ -57,7 +57,7 @@ def sentence(told: Mapping[str, Any]) -> str:
     cost = "; ".join(f"{metric} {d['value']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}]" for metric, d in on_test)
     return (
         f"Improved by {steps}: {part:.2f} of the original's size ({size(float(told['bytes']))}), {times} example(s); "
-        f"on test, paired: {cost}."
+        f"on test, paired, + is better: {cost}."
     )
 
 
