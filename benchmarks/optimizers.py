@@ -2,7 +2,8 @@
 
     python benchmarks/optimizers.py [SIZES] [OPTIMIZERS]     10k 1m 20m and all of them by default; "tiny" tries the script
 
-torch's ways are what it does by default, its loop, foreach and fused. Of each optimizer the ways take turns (A B C A B C ...) in
+torch's ways are what it does by default, its loop, foreach and fused. Of each optimizer the ways take turns, in an order drawn anew
+each round, in memory that is taken anew three times (whoever follows foreach finds its caches and its heap in disorder), in
 one process on one thread, a few steps each; a figure is the median over many rounds of the ratio to ours in the same round, so that
 what slows the machine down for a while slows all of them. Time is that of the core, without what others took of it.
 
@@ -20,6 +21,7 @@ import importlib
 import importlib.machinery
 import importlib.metadata
 import json
+import random
 import statistics
 import sys
 import time
@@ -37,6 +39,7 @@ from tuneful.techniques.optimizers import TABLE, RuleOptimizer
 SIZES = {"tiny": (600, 4), "10k": (10_000, 10), "1m": (1_000_000, 20), "20m": (20_000_000, 40)}  # numbers, tensors
 STEPS = {"tiny": 2, "10k": 10, "1m": 1, "20m": 1}  # in a round
 ROUNDS = {"tiny": 7, "10k": 101, "1m": 41, "20m": 7}
+BUILDS = 3  # times that all is built anew, since where a tensor comes to lie makes a tenth
 HEAVY = ("muon", "soap")  # products of matrices: fewer rounds
 SMALL = 1e-12  # Prodigy's rate would run away along a gradient that never changes
 OURS: dict[str, dict[str, Any]] = {"muon": {"bf16": True}, "prodigy": {"lr": SMALL}}
@@ -159,31 +162,39 @@ def packages() -> dict[str, str]:
 
 def measured(kind: str, size: str) -> dict[str, Any]:
     """Seconds of a step of ours, the others' as multiples of it, and the state's numbers per parameter."""
-    params = {way: network(size) for way in ways(kind)}
-    optimizers: dict[str, Any] = {}
-    failed: dict[str, str] = {}
-    for way, build in ways(kind).items():
-        try:
-            optimizers[way] = build(params[way])
-            optimizers[way].step()
-        except Exception as error:  # a peer that cannot be built is told, and the others are measured
-            if way == "ours":
-                raise
-            optimizers.pop(way, None)
-            failed[way] = f"{type(error).__name__}: {error}"[:200]
-    for optimizer in optimizers.values():
-        if kind.startswith("schedule_free"):
-            optimizer.train()
-        for _ in range(1 if kind in HEAVY else 8):
-            optimizer.step()
     steps, rounds = (1, 7 if size != "20m" else 3) if kind in HEAVY else (STEPS[size], ROUNDS[size])
-    times: dict[str, list[float]] = {way: [] for way in optimizers}
-    for _ in range(rounds):
-        for way, optimizer in optimizers.items():
-            began = time.thread_time()
-            for _ in range(steps):
+    times: dict[str, list[float]] = {}
+    failed: dict[str, str] = {}
+    order, dice = list(ways(kind)), random.Random(0)
+    params: dict[str, list[nn.Parameter]] = {}
+    optimizers: dict[str, Any] = {}
+    for _ in range(BUILDS):
+        dice.shuffle(order)
+        params.clear()
+        optimizers.clear()
+        for way in order:
+            params[way] = network(size)
+            try:
+                optimizers[way] = ways(kind)[way](params[way])
+                optimizers[way].step()
+            except Exception as error:  # a peer that cannot be built is told, and the others are measured
+                if way == "ours":
+                    raise
+                optimizers.pop(way, None)
+                failed[way] = f"{type(error).__name__}: {error}"[:200]
+        for optimizer in optimizers.values():
+            if kind.startswith("schedule_free"):
+                optimizer.train()
+            for _ in range(1 if kind in HEAVY else 8):
                 optimizer.step()
-            times[way].append((time.thread_time() - began) / steps)
+        turns = list(optimizers)
+        for _ in range(-(-rounds // BUILDS)):
+            dice.shuffle(turns)
+            for way in turns:
+                began = time.thread_time()
+                for _ in range(steps):
+                    optimizers[way].step()
+                times.setdefault(way, []).append((time.thread_time() - began) / steps)
     ratios = {
         way: [
             round(f(a / b for a, b in zip(times[way], times["ours"], strict=True)), 3) for f in (statistics.median, min, max)
@@ -193,7 +204,7 @@ def measured(kind: str, size: str) -> dict[str, Any]:
     }
     count = sum(p.numel() for p in params["ours"])
     figures: dict[str, Any] = {
-        "optimizer": kind, "parameters": count, "tensors": len(params["ours"]), "threads": torch.get_num_threads(), "rounds": rounds,
+        "optimizer": kind, "parameters": count, "tensors": len(params["ours"]), "threads": torch.get_num_threads(), "rounds": len(times["ours"]), "builds": BUILDS,
         "built": "rule" if isinstance(optimizers["ours"], RuleOptimizer) else "torch", "ms": round(1e3 * statistics.median(times["ours"]), 4),
         "times_ours": ratios, "failed": failed, "peers": packages(), "numbers_per_parameter": round(kept(optimizers["ours"]) / count, 4),
     }  # fmt: skip

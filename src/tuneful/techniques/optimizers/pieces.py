@@ -1,7 +1,7 @@
 """How a rule's formula is run over many tensors: small ones together, large ones in pieces that stay in the cache.
 
 A formula of ten operations reads and writes a tensor ten times. Where every number moves by itself (`separable`), nothing forbids
-to cut a large tensor into pieces of some 10^5 numbers and to finish one before the next: the ten passes then happen in the
+to cut a large tensor into pieces of half a million numbers and to finish one before the next: the ten passes then happen in the
 core's own caches, and main memory is read and written once. Small tensors have the opposite trouble, that an operation costs more to
 call than to do, so many are stepped as one (rows.py). The numbers are the same up to rounding.
 
@@ -19,9 +19,8 @@ from torch import Tensor
 from tuneful.techniques.interfaces import Optimizer
 from tuneful.techniques.optimizers.rows import Moving, Rows, tensors
 
-PIECE = (
-    1 << 17
-)  # numbers of a piece, and of a row, at most: with gradient, state and temporaries some MB of the shared cache
+PIECE = 1 << 19  # numbers of a piece: with gradient, state and temporaries some MB of the shared cache (LOG.md)
+ROW = 1 << 17  # numbers of a row, at most
 SMALL = 1 << 13  # tensors up to this size are stepped together
 
 
@@ -44,7 +43,7 @@ def advance_(rule: Optimizer, moving: Sequence[Moving], h: Any, rows: Rows) -> N
     for lot in lots.values():
         start = total = 0
         for i, one in enumerate(lot):
-            if total + one.p.numel() > PIECE and i > start:
+            if total + one.p.numel() > ROW and i > start:
                 _together(rule, lot[start:i], h, rows, not by_number)
                 start, total = i, 0
             total += one.p.numel()
