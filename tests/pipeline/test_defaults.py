@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from tuneful.core.errors import ModelError
 from tuneful.pipeline.codec import from_mapping
 from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.goals import form
+from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.train import Run
 from tuneful.techniques.models import TABLE
 
@@ -36,3 +38,14 @@ def test_what_is_chosen_beside_a_model_suits_it(kind, stripes, flowers):
         run = Run(task, from_mapping({"model": kind, "threads": 1}, task)[0])
         run.timed(1, 0.0)
         assert run.step == 1
+
+
+@pytest.mark.parametrize(("n", "channels", "changed"), [(60, 3, True), (1200, 3, False), (60, 1, False)])
+def test_few_photographs_are_changed_much_and_seen_often(n, channels, changed):
+    """Grey images may be signs, which these changes would turn into others."""
+    dice = np.random.default_rng(0)
+    x = dice.integers(0, 255, (n, channels, 16, 16), dtype=np.uint8)
+    task = prepare((x, np.arange(n) % 2), name="photographs")
+    found = resolve(from_mapping({}, task)[0], task)
+    kinds = {one.kind for one in found.augments}
+    assert ({"trivialaugment", "mixup"} <= kinds, found.epochs == 150) == (changed, changed)

@@ -17,7 +17,7 @@ from tuneful.core.recipe import LISTS, SECTIONS, Recipe
 from tuneful.core.task import Task
 from tuneful.pipeline import pair_defaults
 from tuneful.pipeline.goals import form, goal
-from tuneful.techniques.augments import Crop, Flip, Rotate, Shift, TimeShift
+from tuneful.techniques.augments import Crop, Flip, Mixup, Rotate, Shift, TimeShift, TrivialAugment
 from tuneful.techniques.inits import AsBuilt, He, Whitening, Xavier
 from tuneful.techniques.losses import TABLE as LOSSES
 from tuneful.techniques.models import GRU, LSTM, MLP, Bag, Conv1d, ConvNet, Evidence, TabM, UNet, make
@@ -32,6 +32,7 @@ ONE_THREAD = 1e8  # multiply-adds a step below which a second thread costs more 
 PAIRS_FROM = 20_000  # texts from which pairs of words have vectors of their own (LOG.md)
 CLASSES = 16  # up to which a weight for each n-gram and class is cheap
 FEW = 500  # series (or windows of one) below which a run has small batches and many epochs (LOG.md)
+PHOTOS = 500  # photographs below which a run is long and every picture is changed much (LOG.md)
 NUMBERS = 128  # columns of numbers up to which each is embedded by waves of its own
 WAVES = (
     (2_000, 0.1),
@@ -136,12 +137,14 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
         case "epochs":
             if seen.kind == "series" and n < FEW:
                 return 150.0, f"there are {n} training examples; an epoch is {-(-n // 16)} steps"
+            if _few_photos(task):
+                return 150.0, f"there are {n} training images, and each is seen otherwise every time"
             epochs = 60 if n < 2_000 else 40 if n < 10_000 else 20 if n < 60_000 else 12
             return float(epochs), f"there are {n} training examples"
         case "validate_every":
             if recipe.epochs != "auto" and float(recipe.epochs) <= 20:
                 return 1.0, "the run has few epochs"
-            if series and n < FEW:
+            if (series and n < FEW) or _few_photos(task):
                 return 10.0, "an epoch has few steps"
             return 1.0 if n >= 2_000 else 2.0, "a validation costs little beside that many steps"
         case "precision":
@@ -200,7 +203,19 @@ def _augments(task: Task, recipe: Recipe) -> tuple[tuple[Any, ...], str]:
         return (Shift(),), "an MLP has to learn each place of a sign; moves between pixels serve it better than whole ones"
     if channels == 1:
         return (Crop(padding=pad),), "grey images may show signs, which a flip would turn into others"
+    if _few_photos(task):
+        return (
+            Flip(),
+            Crop(padding=pad),
+            TrivialAugment(),
+            Mixup(),
+        ), "few photographs are learned by heart unless each is changed much"
     return (Flip(), Crop(padding=pad)), "photographs stay what they are when mirrored or moved"
+
+
+def _few_photos(task: Task) -> bool:
+    seen = form(task)
+    return seen.kind == "image" and seen.shape[0] == 3 and len(task.train) < PHOTOS and task.kind in ("binary", "multiclass")
 
 
 def resolve(recipe: Recipe, task: Task) -> Recipe:
