@@ -130,7 +130,19 @@ def test_a_folder_that_must_not_be_written_is_told(nursery, finished, tmp_path_f
 
 # Other processes, and signals
 
-LONG = ["tune", *SMALL, "model=mlp", "width=8..64", "lr=1e-4..1e-1", "epochs=9", "--budget", "16 trials", "--name", "long"]
+LONG = [
+    "tune",
+    *SMALL,
+    "model=mlp",
+    "width=8..64",
+    "lr=1e-4..1e-1",
+    "epochs=9",
+    "--budget",
+    "16 trials",
+    "--name",
+    "long",
+    "--deterministic",
+]
 
 
 def test_two_processes_do_not_work_on_one_run(nursery, until, tmp_path, refused):

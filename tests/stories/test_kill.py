@@ -103,7 +103,7 @@ def kept(folder: Path) -> dict[str, bytes]:
     return {str(path.parent.name): weights(path) for path in sorted(folder.glob("trials/*/state.safetensors"))}
 
 
-TRIALS = 16
+TRIALS = 24
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_a_search_killed_20_times_is_the_same_search(nursery, until, whole_searc
         soon = 1 if moment != "any" else dice.randrange(1, 2 * beats // KILLS)
         pid = nursery.start("search", **order, **({"die": [moment, soon]} if moment != "any" else {}))
         if moment == "any":
-            until(lambda enough=before + soon: size(progress) >= enough)
+            until(lambda enough=before + soon: size(progress) >= enough or (folder / "ended").exists())
             time.sleep(dice.random() * 0.06)  # the study is opened, a trial is asked for, trained, reported, saved
             os.kill(pid, signal.SIGKILL)
         code = nursery.wait(pid)
@@ -145,7 +145,7 @@ def test_a_search_killed_20_times_is_the_same_search(nursery, until, whole_searc
             f"it failed when it was killed {moment}"
         )
         killed += code == -signal.SIGKILL
-    assert killed >= KILLS - 2  # on a busy machine it may be done before the last of them
+    assert killed >= KILLS - 6  # on a busy machine it may be done before the last of them
     pid = nursery.start("search", **order)
     assert nursery.wait(pid) == 0
 

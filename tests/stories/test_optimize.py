@@ -149,7 +149,7 @@ def moons(n: int = 200) -> tuple[np.ndarray, np.ndarray]:
 
 def test_arrays_from_python_and_a_network_of_ones_own():
     x, y = moons()
-    result = tuneful.optimize((x, y), name="moons", model=Small, **QUICK)
+    result = tuneful.optimize((x, y), name="moons", model=Small, **(QUICK | {"epochs": 20}))
     is_whole(result, "auroc")
     assert result.candidate.recipe.model.factory.endswith(":Small")
     assert (predicts_as_torch(result, x).astype(int) == y).mean() > 0.7

@@ -104,7 +104,9 @@ def as_of(trial: Trial, decision: int) -> Trial:
     if len(known) == len(legs):
         return trial
     until = known[-1][1] if known else 0.0
-    curve = tuple(point for point in trial.curve if known and point.epoch <= until * (1 + 1e-6))
+    # A leg ends at the first point that is far enough, which may lie behind its end: points come at validations.
+    end = next((k for k, point in enumerate(trial.curve) if point.epoch >= until * (1 - 1e-6)), len(trial.curve))
+    curve = trial.curve[: end + 1] if known else ()
     tags: Mapping[str, Any] = {**trial.tags, "until": until}
     cost = curve[-1].seconds if curve else 0.0
     return Trial(trial.number, trial.recipe, trial.dials, trial.because, curve, "running", "", cost, tags)

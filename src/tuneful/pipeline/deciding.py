@@ -25,6 +25,7 @@ from tuneful.core.chance import key
 from tuneful.core.errors import RecipeError
 from tuneful.core.outlook import Least, outlook
 from tuneful.core.recipe import Recipe
+from tuneful.core.records import as_of
 from tuneful.core.space import Space
 from tuneful.core.study import Study
 from tuneful.core.trial import AT_RANDOM, Trial
@@ -158,7 +159,11 @@ class Deciding:
 
     def _new(self, step: Step, trials: Sequence[Trial], begun: int) -> Trial | None:
         """A new trial; None when the space has no new recipe."""
-        rated = sum(trial.last is not None for trial in trials)
+        # Of a trial at work only what came before its leg is known: how far it is just now depends on the clock, and on interruptions.
+        settled = [
+            as_of(t, int(t.tags["legs"][-1][0]) - 1) if t.state == "running" and t.tags.get("legs") else t for t in trials
+        ]
+        rated = sum(trial.last is not None for trial in settled)
         sampler = self.proposer.sampler(key(self.recipe.seed, "proposal", begun))
         if begun < len(self.first):
             because, given = self.first[begun]
@@ -172,7 +177,7 @@ class Deciding:
             )
         if int((begun + 1) * self.control) > int(begun * self.control):
             sampler, because = Random().sampler(key(self.recipe.seed, "control", begun)), CONTROL
-        return self.study.ask(self.space, sampler, self.recipe, because, step.epochs, seen=trials if self.at_once else None)
+        return self.study.ask(self.space, sampler, self.recipe, because, step.epochs, seen=settled)
 
     def _copy(self, step: Step, begun: int) -> Trial | None:
         """A new trial that goes on from where another one stands, with other rates. That one's state is kept for it first."""

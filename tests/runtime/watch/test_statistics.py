@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
@@ -101,8 +101,9 @@ def test_a_level_never_seen_before_is_a_drift():
 @given(st.lists(floats, min_size=2, max_size=60), st.lists(floats, min_size=2, max_size=60))
 @settings(max_examples=60, deadline=None)
 def test_wassersteins_distance_is_scipys(a, b):
-    found = wasserstein(Numbers.of(np.array(a)), Numbers.of(np.array(b)), permuted=1)
     scale = np.std(a) or np.abs(a).max() or 1.0
+    assume(scale > 1e-100)  # in units of less, a distance is beyond all numbers
+    found = wasserstein(Numbers.of(np.array(a)), Numbers.of(np.array(b)), permuted=1)
     assert found.statistic * scale == pytest.approx(stats.wasserstein_distance(a, b), rel=1e-6, abs=1e-6)
 
 
