@@ -23,9 +23,9 @@ from tuneful.core.recipe import Recipe
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.ranks import Ranks, join
-from tuneful.pipeline.ranks.sharded import held
 from tuneful.pipeline.train import Run
 from tuneful.techniques.models import Own
+from tuneful.techniques.shards import local
 
 DEEP = {"kind": "convnet", "width": 4, "depth": 1, "norm": "batch"}
 
@@ -153,7 +153,9 @@ def main(folder: Path, names: list[str], way: str = "") -> None:
                 break
         run.save(folder / f"{told}.safetensors")
         if name in SHARDED:
-            (folder / f"{told}.{ranks.rank}.held").write_text(str(held(run.body)), encoding="ascii")
+            (folder / f"{told}.{ranks.rank}.held").write_text(
+                str(sum(local(p).nbytes for p in run.body.parameters())), encoding="ascii"
+            )
         if ranks.leads:
             points = [point.as_data() for point in run.curve]
             (folder / f"{told}.json").write_text(json.dumps(points), encoding="utf-8")

@@ -145,7 +145,7 @@ def test_a_search_killed_20_times_is_the_same_search(nursery, until, whole_searc
             f"it failed when it was killed {moment}"
         )
         killed += code == -signal.SIGKILL
-    assert killed >= KILLS - 6  # on a busy machine it may be done before the last of them
+    assert killed >= KILLS - 2  # on a busy machine it may be done before the last of them
     pid = nursery.start("search", **order)
     assert nursery.wait(pid) == 0
 

@@ -122,7 +122,7 @@ class Readout:
 class Weights:
     """The weights themselves as the only reading, where they must be put together first."""
 
-    kind, stale = "net", False
+    kind, stale = "net", False  # stale: the statistics of batch norms are those of other weights
 
     def start_average(self, body: nn.Module) -> dict[str, Tensor]:
         """Nothing of its own."""
@@ -138,20 +138,13 @@ class Weights:
         return {"the weights": body.state_dict()}
 
 
-class OfOptimizer:
+class OfOptimizer(Weights):
     """The average that a schedule-free optimizer keeps, as one more reading. Its state is the optimizer's."""
 
-    stale = True  # the statistics of batch norms are those of the point of training
+    stale = True  # they are those of the point of training
 
     def __init__(self, kind: str, optimizer: torch.optim.Optimizer) -> None:
         self.kind, self.optimizer = kind, optimizer
-
-    def start_average(self, body: nn.Module) -> dict[str, Tensor]:
-        """Nothing of its own."""
-        return {}
-
-    def update_average_(self, average: dict[str, Tensor], body: nn.Module, t: int, steps: int) -> None:
-        """The optimizer's step has done it."""
 
     def readings(
         self, average: Mapping[str, Tensor], body: nn.Module, t: int, steps: int

@@ -25,7 +25,6 @@ from tuneful.pipeline.ranks.group import Ranks
 from tuneful.pipeline.ranks.joined import Joined
 from tuneful.pipeline.ranks.norms import norms
 from tuneful.techniques.optimizers.rule import RuleOptimizer
-from tuneful.techniques.shards import local
 
 PARTED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adagrad)
 FUSED = (torch.optim.Adam, torch.optim.AdamW)
@@ -94,9 +93,4 @@ def unshardable(settings: Any, optimizer: torch.optim.Optimizer) -> str:
     return "" if isinstance(optimizer, PARTED) else f"{settings.kind} is not known to move every number by itself"
 
 
-def held(body: nn.Module) -> int:
-    """Bytes of the parameters that this rank holds."""
-    return sum(local(p).nbytes for p in body.parameters())
-
-
-__all__ = ["FUSED", "Sharded", "held", "parts", "unshardable"]
+__all__ = ["FUSED", "Sharded", "parts", "unshardable"]

@@ -51,9 +51,7 @@ class Prune(Compressor):
     by: Literal["magnitude", "taylor", "scale"] = "taylor"  # what says how important a unit is
     spread: Literal["uniform", "global"] = "uniform"  # does every layer lose the same share?
     what: Literal["all", "channels", "heads"] = "all"  # channels: of convolutions and linear layers
-    multiple: Count = (
-        8  # what is kept of a layer is a multiple of this, where it has so many: kernels compute in blocks of 8 or 16
-    )
+    multiple: Count = 8  # what is kept of a layer is a multiple of this, where it has so many
 
     @property
     def learns(self) -> float:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from tuneful.core.task import Objective
 from tuneful.core.trial import Trial
-from tuneful.techniques.interfaces import Step
+from tuneful.techniques.interfaces import Scheduler, Step
 from tuneful.techniques.search.rungs import beyond, by_number, epoch_of, ordered, over
 
 
@@ -83,4 +86,23 @@ def why(brackets: Sequence[Bracket], trials: Sequence[Trial], objective: Objecti
     return {one.number: told[one.number] for one in trials if one.state == "paused"}
 
 
-__all__ = ["Bracket", "filled", "step", "why"]
+class Bracketed(Scheduler):
+    """A scheduler whose trials fill brackets."""
+
+    eta: Annotated[int, Field(ge=2)] = 3  # one of this many goes on from a rung
+
+    def brackets(self, epochs: float) -> tuple[Bracket, ...]:
+        """Those that are filled in turn, for trials of this full length."""
+        raise NotImplementedError
+
+    def next(self, trials: Sequence[Trial], objective: Objective, epochs: float) -> Step:
+        return step(self.brackets(epochs), trials, objective, self.eta)
+
+    def closing(self, trials: Sequence[Trial], objective: Objective, epochs: float) -> Step:
+        return step(self.brackets(epochs), trials, objective, self.eta, closing=True)
+
+    def waiting(self, trials: Sequence[Trial], objective: Objective, epochs: float) -> dict[int, str]:
+        return why(self.brackets(epochs), trials, objective, self.eta)
+
+
+__all__ = ["Bracket", "Bracketed", "filled", "step", "why"]

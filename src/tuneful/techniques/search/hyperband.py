@@ -12,24 +12,17 @@ next bracket begins while trials of this one are on their way.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
-
-from pydantic import Field
+from typing import ClassVar, Literal
 
 from tuneful.core.config import Fraction
-from tuneful.core.task import Objective
-from tuneful.core.trial import Trial
-from tuneful.techniques.interfaces import Scheduler, Step
-from tuneful.techniques.search.brackets import Bracket, step, why
+from tuneful.techniques.search.brackets import Bracket, Bracketed
 from tuneful.techniques.search.rungs import rungs
 
 
-class Hyperband(Scheduler):
+class Hyperband(Bracketed):
     """Successive halving from several first rungs in turn."""
 
     kind: Literal["hyperband"] = "hyperband"
-    eta: Annotated[int, Field(ge=2)] = 3  # one of this many goes on from a rung
     first: Fraction = 0.03  # the earliest first rung, as a share of the full length
 
     source: ClassVar[str] = "Li et al., JMLR 18 (2018), arXiv:1603.06560"
@@ -42,12 +35,3 @@ class Hyperband(Scheduler):
         return tuple(
             Bracket(math.ceil((most + 1) * self.eta**s / (s + 1)), lengths[most - s :]) for s in range(most, -1, -1)
         )
-
-    def next(self, trials: Sequence[Trial], objective: Objective, epochs: float) -> Step:
-        return step(self.brackets(epochs), trials, objective, self.eta)
-
-    def closing(self, trials: Sequence[Trial], objective: Objective, epochs: float) -> Step:
-        return step(self.brackets(epochs), trials, objective, self.eta, closing=True)
-
-    def waiting(self, trials: Sequence[Trial], objective: Objective, epochs: float) -> dict[int, str]:
-        return why(self.brackets(epochs), trials, objective, self.eta)

@@ -10,24 +10,17 @@ Source: Jamieson & Talwalkar, AISTATS 2016, arXiv:1502.07943.  Unlike there, tri
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
-
-from pydantic import Field
+from typing import ClassVar, Literal
 
 from tuneful.core.config import Auto, Count, Fraction
-from tuneful.core.task import Objective
-from tuneful.core.trial import Trial
-from tuneful.techniques.interfaces import Scheduler, Step
-from tuneful.techniques.search.brackets import Bracket, step, why
+from tuneful.techniques.search.brackets import Bracket, Bracketed
 from tuneful.techniques.search.rungs import rungs
 
 
-class SuccessiveHalving(Scheduler):
+class SuccessiveHalving(Bracketed):
     """Of a group that begins together the best 1/eta go on, again and again."""
 
     kind: Literal["successive_halving"] = "successive_halving"
-    eta: Annotated[int, Field(ge=2)] = 3  # one of this many goes on from a rung
     first: Fraction = 0.1  # the first rung, as a share of the full length
     trials: Count | Auto = "auto"  # in a group; auto: as many as leave one at the end
 
@@ -39,12 +32,3 @@ class SuccessiveHalving(Scheduler):
         lengths = rungs(self.first, self.eta, epochs)
         size = self.eta ** (len(lengths) - 1) if self.trials == "auto" else int(self.trials)
         return (Bracket(size, lengths),)
-
-    def next(self, trials: Sequence[Trial], objective: Objective, epochs: float) -> Step:
-        return step(self.brackets(epochs), trials, objective, self.eta)
-
-    def closing(self, trials: Sequence[Trial], objective: Objective, epochs: float) -> Step:
-        return step(self.brackets(epochs), trials, objective, self.eta, closing=True)
-
-    def waiting(self, trials: Sequence[Trial], objective: Objective, epochs: float) -> dict[int, str]:
-        return why(self.brackets(epochs), trials, objective, self.eta)
