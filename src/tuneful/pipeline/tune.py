@@ -127,6 +127,7 @@ class Search:
                 return
             self._take()
             if not len(self.bench):
+                self._tidy()  # one that had come to its end before a kill has just been told of, without any work
                 self.ended = self.deciding.ended
                 if not self.ended:
                     time.sleep(WAIT)
