@@ -31,10 +31,11 @@ from tuneful.core.recipe import Recipe
 from tuneful.pipeline import judge, shelf
 from tuneful.pipeline.asked import asked
 from tuneful.pipeline.defaults import resolve
-from tuneful.pipeline.job import Job, from_words
+from tuneful.pipeline.job import Job
 from tuneful.pipeline.plan import planned
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.train import Run
+from tuneful.pipeline.words import from_words
 from tuneful.techniques.inits import He
 from tuneful.techniques.models import ConvNet
 from tuneful.techniques.optimizers import AdamW

@@ -120,9 +120,9 @@ def peer(case: str, variant: str, seed: int, seconds: float, out: Path, storage:
 
 def ours(case: str, seed: int, seconds: float, out: Path, home: Path) -> None:
     """The same by tuneful, searching alone: what comes after the search is not timed, as the peer has nothing of it."""
-    from tuneful.pipeline.job import from_settings
     from tuneful.pipeline.optimize import Work
     from tuneful.pipeline.tune import Beat
+    from tuneful.pipeline.words import from_settings
 
     began = float(os.environ["BEGAN"])
     where, options = source(case)

@@ -24,7 +24,7 @@ def test_every_command_has_examples_and_every_example_a_command():
 def test_an_example_is_understood_by_the_parser(line, tmp_path, monkeypatch):
     from tuneful.cli.words import sort
     from tuneful.pipeline.codec import decode
-    from tuneful.pipeline.job import from_words
+    from tuneful.pipeline.words import from_words
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "houses.toml").write_text('[data]\nsource = "digits"\n', encoding="utf-8")
@@ -65,8 +65,8 @@ def test_version(tuneful):
 
 
 def test_completion_knows_every_key_of_the_recipe_without_importing_the_techniques():
-    from tuneful.pipeline.job import Data
     from tuneful.pipeline.keys import ALIASES, FAMILIES, Keys
+    from tuneful.pipeline.terms import Data
 
     known = complete.keys()
     keys = Keys()

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from tuneful.core.errors import MissingError, ModelError
 from tuneful.core.form import Form
 from tuneful.pipeline.goals import form
-from tuneful.pipeline.job import from_words
 from tuneful.pipeline.prepare import prepare
+from tuneful.pipeline.words import from_words
 from tuneful.runtime.text import Tokenizer, apply
 from tuneful.techniques.models import Pretrained, check, make, shim, size
 from tuneful.techniques.models.depth import layers

@@ -7,7 +7,7 @@ import pytest
 from tuneful.core.errors import SpaceError
 from tuneful.core.space import Choice, Dial, Range, Space, parse
 from tuneful.pipeline.codec import from_mapping
-from tuneful.pipeline.job import from_words
+from tuneful.pipeline.words import from_words
 from tuneful.techniques.search.prior import believed, is_drawn
 
 

@@ -19,9 +19,9 @@ from tuneful.pipeline.alike import settings
 from tuneful.pipeline.candidate import Candidate, Network, as_input, ends
 from tuneful.pipeline.challenge import challenge, each
 from tuneful.pipeline.goals import form
-from tuneful.pipeline.job import from_settings
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.ship import ship
+from tuneful.pipeline.words import from_settings
 from tuneful.techniques.models import MLP, Pretrained
 from tuneful.techniques.models.make import make
 

@@ -9,8 +9,8 @@ from tuneful.core.recipe import Recipe
 from tuneful.pipeline import defaults
 from tuneful.pipeline.asked import asked, beside, checked
 from tuneful.pipeline.defaults import resolve
-from tuneful.pipeline.job import from_words
 from tuneful.pipeline.options import wrong
+from tuneful.pipeline.words import from_words
 from tuneful.techniques.optimizers.ranges import RANGES
 
 FILE = """

@@ -14,9 +14,10 @@ from tuneful.core.errors import DataError, RecipeError
 from tuneful.core.recipe import Recipe
 from tuneful.core.task import Task
 from tuneful.pipeline import files
-from tuneful.pipeline.job import Job, from_settings, from_words
+from tuneful.pipeline.job import Job
 from tuneful.pipeline.likeness import near, of_images, of_texts
 from tuneful.pipeline.prepare import prepare
+from tuneful.pipeline.words import from_settings, from_words
 from tuneful.runtime.preprocess import apply
 from tuneful.techniques.cleaners import Impute
 

@@ -14,9 +14,9 @@ from tuneful.core.errors import RecipeError
 from tuneful.core.recipe import Recipe
 from tuneful.pipeline.compare import Comparison, compare
 from tuneful.pipeline.contenders import NEVER, contenders, named
-from tuneful.pipeline.job import from_settings
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.train import Run
+from tuneful.pipeline.words import from_settings
 from tuneful.techniques.optimizers import TABLE
 
 SMALL = {"model": "mlp", "width": 16, "depth": 1, "epochs": 3, "batch_size": 32, "threads": 1, "regularizers": "none"}

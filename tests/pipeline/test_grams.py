@@ -8,10 +8,10 @@ import pytest
 import tuneful
 from tuneful.core.errors import ModelError, RecipeError
 from tuneful.pipeline.goals import form
-from tuneful.pipeline.job import from_settings
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.tfidf import analyzer, words_of
 from tuneful.pipeline.train import Run
+from tuneful.pipeline.words import from_settings
 
 
 def texts(n: int = 240, seed: int = 0) -> tuple[list[str], list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,8 +17,8 @@ from tuneful.pipeline.codec import from_mapping
 from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.train import Run
-from tuneful.pipeline.tune import STATE, Search
-from tuneful.techniques.search import TPE
+from tuneful.pipeline.tune import KEPT, STATE, Search
+from tuneful.techniques.search import TPE, Full
 
 SETTINGS = {
     "lr": "1e-4..1", "width": "4..32", "model": "mlp", "depth": 1, "optimizer": "momentum", "dropout": 0.2, "early_stopping": "off",
@@ -25,13 +26,13 @@ SETTINGS = {
 }  # fmt: skip
 
 
-def searched(task: Task, folder: Path, halt: Halt | None = None) -> Search:
-    """A search begun, or gone on with, until it ends or is asked to stop."""
-    recipe, space = from_mapping(SETTINGS, task)
+def searched(task: Task, folder: Path, halt: Halt | None = None, *, trials: int = 8, full: bool = False) -> Search:
+    """A search begun, or gone on with, until it ends or is asked to stop. full: each trial is one epoch, without a pause."""
+    recipe, space = from_mapping({**SETTINGS, **({"epochs": 1} if full else {})}, task)
     study = Study.create(folder, "s", task, space)
-    clock = Clock(Budget(trials=8))
-    search = Search(study, task, resolve(recipe, task), space, clock, proposer=TPE(startup=4), halt=halt, device="cpu",
-                    stacked=False)  # fmt: skip
+    clock = Clock(Budget(trials=trials))
+    search = Search(study, task, resolve(recipe, task), space, clock, proposer=TPE(startup=4),
+                    scheduler=Full() if full else None, halt=halt, device="cpu", stacked=False)  # fmt: skip
     for _ in search:
         pass
     return search
@@ -128,3 +129,22 @@ def test_a_damaged_state_is_told_and_its_trial_is_trained_anew_to_the_same_bits(
     assert bits(candidate.network) == whole
     assert candidate.value == best.last.value
     assert bits(Run.resume(flowers, path, device="cpu").readout) == whole
+
+
+def test_a_state_that_is_not_kept_goes_also_where_its_trial_ended_as_the_process_died(flowers, tmp_path, monkeypatch):
+    made = KEPT + 1
+    tell = Study.tell
+
+    def dying(study: Study, number: int, *words: Any) -> None:
+        if number == made - 1:  # its state says that it has ended, and nobody was told
+            raise KeyboardInterrupt
+        tell(study, number, *words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Study, "tell", dying)
+        with pytest.raises(KeyboardInterrupt):
+            searched(flowers, tmp_path, trials=made, full=True)
+    assert len(list(tmp_path.glob(f"trials/*/{STATE}"))) == made
+    search = searched(flowers, tmp_path, trials=made, full=True)
+    assert [trial.state for trial in search.study.trials()] == ["done"] * made
+    assert len(list(tmp_path.glob(f"trials/*/{STATE}"))) == KEPT

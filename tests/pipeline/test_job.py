@@ -12,9 +12,10 @@ from tuneful.core.errors import RecipeError, StudyError
 from tuneful.core.space import Space
 from tuneful.core.study import Study
 from tuneful.pipeline.codec import decode
-from tuneful.pipeline.job import Job, from_settings, from_words
+from tuneful.pipeline.job import Job
 from tuneful.pipeline.optimize import Work
 from tuneful.pipeline.prepare import prepare
+from tuneful.pipeline.words import from_settings, from_words
 
 WORDS = ["lr=1e-4..1e-1", "target=price", "missing=n/a,-", "budget=2h, 100 trials", "optimizer=sgd,adam", "eta=4", "size=32"]
 

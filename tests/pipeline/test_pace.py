@@ -11,10 +11,10 @@ from tuneful.core.recipe import Recipe
 from tuneful.pipeline import judge, optimize, pace
 from tuneful.pipeline.codec import from_mapping
 from tuneful.pipeline.defaults import resolve
-from tuneful.pipeline.job import from_words
 from tuneful.pipeline.pace import measure_pace
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.train import Run
+from tuneful.pipeline.words import from_words
 from tuneful.techniques.models import GRUEncoderDecoder, Own
 
 STEP, CALL, EXAMPLE = 0.02, 0.001, 0.0005  # seconds that a step, a prediction, and each of its examples take here

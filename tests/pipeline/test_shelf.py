@@ -14,7 +14,8 @@ from tuneful.core.recipe import SECTIONS, SIDES, Recipe
 from tuneful.pipeline import shelf
 from tuneful.pipeline.asked import asked, checked
 from tuneful.pipeline.codec import decode
-from tuneful.pipeline.job import Job, from_settings, from_words
+from tuneful.pipeline.job import Job
+from tuneful.pipeline.words import from_settings, from_words
 from tuneful.techniques.augments import Noise
 from tuneful.techniques.models import MLP
 

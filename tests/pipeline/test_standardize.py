@@ -10,9 +10,9 @@ from scipy import stats
 import tuneful
 from tuneful.core.errors import RecipeError
 from tuneful.pipeline.fronts import Standardize, for_baselines, front
-from tuneful.pipeline.job import from_words
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.series import chance
+from tuneful.pipeline.words import from_words
 
 
 def waves(level: float, n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

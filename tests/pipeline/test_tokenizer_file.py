@@ -7,9 +7,9 @@ import json
 import pytest
 
 from tuneful.core.errors import DataError, RecipeError
-from tuneful.pipeline.job import from_words
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.tokenizer_file import LARGEST, NAME, read
+from tuneful.pipeline.words import from_words
 from tuneful.runtime.text import Tokenizer, apply
 
 tokenizers = pytest.importorskip("tokenizers")

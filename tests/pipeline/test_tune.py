@@ -359,25 +359,6 @@ def test_the_states_of_the_best_ended_trials_and_of_waiting_ones_are_kept(flower
     assert np.isclose(search.candidate()[1].value.value, max(values))
 
 
-def test_a_state_that_is_not_kept_goes_also_where_its_trial_ended_as_the_process_died(flowers, tmp_path, monkeypatch):
-    made = KEPT + 1
-    tell = Study.tell
-
-    def dying(study: Study, number: int, *words: Any) -> None:
-        if number == made - 1:  # its state says that it has ended, and nobody was told
-            raise KeyboardInterrupt
-        tell(study, number, *words)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Study, "tell", dying)
-        with pytest.raises(KeyboardInterrupt):
-            done(searched(flowers, tmp_path, f"{made} trials", scheduler=Full(), epochs=1))
-    assert len(list(tmp_path.glob(f"trials/*/{STATE}"))) == made
-    search = done(searched(flowers, tmp_path, f"{made} trials", scheduler=Full(), epochs=1))
-    assert [trial.state for trial in search.study.trials()] == ["done"] * made
-    assert len(list(tmp_path.glob(f"trials/*/{STATE}"))) == KEPT
-
-
 # The control arm
 
 

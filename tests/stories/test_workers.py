@@ -17,8 +17,8 @@ from tuneful.core.errors import RecipeError, StudyError
 from tuneful.core.study import Study
 from tuneful.core.trial import Trial
 from tuneful.pipeline import state
-from tuneful.pipeline.job import from_settings, from_words
 from tuneful.pipeline.limits import Halt
+from tuneful.pipeline.words import from_settings, from_words
 from tuneful.pipeline.workers import called, count, joined
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -57,8 +57,8 @@ def compare(
     sources.located(on)
     check_device(device)
     from tuneful.pipeline.compare import Comparison
-    from tuneful.pipeline.job import from_words
     from tuneful.pipeline.limits import Halt, stopping_on_signals
+    from tuneful.pipeline.words import from_words
 
     halt = Halt()
     job = from_words("tune", on, settings, name=name, command=call.line)

@@ -44,7 +44,7 @@ def techniques(family: str) -> dict[str, tuple[str, ...]]:
 def keys() -> dict[str, tuple[str, ...]]:
     """{key: values to offer}: the short and the full names of every setting."""
     found: dict[str, tuple[str, ...]] = dict.fromkeys(top(), ())
-    found |= dict.fromkeys(_names("job.py", "Data"), ())
+    found |= dict.fromkeys(_names("terms.py", "Data"), ())
     found |= dict.fromkeys(aliases(), ())
     found["clean"] = tuple(techniques("clean"))
     found |= {"proposer": PROPOSERS, "scheduler": SCHEDULERS, "eta": ()}

@@ -134,14 +134,14 @@ def job_of(command: str, words: list[str], recipe: str | None = None) -> Job:
     from tuneful.cli.words import sort
 
     source, settings = sort(command, words)
-    from tuneful.pipeline.job import from_words
+    from tuneful.pipeline.words import from_words
 
     return from_words("tune", source, settings, recipe=recipe)
 
 
 def _told(job: Job) -> dict[str, Any]:
     """The [data] table: what was said, and nothing else."""
-    from tuneful.pipeline.job import Data
+    from tuneful.pipeline.terms import Data
 
     usual = Data().as_data()
     return {"source": str(job.source), **{k: v for k, v in job.data.as_data().items() if v != usual[k]}}

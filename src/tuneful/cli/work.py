@@ -256,7 +256,7 @@ def _begin(
 
     if source or recipe is None:
         sources.located(source)  # a path that is wrong is told at once, before torch is loaded
-    from tuneful.pipeline.job import from_words
+    from tuneful.pipeline.words import from_words
 
     job = from_words(mode, source, settings, recipe=recipe, name=name, budget=budget, command=call.line)
     return _do(call, job, device, as_json, root=home, fresh=fresh, group=group)

@@ -13,10 +13,11 @@ from tuneful.core.config import Settings
 from tuneful.core.errors import RankError, StudyError
 from tuneful.core.trial import Point, Trial
 from tuneful.pipeline.distribute import follow
-from tuneful.pipeline.job import Job, from_settings
+from tuneful.pipeline.job import Job
 from tuneful.pipeline.optimize import Result, Work
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.ranks import Ranks, in_group, join
+from tuneful.pipeline.words import from_settings
 from tuneful.techniques.models import Own
 
 

@@ -36,7 +36,7 @@ from tuneful.core.task import Split, Task
 from tuneful.pipeline import asked, judge
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.contenders import Contender, checked, contenders, named
-from tuneful.pipeline.job import Job, from_settings
+from tuneful.pipeline.job import Job
 from tuneful.pipeline.kept import write_json
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.optimize import home
@@ -44,6 +44,7 @@ from tuneful.pipeline.outcome import Final, Tuned, outcome
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.train import Run
 from tuneful.pipeline.tune import Search
+from tuneful.pipeline.words import from_settings
 from tuneful.report.contest import write
 from tuneful.techniques.models import with_callable
 from tuneful.techniques.search import Full, Random
