@@ -49,6 +49,11 @@ class Early(Watch):
         )
         self.detach()
 
+    @property
+    def counts(self) -> bool:
+        """Are targets looked at?"""
+        return self.seen.wants == "logits" and not self.weighted
+
     @contextlib.contextmanager
     def during(self) -> Generator[None]:
         """Around a step whose batch is there: hooks where it is looked at."""
@@ -62,13 +67,14 @@ class Early(Watch):
         finally:
             self.detach()
 
-    def heard(self, loss: Tensor | float, targets: Tensor | None, notes: list[str]) -> str:
-        """After each step: why the run ends, "" where it goes on; what is to be known of it is added to the notes."""
+    def heard(self, loss: Tensor | float, targets: Tensor | None, notes: list[str], *, looked: bool = False) -> str:
+        """After each step: why the run ends, "" where it goes on; what is to be known of it is added to the notes. looked: see
+        `Watch.step`."""
         if self.over:
             return ""
         # Of levels, labels that are not all known, and values, the task has seen to it that targets are what the loss takes.
         # Rows of outsiders that weigh more than others sum to their weight.
-        self.step(loss, targets if self.seen.wants == "logits" and not self.weighted else None)
+        self.step(loss, targets if self.counts else None, looked=looked)
         if not self.over:
             return ""
         self.seen.sleepers.clear()  # nothing more is to be compared with them

@@ -5,7 +5,7 @@ Nothing here changes the network, draws a random number or adds to a gradient.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -50,25 +50,31 @@ def answer(output: Any) -> Tensor | None:
 
 def see_weights(seen: Seen, network: nn.Module, before: Mapping[str, Tensor]) -> None:
     """Gradients, steps and sleeping units, after the optimizer's step."""
-    kinds = _kinds(network)
+    kinds = kinds_of(network)
     for name, p in weights(network):
         if p.grad is None or name not in before or p.grad.is_sparse:
             continue
         rows = p.grad.detach().reshape(len(p), -1)
-        layer = seen.layers.setdefault(name, LayerSeen(kinds[name], len(p)))
-        layer.gradient.append(float(rows.float().square().mean().sqrt()))
         length = float(before[name].float().norm())
         moved = float((p.detach() - before[name]).float().norm())
-        layer.ratio.append(moved / length if length > 0 else float("nan"))
-        if kinds[name] != "matrix":
-            continue
-        still = set(torch.nonzero((rows == 0).all(dim=1)).flatten().tolist())
-        asleep = still & set(seen.sleepers[name]) if name in seen.sleepers else still
+        still = torch.nonzero((rows == 0).all(dim=1)).flatten().tolist()
+        note_weight(seen, name, kinds[name], len(p), float(rows.float().square().mean().sqrt()), length, moved, still)
+
+
+def note_weight(
+    seen: Seen, name: str, kind: str, units: int, gradient: float, length: float, moved: float, still: Collection[int]
+) -> None:
+    """gradient: its root mean square; length, moved: of the weight, and of its step; still: rows without a gradient."""
+    layer = seen.layers.setdefault(name, LayerSeen(kind, units))
+    layer.gradient.append(gradient)
+    layer.ratio.append(moved / length if length > 0 else float("nan"))
+    if kind == "matrix":
+        asleep = set(still) & set(seen.sleepers[name]) if name in seen.sleepers else still
         seen.sleepers[name] = sorted(asleep)
         layer.asleep.append(len(asleep))
 
 
-def _kinds(network: nn.Module) -> dict[str, str]:
+def kinds_of(network: nn.Module) -> dict[str, str]:
     """What each parameter is; a matrix is the weight of a layer, and a table that a module looks up in its own way is not."""
     layers = nn.Linear | _ConvNd | nn.MultiheadAttention | nn.RNNBase
     owned = {id(p) for m in network.modules() if isinstance(m, layers) for p in m.parameters(recurse=False)}
@@ -83,13 +89,21 @@ def see_norm(seen: Seen, name: str, module: Any, x: Tensor) -> None:
     axes = [at for at in range(x.ndim) if at != 1]
     values = x.numel() // max(1, x.shape[1])
     memory = float(module.momentum) if module.momentum is not None else 0.0
+    mean, deviation = x.float().mean(axes), x.float().var(axes, unbiased=False)
+    steps = int(module.num_batches_tracked) if module.num_batches_tracked is not None else 0
+    gap = None
+    if module.running_mean is not None and (module.momentum is None or (1 - memory) ** steps < SETTLED):
+        gap = float(((module.running_mean - mean).abs() / (deviation + module.eps).sqrt()).median())
+    note_norm(seen, name, values, memory, float((deviation < module.eps).float().mean()), gap)
+
+
+def note_norm(seen: Seen, name: str, values: int, memory: float, still: float, gap: float | None) -> None:
+    """See `NormSeen`; gap: None where the running statistics are still those of the beginning."""
     norm = seen.norms.setdefault(name, NormSeen(values, memory))
     norm.values = min(norm.values, values)
-    mean, deviation = x.float().mean(axes), x.float().var(axes, unbiased=False)
-    norm.still.append(float((deviation < module.eps).float().mean()))
-    steps = int(module.num_batches_tracked) if module.num_batches_tracked is not None else 0
-    if module.running_mean is not None and (module.momentum is None or (1 - memory) ** steps < SETTLED):
-        norm.gap.append(float(((module.running_mean - mean).abs() / (deviation + module.eps).sqrt()).median()))
+    norm.still.append(still)
+    if gap is not None:
+        norm.gap.append(gap)
 
 
 def see_bounded(seen: Seen, name: str, module: nn.Module, output: Any) -> None:
@@ -97,11 +111,18 @@ def see_bounded(seen: Seen, name: str, module: nn.Module, output: Any) -> None:
     x = output[0] if isinstance(output, tuple) else output
     if not isinstance(x, Tensor):  # a packed sequence
         x = x.data
-    x = x.detach().flatten()[:FEW].float()
-    sigmoid = isinstance(module, SIGMOIDS)
-    ends = (x < 0.01) | (x > 0.99) if sigmoid else x.abs() > 0.98
-    one = seen.bounded.setdefault(name, BoundedSeen("sigmoid" if sigmoid else "tanh"))
-    one.saturated.append(float(ends.float().mean()))
+    note_bounded(seen, name, module, float(at_ends(module, x.detach().flatten()[:FEW].float()).mean()))
+
+
+def at_ends(module: nn.Module, x: Tensor) -> Tensor:
+    """1 where a value of a sigmoid or a tanh is near to an end, else 0."""
+    return ((x < 0.01) | (x > 0.99) if isinstance(module, SIGMOIDS) else x.abs() > 0.98).float()
+
+
+def note_bounded(seen: Seen, name: str, module: nn.Module, share: float) -> None:
+    """share: of its values that are near to an end."""
+    kind = "sigmoid" if isinstance(module, SIGMOIDS) else "tanh"
+    seen.bounded.setdefault(name, BoundedSeen(kind)).saturated.append(share)
 
 
 def last(network: nn.Module, module: nn.Module) -> bool:
@@ -126,11 +147,17 @@ def see_groups(seen: Seen, optimizer: torch.optim.Optimizer) -> None:
             seen.groups[at].share, seen.groups[at].lr, seen.groups[at].decay = lr * decay, lr, decay
 
 
-def see_denormals(seen: Seen, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Float32 on the CPU, unless denormals count as zero there. Read by their bits, which no rounding changes."""
-    if float(torch.tensor(1e-40) * 1) == 0:
+def flushed() -> bool:
+    """Do denormals count as zero?"""
+    return float(torch.tensor(1e-40) * 1) == 0
+
+
+def see_denormals(seen: Seen, tensors: Iterable[Tensor | None], optimizer: torch.optim.Optimizer) -> None:
+    """tensors: weights and gradients. Float32 on the CPU, unless denormals count as zero there. Read by their bits, which no
+    rounding changes."""
+    if flushed():
         return
-    parts = [one for p in network.parameters() for one in (p.detach(), p.grad) if one is not None]
+    parts = [one.detach() for one in tensors if one is not None]
     parts += [v for state in optimizer.state.values() for v in state.values() if isinstance(v, Tensor)]
     parts = [one for one in parts if one.dtype == torch.float32 and one.device.type == "cpu" and not one.is_sparse]
     total = sum(one.numel() for one in parts)
@@ -153,9 +180,17 @@ def see_head(seen: Seen, output: Tensor, loss: Tensor | None, told: str) -> None
         path = path[path.index("LogSoftmax") + 1 :] if "LogSoftmax" in path else path
     inside = bool(((z >= 0) & (z <= 1)).all())
     ones = seen.outputs > 1 and bool(((z.sum(-1) - 1).abs() < 1e-3).all())
-    node = _name(output.grad_fn) if output.grad_fn is not None else ""
-    made = "softmax" if "Softmax" in path or node == "Softmax" or (inside and ones) else ""
-    made = made or ("sigmoid" if "Sigmoid" in path or node == "Sigmoid" else "")
+    note_head(seen, [*path, made_by(output)], inside and ones)
+
+
+def made_by(output: Tensor) -> str:
+    """The name of what gives the outputs, as the graph calls it."""
+    return _name(output.grad_fn) if output.grad_fn is not None else ""
+
+
+def note_head(seen: Seen, nodes: Sequence[str], sums: bool) -> None:
+    """nodes: of the graph, of the outputs and between them and the loss; sums: are the outputs probabilities that sum to 1?"""
+    made = "softmax" if "Softmax" in nodes or sums else "sigmoid" if "Sigmoid" in nodes else ""
     seen.head = made if seen.looks <= 1 or seen.head == made else ""
 
 
@@ -164,16 +199,25 @@ def see_targets(seen: Seen, output: Tensor | None, targets: Tensor) -> None:
     if output is not None:
         seen.shapes = (tuple(output.shape), tuple(targets.shape))
     if targets.is_floating_point():
-        lowest, highest = float(targets.min()), float(targets.max())
-        if seen.looks <= 1:
-            seen.lowest, seen.highest = lowest, highest
-        seen.lowest, seen.highest = min(seen.lowest, lowest), max(seen.highest, highest)
-        if targets.ndim == 2 and seen.wants == "logits":
-            seen.rows = max(seen.rows, float((targets.sum(-1) - 1).abs().max()))
+        rows = float((targets.sum(-1) - 1).abs().max()) if targets.ndim == 2 and seen.wants == "logits" else 0.0
+        note_shares(seen, float(targets.min()), float(targets.max()), rows)
         return
     numbers, counts = targets.flatten().unique(return_counts=True)
-    seen.lowest, seen.highest = min(seen.lowest, float(numbers.min())), max(seen.highest, float(numbers.max()))
-    for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+    note_labels(seen, numbers.tolist(), counts.tolist())
+
+
+def note_shares(seen: Seen, lowest: float, highest: float, rows: float) -> None:
+    """Of targets that are no class numbers; rows: see `Seen`."""
+    if seen.looks <= 1:
+        seen.lowest, seen.highest = lowest, highest
+    seen.lowest, seen.highest = min(seen.lowest, lowest), max(seen.highest, highest)
+    seen.rows = max(seen.rows, rows)
+
+
+def note_labels(seen: Seen, numbers: Sequence[int], counts: Sequence[int]) -> None:
+    """Class numbers that there were, in their order, and how often."""
+    seen.lowest, seen.highest = min(seen.lowest, float(numbers[0])), max(seen.highest, float(numbers[-1]))
+    for number, count in zip(numbers, counts, strict=True):
         if number >= 0:  # less is no label at all
             seen.counts[str(number)] = seen.counts.get(str(number), 0) + count
             seen.labels += count

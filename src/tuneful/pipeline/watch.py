@@ -13,7 +13,7 @@ nothing and are taken off when `steps` steps are over. A copy of the network has
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Self
 
@@ -61,8 +61,9 @@ class Watch:
 
     # ------------------------------------------------------------------------------------------------ the loop's line
 
-    def step(self, loss: Tensor | float, targets: Tensor | None = None) -> None:
-        """One step of the optimizer is done. loss: of its batch, before the step; targets: of its batch."""
+    def step(self, loss: Tensor | float, targets: Tensor | None = None, *, looked: bool = False) -> None:
+        """One step of the optimizer is done. loss: of its batch, before the step; targets: of its batch; looked: has somebody
+        measured already what there is to see (a stack does, of all its members at once)?"""
         if self.over:
             return
         here = loss if isinstance(loss, Tensor) else None
@@ -71,7 +72,7 @@ class Watch:
         if self.clocked and self.seen.losses and not self.looking:
             self.seen.waited.append(self._seconds[1] - self._seconds[0])
             self.seen.worked.append(now - self._seconds[1])
-        if self.looking:
+        if self.looking and not looked:
             self._look(here, targets)
         self.seen.losses.append(value)
         if self.over:
@@ -88,6 +89,16 @@ class Watch:
     def looking(self) -> bool:
         """Is the step that comes next one of those that are looked at?"""
         return not self.over and len(self.seen.losses) % self.every == self.every // 2
+
+    @property
+    def wait(self) -> int:
+        """How many steps come before one that is looked at, or before the last; 0: the next is one of them."""
+        done = len(self.seen.losses)
+        return max(0, min((self.every // 2 - done) % self.every, self.steps - 1 - done))
+
+    def passed(self, losses: Sequence[float]) -> None:
+        """Steps are done that are not looked at, and none of them was the last. losses: of their batches."""
+        self.seen.losses += losses
 
     @property
     def complaints(self) -> tuple[Complaint, ...]:
@@ -175,7 +186,8 @@ class Watch:
     def _look(self, loss: Tensor | None, targets: Tensor | None) -> None:
         self.seen.looks += 1
         vitals.see_groups(self.seen, self.optimizer)
-        vitals.see_denormals(self.seen, self.network, self.optimizer)
+        weights = [one for p in self.network.parameters() for one in (p, p.grad)]
+        vitals.see_denormals(self.seen, weights, self.optimizer)
         if self._output is not None:
             vitals.see_head(self.seen, self._output, loss, self._told)
             # What is the network's output is no hidden activation.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -28,26 +29,31 @@ def put_(runs: Sequence[Run]) -> None:
 
 
 class Losses:
-    """Losses of steps that are done and counted. Members hear of them together: up to the next look it does not matter when."""
+    """Losses of steps that are done and counted. Members and their watch hear of them together, before the next look: up to
+    then it does not matter when."""
 
     def __init__(self) -> None:
         self.waiting: list[tuple[int, int, Tensor]] = []  # rows begin .. end, and their losses of a step
 
-    def add(self, runs: Sequence[Run], begin: int, end: int, each: Tensor) -> None:
-        """A step of members begin .. end is done, in which none was looked at; a member's watch hears of it at once."""
+    def add(self, begin: int, end: int, each: Tensor) -> None:
+        """A step of members begin .. end is done; whatever there was to look at in it is noted."""
         self.waiting.append((begin, end, each))
-        if watched := [(run, at) for at, run in enumerate(runs) if not run.early.over]:
-            values = each.tolist()
-            for run, at in watched:  # its targets matter in a look alone
-                run.ended = run.early.heard(values[at], None, run.notes) or run.ended
 
     def tell(self, members: Sequence[Run]) -> None:
-        """members: all, in the order of the rows."""
-        for begin, end in sorted({one[:2] for one in self.waiting}):
-            rows = torch.stack([each for *place, each in self.waiting if tuple(place) == (begin, end)], dim=1).tolist()
-            for run, of_one in zip(members[begin:end], rows, strict=True):
-                run.noted(of_one)
+        """members: all, in the order of the rows. All but the last of these steps are such as the watch does not look at."""
+        if not self.waiting:
+            return
+        heard: list[list[float]] = [[] for _ in members]
+        for (begin, _), several in itertools.groupby(self.waiting, key=lambda one: one[:2]):
+            for at, losses in enumerate(torch.stack([each for _, _, each in several], dim=1).tolist(), begin):
+                heard[at] += losses
         self.waiting.clear()
+        for run, losses in zip(members, heard, strict=True):
+            if losses:
+                run.noted(losses)
+            if losses and not run.early.over:
+                run.early.passed(losses[:-1])
+                run.ended = run.early.heard(losses[-1], None, run.notes, looked=True) or run.ended
 
 
 def due_now(run: Run) -> bool:
@@ -61,7 +67,7 @@ def quiet(run: Run) -> int:
     period = max(1, round(float(run.recipe.validate_every) * run.batches.per_epoch))
     waits = [period - run.step % period, LOOK - run.step % LOOK, run.steps - run.step]
     if not run.early.over:
-        waits.append(run.early.steps - len(run.early.seen.losses))
+        waits.append(run.early.wait)  # 0: one step, by itself
     return max(1, min(waits))
 
 

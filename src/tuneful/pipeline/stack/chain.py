@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tuneful.pipeline.stack.chance import Streams
+from tuneful.pipeline.vitals import watched
 from tuneful.techniques.models.mlp import Added
 from tuneful.techniques.regularizers.dropout import ChannelDropout
 
@@ -34,12 +35,14 @@ Tensors = Mapping[str, Tensor]
 
 @dataclass
 class Flow:
-    """What goes along a chain. h: see above; k: members; shared: h is [B, ...], the same for all of them; wide: see above."""
+    """What goes along a chain. h: see above; k: members; shared: h is [B, ...], the same for all of them; wide: see above; sight:
+    what is told of layers on the way, where somebody looks."""
 
     h: Tensor
     k: int
     shared: bool = False
     wide: bool = False
+    sight: Any = None
 
     def stacked(self) -> Tensor:
         """As [K, B, ...]."""
@@ -86,9 +89,11 @@ def _row(net: nn.Sequential, prefix: str) -> list[Link] | None:
     return None if any(one is None for one in found) else [link for one in found for link in one or ()]
 
 
-def run(links: list[Link], x: Tensor, k: int, shared: bool, tensors: Tensors, streams: Streams | None) -> Tensor:
-    """x [K, B, ...], or [B, ...] where shared, through a chain: [K, B, ...]. streams: in training alone."""
-    flow = Flow(x, k, shared)
+def run(
+    links: list[Link], x: Tensor, k: int, shared: bool, tensors: Tensors, streams: Streams | None, sight: Any = None
+) -> Tensor:
+    """x [K, B, ...], or [B, ...] where shared, through a chain: [K, B, ...]. streams: in training alone; sight: see `Flow`."""
+    flow = Flow(x, k, shared, sight=sight)
     for link in links:
         link(flow, tensors, streams)
     return flow.stacked()
@@ -98,8 +103,12 @@ def run(links: list[Link], x: Tensor, k: int, shared: bool, tensors: Tensors, st
 
 
 def _each(net: nn.Module, prefix: str) -> Link:
+    bounded = bool(watched(net))
+
     def link(flow: Flow, tensors: Tensors, streams: Streams | None) -> None:
         flow.h = net(flow.h)
+        if bounded and flow.sight is not None:
+            flow.sight.bounded(prefix[:-1], net, flow.stacked())
 
     return link
 
@@ -197,6 +206,8 @@ def _batch_norm(net: Any, prefix: str) -> Link | None:
         flow.h = F.batch_norm(x, mean, var, w, b, training, net.momentum, net.eps)
         if training:
             tensors[count].add_(1)
+            if flow.sight is not None:
+                flow.sight.norm(prefix[:-1], net, x, tensors)
         if narrow:
             flow.stacked()
 
@@ -285,7 +296,7 @@ def _offsets(w: Tensor, x: Tensor) -> Tensor:
 def _added(inner: list[Link]) -> Link:
     def link(flow: Flow, tensors: Tensors, streams: Streams | None) -> None:
         h = flow.stacked()
-        own = Flow(h, flow.k)
+        own = Flow(h, flow.k, sight=flow.sight)
         for one in inner:
             one(own, tensors, streams)
         flow.h = h + own.stacked()

@@ -12,17 +12,18 @@ from tuneful.pipeline.stack.bank import Bank
 from tuneful.pipeline.stack.batch import losses, together
 from tuneful.pipeline.stack.chance import Streams
 from tuneful.pipeline.stack.program import Program
+from tuneful.pipeline.stack.sight import Sight
 from tuneful.pipeline.stack.trial import cast
 from tuneful.pipeline.step import full
 from tuneful.pipeline.train import Run
 
 
 def gradients(
-    runs: Sequence[Run], bank: Bank, program: Program, streams: Streams, begin: int, end: int
+    runs: Sequence[Run], bank: Bank, program: Program, streams: Streams, begin: int, end: int, sight: Sight | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The losses of members begin .. end, [k], and the gradients of each parameter, [k, *shape].
 
-    runs: these members. Statistics of batch norms take note of the batch; nothing else is changed, whatever is raised.
+    runs: these members; sight: what looks at this step. Statistics of batch norms take note of the batch; nothing else is changed, whatever is raised.
     """
     with torch.no_grad():
         batch = together(runs)
@@ -32,7 +33,9 @@ def gradients(
         for run in runs if hooks.shakes else ():
             around.enter_context(run.hooks.around(run.params, run.step))
         with cast(runs[0]):
-            z = program(batch.x, {**leaves, **bank.others(begin, end)}, streams, len(runs), batch.shared)
+            z = program(batch.x, {**leaves, **bank.others(begin, end)}, streams, len(runs), batch.shared, sight)
+        if sight is not None:
+            sight.outputs(z, batch)
         each = losses(runs, full(z), batch)
         found = torch.autograd.grad(each.sum(), list(leaves.values()), allow_unused=True)
     return each.detach(), {name: g for name, g in zip(leaves, found, strict=True) if g is not None}

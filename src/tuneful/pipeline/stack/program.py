@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,11 +38,18 @@ class Program:
                     self.counts.append(f"{name}.num_batches_tracked".lstrip("."))
 
     def __call__(
-        self, x: Tensor, tensors: Mapping[str, Tensor], streams: Streams | None, k: int, shared: bool = False
+        self,
+        x: Tensor,
+        tensors: Mapping[str, Tensor],
+        streams: Streams | None,
+        k: int,
+        shared: bool = False,
+        sight: Any = None,
     ) -> Tensor:
-        """x: [K, B, ...], or [B, ...] where all members see the same. streams: where members draw; None outside of training."""
+        """x: [K, B, ...], or [B, ...] where all members see the same. streams: where members draw; None outside of training.
+        sight: what a chain tells of its layers."""
         if self.links is not None:
-            return run(self.links, x, k, shared, tensors, streams)
+            return run(self.links, x, k, shared, tensors, streams, sight)
         self.net.train(streams is not None)
         held = {name: t for name, t in tensors.items() if name not in self.counts}
         for name in self.counts if streams is not None else ():

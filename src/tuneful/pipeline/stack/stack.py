@@ -10,9 +10,9 @@ it goes the way that it goes alone, its order of the data, augmentation and drop
 rounding). A member that a scheduler pauses is evicted and the rest stands together again; it may go on alone, in another stack or in
 another process, and come back.
 
-Members need not be at one step. In the steps in which a run is under watch (ten of its first 200) all step singly. How many step at
-once is measured (`width`); where stacking does not pay, or cannot be, members train one by one in their own loops, and `reason` says
-why.
+Members need not be at one step. In ten of its first 200 steps a run is looked at (`sight`); networks that cannot be looked at in a
+stack take these steps one by one. How many step at once is measured (`width`); where stacking does not pay, or cannot be, members
+train one by one in their own loops, and `reason` says why.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ from tuneful.pipeline.stack.chance import Draw, Streams, recorded
 from tuneful.pipeline.stack.gradients import gradients
 from tuneful.pipeline.stack.judging import judged, serves
 from tuneful.pipeline.stack.program import Program
+from tuneful.pipeline.stack.sight import Sights
 from tuneful.pipeline.stack.signature import apart, unfit
 from tuneful.pipeline.stack.stepping import Stepping
-from tuneful.pipeline.stack.trial import tried
+from tuneful.pipeline.stack.trial import found
 from tuneful.pipeline.stack.width import Width
 from tuneful.pipeline.step import arithmetic, channels_last
 from tuneful.pipeline.train import Run
@@ -159,7 +160,9 @@ class Stack:
         self.bank = Bank([run.body for run in runs])
         self.streams = Streams([self.draws[number] for number in self.rows], runs[0].device)
         if self.program is None:
-            self._dry()
+            self.program, self.refused = found(runs, self.bank, self.streams)
+            self.single = self.refused
+            self.sights = Sights(runs[0].body, self.program)
         self.stepping = Stepping(runs, self.bank)
         if self.single:
             self._free()
@@ -168,21 +171,6 @@ class Stack:
             self.averages = Averages(runs, self.bank)
         if not self.paces.serves(len(runs)):
             self.paces = Width(len(runs), self.width if isinstance(self.width, int) else None, self.known)
-
-    def _dry(self) -> None:
-        """Find a program that gives what the members give alone; where there is none, `single` says why."""
-        assert self.bank is not None
-        net = self.members[0].body
-        for by_hand in (True, False):
-            program = Program(net, by_hand)
-            if by_hand and program.links is None:
-                continue
-            self.single = reason = tried(self.members, self.bank, self.streams, program)
-            if not reason:
-                self.program = program
-                return
-            self.refused = self.refused or reason
-        self.single = self.refused
 
     def _alone(self) -> str:
         """Why members need not be laid side by side at all; "" where they shall."""
@@ -344,14 +332,16 @@ class Stack:
         assert self.bank is not None
         assert self.program is not None
         runs = self.members[begin:end]
-        if end - begin == 1 or any(run.early.looking for run in runs):
+        looks = any(run.early.looking for run in runs)
+        if end - begin == 1 or (looks and self.sights.blind):
             self._singly(runs)
             return
+        sight = self.sights.of(runs, self.bank, begin, end) if looks else None
         put_(runs)
         first = runs[0]
         before = {name: t.clone() for name, t in self.bank.others(begin, end).items()}  # statistics of batch norms, mostly
         try:
-            each, grads = gradients(runs, self.bank, self.program, self.streams, begin, end)
+            each, grads = gradients(runs, self.bank, self.program, self.streams, begin, end, sight)
         except Exception as error:  # the user's code may raise anything
             if not out_of_memory(error):
                 raise
@@ -362,6 +352,8 @@ class Stack:
         if first.hooks.penalties or first.hooks.limits or first.hooks.noises:
             restrain_(runs, grads)
         self.stepping.step_(begin, end, grads)
+        if sight is not None:
+            sight.moved(grads)
         for run in runs if first.hooks.settles else ():
             run.hooks.settle_(run.optimizer)
         self._count(runs, begin, end, each)
@@ -394,4 +386,4 @@ class Stack:
             run.step = step = run.step + 1
             if self.averages is None:
                 run.kept.update_(step, run.steps)
-        self.heard.add(runs, begin, end, each)
+        self.heard.add(begin, end, each)

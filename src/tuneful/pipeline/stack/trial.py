@@ -26,6 +26,20 @@ from tuneful.pipeline.train import Run
 NEAR = {torch.float64: 1e-7, torch.float32: 5e-3, torch.bfloat16: 0.2}  # of the largest number of a tensor
 
 
+def found(runs: Sequence[Run], bank: Bank, streams: Streams) -> tuple[Program | None, str]:
+    """A program that gives what the members give alone, by hand before vmap; where there is none, why."""
+    reason = ""
+    for by_hand in (True, False):
+        program = Program(runs[0].body, by_hand)
+        if by_hand and program.links is None:
+            continue
+        why = tried(runs, bank, streams, program)
+        if not why:
+            return program, ""
+        reason = reason or why
+    return None, reason
+
+
 def tried(runs: Sequence[Run], bank: Bank, streams: Streams, program: Program) -> str:
     """Why the first two members cannot be stacked by this program; "" where they can. Nothing of them is changed."""
     pair = list(runs[:2])
