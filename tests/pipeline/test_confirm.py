@@ -97,7 +97,7 @@ def test_a_lost_state_of_the_chosen_is_trained_anew_to_the_same_bits(flowers, tm
     again = confirmed(study, flowers, recipe, clock, stacked=False)
     again.verdict["run"] = 1
     _, first = again.candidate()
-    path = again._path()
+    path = again.path(again.verdict["chosen"], 1)
     path.unlink(missing_ok=True)
     _, second = again.candidate()
     for a, b in zip(first.network.parameters(), second.network.parameters(), strict=True):
@@ -107,6 +107,7 @@ def test_a_lost_state_of_the_chosen_is_trained_anew_to_the_same_bits(flowers, tm
 def test_only_the_chosen_run_keeps_its_weights(flowers, tmp_path):
     study, recipe, clock = searched(flowers, tmp_path)
     again = confirmed(study, flowers, recipe, clock)
+    again.tidy()
     states = list((tmp_path / FOLDER).glob(f"*/{STATE}"))
     assert len(states) == (1 if again.verdict["run"] else 0)
 

@@ -100,6 +100,14 @@ Again = Annotated[
         help="run the best trials again on N fresh seeds before one is taken [3, up to 5 with time to spare]",
     ),
 ]  # fmt: skip
+Joins = Annotated[
+    int | None,
+    typer.Option(
+        "--ensemble", metavar="N", min=0, show_default=False,
+        help="join at most N of the networks, where that is shown to be better [5 in optimize, else none]",
+    ),
+]  # fmt: skip
+Single = Annotated[bool, typer.Option("--no-ensemble", help="ship one network, whatever several together would reach")]
 Enough = Annotated[
     str | None,
     typer.Option(
@@ -140,7 +148,7 @@ def optimize(
     ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
     home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
     storage: Storage = None, search: Proposing = None, scheduler: Scheduling = None, confirm: Again = None,
-    no_confirm: Believed = False, stop_when: Enough = None, objectives: Aims = None, where: Where = None,
+    no_confirm: Believed = False, ensemble: Joins = None, no_ensemble: Single = False, stop_when: Enough = None, objectives: Aims = None, where: Where = None,
     like: Like = None, champion: Champion = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Find, prove and ship the best model that the budget can buy.
@@ -151,7 +159,7 @@ def optimize(
     """
     words = from_champion(words, champion, home)
     words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm, search, scheduler, stop_when, objectives,
-                      where, like)  # fmt: skip
+                      where, like, 0 if no_ensemble else ensemble)  # fmt: skip
     return _begin(ctx.obj, "optimize", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
@@ -174,7 +182,7 @@ def tune(
     ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
     home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
     storage: Storage = None, search: Proposing = None, scheduler: Scheduling = None, confirm: Again = None,
-    no_confirm: Believed = False, stop_when: Enough = None, objectives: Aims = None, where: Where = None,
+    no_confirm: Believed = False, ensemble: Joins = None, no_ensemble: Single = False, stop_when: Enough = None, objectives: Aims = None, where: Where = None,
     like: Like = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Search the ranges that you give, and no others.
@@ -182,7 +190,7 @@ def tune(
     lr=1e-4..1e-1 is a range, width=16,32,64 a choice, epochs=20 is fixed; log(1..5) and lin(1e-4..1e-1) say the scale.
     """
     words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm, search, scheduler, stop_when, objectives,
-                      where, like)  # fmt: skip
+                      where, like, 0 if no_ensemble else ensemble)  # fmt: skip
     return _begin(ctx.obj, "tune", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
@@ -229,11 +237,12 @@ def with_steps(words: list[str], clean: list[str] | None) -> list[str]:
 def searching(
     words: list[str], workers: str | None, deterministic: bool, storage: str | None, confirm: int | None = None,
     search: str | None = None, scheduler: str | None = None, stop_when: str | None = None, objectives: str | None = None,
-    where: list[str] | None = None, like: str | None = None,
+    where: list[str] | None = None, like: str | None = None, ensemble: int | None = None,
 ) -> list[str]:  # fmt: skip
     """The words, and settings for what options say of the search."""
     said = [f"{key}={value}" for key, value in (("workers", workers), ("storage", storage)) if value is not None]
     said += [f"confirm={confirm}"] if confirm is not None else []
+    said += [f"ensemble={ensemble}"] if ensemble is not None else []
     said += [f"stop_when={stop_when}"] if stop_when is not None else []
     said += [f"objectives={objectives}"] if objectives is not None else []
     said += [f"where={','.join(where)}"] if where else []
@@ -308,7 +317,19 @@ def _data(work: Work) -> dict[str, Any]:
     if work.result is None:
         return out
     told = work.result.evidence
-    kept = ("headline", "test", "valid", "baselines", "against_baseline", "recipe", "steps", "search", "seconds", "notes")
+    kept = (
+        "headline",
+        "test",
+        "valid",
+        "baselines",
+        "against_baseline",
+        "recipe",
+        "steps",
+        "search",
+        "joined",
+        "seconds",
+        "notes",
+    )
     return {
         **out,
         "trial": work.result.trial.number,

@@ -36,6 +36,11 @@ def settings(path: str) -> dict[str, Any]:
     """
     artifact = unseal(Path(path))
     facts, recipe = artifact.read("preprocessing.json"), artifact.read("recipe.json")
+    if (joined := artifact.read("evidence.json").get("joined", {})).get("kind") == "ensemble":
+        raise DataError(
+            f"{path} is an ensemble of {len(joined['members'])} networks, and training begins at the weights of one",
+            "ship a single one with --no-ensemble, or " + _ANEW,
+        )
     data: dict[str, Any] = {"champion": str(artifact.folder.resolve())}
     name = str(facts.get("target", {}).get("name") or "")
     if facts["schema"].get("kind") in ("table", "tokens") and name and "columns" not in facts["target"]:

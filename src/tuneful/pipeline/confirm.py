@@ -20,7 +20,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.carrying import able
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.goals import goal
-from tuneful.pipeline.judge import METRICS
+from tuneful.pipeline.judge import METRICS, Floats
 from tuneful.pipeline.kept import write_json
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.odds import odds
@@ -96,7 +96,6 @@ class Confirmation:
         self.verdict = self._judged(entrants, finals, weights, time.monotonic() - began)
         if self.verdict:
             self.verdict["of"] = of
-            self._tidied()
             write_json(self.study.folder / "confirm.json", self.verdict)
             self.study.remember("confirmed", self.verdict)
 
@@ -328,24 +327,37 @@ class Confirmation:
         sign = 1.0 if self.task.objective.direction == "max" else -1.0
         return max(values, key=lambda run: (sign * values[run], -run))
 
-    def _path(self) -> Path:
-        """Where the state of the chosen run lies."""
-        number, run = int(self.verdict["chosen"]), int(self.verdict["run"])
+    def path(self, number: int, run: int) -> Path:
+        """Where the state of a trial's run lies: 0, its own in the study, or that of the fresh seed 1, 2, ..."""
         if run == 0:
             return self.study.trial_folder(number) / STATE
         return self._place(self._entrant(self.study.trial(number)), run - 1) / STATE
 
-    def _tidied(self) -> None:
-        """Only the chosen run keeps its weights."""
-        kept = self._path()
+    def answers(self) -> dict[tuple[int, int], Floats]:
+        """What the fresh runs say of valid, by (trial, run)."""
+        found: dict[tuple[int, int], Floats] = {}
+        for line in self.verdict.get("candidates", ()):
+            number = int(line["trial"])
+            runs = self._finals(self._entrant(self.study.trial(number)), len(line["seeds"]))
+            found |= {(number, run): one.answers for run, one in enumerate(runs, 1) if one.answers is not None}
+        return found
+
+    def tidy(self, kept: Iterable[tuple[int, int]] = ()) -> None:
+        """Throw away the weights of all fresh runs but the chosen one and those of (trial, run) in `kept`."""
+        if not self.verdict:
+            return
+        paths = {self.path(*one) for one in (*kept, (int(self.verdict["chosen"]), int(self.verdict["run"])))}
         for path in (self.study.folder / FOLDER).glob(f"*/{STATE}"):
-            if path != kept:
+            if path not in paths:
                 path.unlink()
 
     def candidate(self) -> tuple[Trial, Candidate]:
-        """The chosen trial and the network that is taken of it; trained anew where its state is damaged or gone."""
-        trial = self.study.trial(int(self.verdict["chosen"]))
-        path, run = self._path(), int(self.verdict["run"])
+        """The chosen trial and the network that is taken of it."""
+        return self.member(int(self.verdict["chosen"]), int(self.verdict["run"]))
+
+    def member(self, number: int, run: int) -> tuple[Trial, Candidate]:
+        """A trial and the network of one of its runs; trained anew where its state is damaged or gone."""
+        trial, path = self.study.trial(number), self.path(number, run)
         try:
             return trial, Run.resume(self.task, path, model=self.model, device=self.device).candidate()
         except StateError:

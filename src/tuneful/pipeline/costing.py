@@ -8,11 +8,12 @@ lets one read them; it is that of the whole processor, whoever else is at work.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from tuneful.core.errors import RecipeError
 from tuneful.core.measure import Measure
@@ -53,18 +54,23 @@ def names(task: Task) -> tuple[str, ...]:
 
 def measured(run: Run, wanted: Sequence[str]) -> dict[str, Measure]:
     """The costs of a run's network as it is."""
+    return costs(run.readout, run.task, run.execution.threads, wanted)
+
+
+def costs(network: nn.Module, task: Task, threads: int, wanted: Iterable[str]) -> dict[str, Measure]:
+    """The costs of a network."""
     found: dict[str, Measure] = {}
     if "size" in wanted:
-        size = sum(tensor.numel() * tensor.element_size() for tensor in run.readout.state_dict().values()) / 1e6
+        size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values()) / 1e6
         found["size"] = Measure(size, size, size, 1, "MB", "the bytes of its weights")
-    x = run.task.valid.x[:1]  # a network that has not trained takes as long
-    with arithmetic(run.execution.threads):
+    x = task.valid.x[:1]  # a network that has not trained takes as long
+    with arithmetic(threads):
         for name in [one for one in ("latency", "energy") if one in wanted]:
-            judge.predict(run.readout, x, kind=run.task.kind)
+            judge.predict(network, x, kind=task.kind)
             times, before, began = list[float](), _joules(), time.perf_counter()
             while len(times) < FEWEST or time.perf_counter() - began < SECONDS:
                 at = time.perf_counter()
-                judge.predict(run.readout, x, kind=run.task.kind)
+                judge.predict(network, x, kind=task.kind)
                 times.append(1e3 * (time.perf_counter() - at))
             if name == "latency":
                 found[name] = median(times, "ms", f"median of {len(times)} predictions of one example by torch")
@@ -108,4 +114,4 @@ def _joules() -> float:
     return sum(int(path.read_text(encoding="ascii")) for path in counters()) / 1e6
 
 
-__all__ = ["aimed", "broken", "counters", "measured", "median", "names"]
+__all__ = ["aimed", "broken", "costs", "counters", "measured", "median", "names"]

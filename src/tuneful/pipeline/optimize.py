@@ -32,10 +32,9 @@ from tuneful.core.space import Space
 from tuneful.core.study import Study
 from tuneful.core.task import Task
 from tuneful.core.trial import Trial
-from tuneful.pipeline import defaults, doubts, earlier, files, plans, workers
-from tuneful.pipeline.asked import asked, beside, checked
+from tuneful.pipeline import doubts, earlier, files, plans, workers
+from tuneful.pipeline.asked import checked
 from tuneful.pipeline.candidate import Candidate
-from tuneful.pipeline.carrying import cores
 from tuneful.pipeline.challenge import beside_champion
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.confirm import Confirmation
@@ -44,10 +43,10 @@ from tuneful.pipeline.deciding import reasoned
 from tuneful.pipeline.distribute import dismissed
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.job import AT_ONCE, Job
+from tuneful.pipeline.joining import Joining, taken
 from tuneful.pipeline.kept import keep, kept, write_json, write_text
-from tuneful.pipeline.keys import Keys
 from tuneful.pipeline.limits import Halt
-from tuneful.pipeline.pace import WIDTH, fitted, narrowed
+from tuneful.pipeline.planned import planned
 from tuneful.pipeline.plans import Plans
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.prove import prove
@@ -168,7 +167,8 @@ class Work:
         clock.reserve = reserve(clock.budget, before)
         self.clock = clock
         with self._timed("plan"):
-            recipe, space, said = self._planned(task, clock, old)
+            recipe, space, said = planned(job, task, clock, old, self._base(), 1 if self.crew is None else self.crew.count,
+                                          self.device, self._plans, self.model is not None)  # fmt: skip
         if old is not None and before is not None and not done_with(old, clock.budget):
             worth_going_on(str(folder), clock, old.trials())
         with self._timed("study"):
@@ -229,6 +229,11 @@ class Work:
         return Confirmation(study, task, recipe, clock, candidates=self.job.how.candidates, seeds=seeds, halt=self.halt,
                             device=self.device, model=self.model, stacked=not self.job.how.deterministic)  # fmt: skip
 
+    def _joins(self, space: Space) -> int | str:
+        """How many networks may be joined at most: by itself in `optimize`, elsewhere where it is asked for."""
+        asked = self.job.how.ensemble
+        return 0 if not len(space) or (asked == "auto" and self.job.mode != "optimize") else asked
+
     def _plans(self) -> Plans:
         """Plans of execution, kept beside the runs."""
         if self.plans is None:
@@ -239,56 +244,19 @@ class Work:
     def _base(self) -> Recipe:
         return Recipe(model=self.model) if self.model is not None else Recipe()
 
-    def _planned(self, task: Task, clock: Clock, old: Study | None) -> tuple[Recipe, Space, str]:
-        """The recipe without "auto", the space, and a word on both; a search with a time limit gets a length at which several
-        full trainings fit."""
-        job, base = self.job, self._base()
-        told = asked(job, task, base)
-        if job.how.deterministic:
-            base = base.replace(plan="off").because(
-                "plan", "ways are chosen by timing, which a deterministic study cannot rest on"
-            )
-            told = asked(job, task, base)
-        if self.crew is not None:
-            count = self.crew.count
-            base = base.replace(threads=max(1, cores() // count)).because(
-                "threads", f"{count} processes share {cores()} cores"
-            )
-            told = asked(job, task, base)
-        if old is not None and "recipe" in old.about:
-            recipe = from_data(json.loads(old.about["recipe"]))
-            return recipe, beside(job, task, recipe, narrowed(told.space, recipe)), "going on"
-        recipe = defaults.resolve(told.recipe, task)
-        if told.recipe.epochs == "auto" and clock.budget.seconds is not None and job.mode != "train":
-            named = any(Keys().resolve(entry.key)[0].partition(".")[0] == "model" for entry in job.entries)
-            fit = fitted(
-                task,
-                told.recipe,
-                clock,
-                free_width=not named and self.model is None,
-                device=self.device,
-                plans=self._plans(),
-            )
-            # What hangs on the length of the run is chosen again for this length.
-            base = base.replace(epochs=fit.epochs, threads=fit.threads)
-            told = asked(job, task, base.replace(model=fit.model) if WIDTH in fit.reasons else base)
-            recipe = told.recipe
-            if WIDTH in fit.reasons:  # the range that is searched is not narrower yet, so its middle stands there
-                recipe = recipe.replace(WIDTH, fit.get(WIDTH))
-            for name in ("epochs", "threads", "model", WIDTH):
-                recipe = recipe.because(name, fit.reasons[name]) if name in fit.reasons else recipe
-            recipe = defaults.resolve(recipe, task)
-        stay = f"; {', '.join(told.fixed)} {'stays' if len(told.fixed) == 1 else 'stay'} as you set it" if told.fixed else ""
-        stay = stay.replace("as you set it", "as you set them") if len(told.fixed) > 1 else stay
-        plan = f"{recipe.epochs:g} epochs at most{stay}"
-        return recipe, beside(job, task, recipe, narrowed(told.space, recipe)), plan
-
     # ------------------------------------------------------------------------------------------------ finish
 
     def _finish(
         self, search: Search, again: Confirmation, study: Study, task: Task, folder: Path, clock: Clock
     ) -> Iterator[Stage]:
-        trial, candidate = again.candidate() if again.verdict else search.candidate()
+        joining = Joining(
+            again, search, most=self._joins(search.space), left=clock.left - clock.reserve + proving(clock.budget) / 2
+        )
+        with self._timed("join"):
+            joining.settle()
+            trial, candidate = joining.candidate()
+        if len(search.space):
+            yield Stage("join", str(joining.verdict["sentence"]))
         left = max(1.0, min(max(60.0, proving(clock.budget)), clock.left - SHIPPING))
         study.remember("spent", clock.spent)
         if (evidence := kept(folder, candidate, left)) is not None:
@@ -305,6 +273,7 @@ class Work:
             evidence["plan"] = carried.as_data()
         evidence["search"] = search.told(trial, self.job.command)
         evidence["confirmation"] = again.verdict or {"why": again.why}
+        evidence["joined"] = joining.verdict
         evidence["label_errors"] = self._doubted(task, folder, min(LOOKING, clock.left - SHIPPING))
         evidence |= beside_champion(task, candidate, self.job.data.champion, evidence)
         yield Stage("ship", "exporting to ONNX and checking it against torch")
@@ -353,8 +322,7 @@ class Work:
         recipe, clock = from_data(json.loads(study.about["recipe"])), Clock(self.job.budget)
         search = Search(study, task, recipe, Space(), clock, model=self.model)
         again = Confirmation(study, task, recipe, clock, device=self.device, model=self.model)
-        again.verdict = dict(evidence.get("confirmation", {}))
-        trial, candidate = again.candidate() if "chosen" in again.verdict else search.candidate()
+        trial, candidate = taken(again, search, evidence)
         sealed = folder / "artifact"
         return Result(folder, task, trial, candidate, evidence, unseal(sealed) if sealed.exists() else None, folder / "report.html",
                       evidence.get("seconds", {}))  # fmt: skip

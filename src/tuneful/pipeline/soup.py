@@ -60,7 +60,7 @@ def soup(task: Task, candidates: Sequence[Candidate]) -> Soup:
     best = candidates[order[0]]
     members, network, answers, value = [order[0]], best.network, said[order[0]], values[order[0]]
     for place in order[1:]:
-        tried = _mean(task, [candidates[one] for one in (*members, place)])
+        tried = mean(task, [candidates[one] for one in (*members, place)])
         p = judge.predict(tried, task.valid.x, kind=task.kind)
         if sign * judge.score(metric, p, y) >= value:
             members.append(place)
@@ -83,7 +83,7 @@ def soup(task: Task, candidates: Sequence[Candidate]) -> Soup:
     )
 
 
-def _mean(task: Task, members: Sequence[Candidate]) -> Any:
+def mean(task: Task, members: Sequence[Candidate]) -> Any:
     """A network with the mean of the members' weights; what does not float is the first's."""
     network = copy.deepcopy(members[0].network)
     states = [one.network.body.state_dict() for one in members]

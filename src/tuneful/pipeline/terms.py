@@ -89,6 +89,7 @@ class How(Settings):
         False  # is the study to be the same whatever works on it, and however many? asks for a budget in trials
     )
     confirm: Whole | Auto = "auto"  # fresh seeds of each of the best trials before one is taken; 0: none
+    ensemble: Whole | Auto = "auto"  # networks that are joined at most, where that is better; 0: none
     stop_when: str | None = (
         None  # gain<0.1%/min: no further trial begins when less is expected of one; all of the budget is used else
     )

@@ -233,9 +233,9 @@ class Search:
             raised = f"; {len(failures)} trials failed, the last of them: {failures[-1]}" if failures else ""
             raise BudgetError(f"the budget of {self.clock.budget} ended before any trial had a value{raised}",
                               "give a longer budget, or a smaller model")  # fmt: skip
-        return best, self._whole(best).candidate()
+        return best, self.whole(best).candidate()
 
-    def _whole(self, best: Trial) -> Run:
+    def whole(self, best: Trial) -> Run:
         """The run of a trial as the study knows it; trained anew, to the same bits, when its state is damaged or gone."""
         path = self.legs.path(best.number)
         self.legs.fetch(best.number)

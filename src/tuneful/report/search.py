@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tuneful.report import confirmation
+from tuneful.report import confirmation, joined
 from tuneful.report.axis import Axis
 from tuneful.report.charts import Cell, bar, dots, figure, grid, legend, line, plot, steps, thin, whisker
 from tuneful.report.control import against_random
@@ -34,6 +34,7 @@ def search(story: Story) -> list[Html]:
     if len(story.trials) > 1:
         pieces += [
             confirmation.again(story),
+            joined.together(story),
             *tradeoffs(story),
             lineage(story),
             parallel(story),

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tuneful.core.form import Form
 from tuneful.core.task import Task
-from tuneful.pipeline.goals.goal import Goal, formed
+from tuneful.pipeline.goals.goal import Goal, formed, mean_class
 
 
 class Classes(Goal):
@@ -33,6 +33,9 @@ class Classes(Goal):
 
     def link(self) -> nn.Module:
         return nn.Softmax(dim=-1)
+
+    def mean(self, z_MB: Tensor, w_M: Tensor) -> Tensor:
+        return mean_class(z_MB, w_M)
 
     def said(self, task: Task) -> str:
         return f"{task.kind} with {len(task.labels)} classes"

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tuneful.core.errors import ModelError
 from tuneful.core.form import Form, FormKind
@@ -26,6 +27,7 @@ class Goal(ABC):
     blends: ClassVar[bool]  # are targets probabilities over classes, which augments may blend and smoothing may soften?
 
     writes: ClassVar[bool] = False  # is the answer a text, written token by token? (see `pairs`)
+    joins: ClassVar[bool] = True  # may the answers of several networks be averaged?
 
     @abstractmethod
     def form(self, task: Task) -> Form:
@@ -59,6 +61,10 @@ class Goal(ABC):
     def link(self) -> nn.Module:
         """From what the network gives to answers: probabilities, or values. It is part of the exported graph."""
 
+    def mean(self, z_MB: Tensor, w_M: Tensor) -> Tensor:
+        """From what M networks give to what one would give whose answers are the weighted mean of theirs; w sums to 1."""
+        return (z_MB * _along(w_M, z_MB)).sum(0)
+
     def told(self) -> nn.Module:
         """From what the network gives to what is exported: the answers, and what else the runtime needs to know."""
         return self.link()
@@ -75,6 +81,22 @@ class Goal(ABC):
     @abstractmethod
     def said(self, task: Task) -> str:
         """The kind of task in words: "multiclass with 10 classes"."""
+
+
+def _along(w_M: Tensor, z_MB: Tensor) -> Tensor:
+    """A weight of each network beside its outputs."""
+    return w_M.reshape(-1, *[1] * (z_MB.ndim - 1))
+
+
+def mean_class(z_MB: Tensor, w_M: Tensor) -> Tensor:
+    """Logits whose softmax is the weighted mean of the softmaxes: log sum_m w_m softmax(z_m)."""
+    return (z_MB.log_softmax(-1) + _along(w_M, z_MB).log()).logsumexp(0)
+
+
+def mean_label(z_MB: Tensor, w_M: Tensor) -> Tensor:
+    """Logits whose sigmoid is the weighted mean of the sigmoids."""
+    log_w = _along(w_M, z_MB).log()
+    return (F.logsigmoid(z_MB) + log_w).logsumexp(0) - (F.logsigmoid(-z_MB) + log_w).logsumexp(0)
 
 
 def formed(task: Task, outputs: int, each: Literal["example", "place"] = "example") -> Form:

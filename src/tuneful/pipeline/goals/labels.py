@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tuneful.core.form import Form
 from tuneful.core.task import Task
-from tuneful.pipeline.goals.goal import Goal, formed
+from tuneful.pipeline.goals.goal import Goal, formed, mean_label
 
 
 class Labels(Goal):
@@ -33,6 +33,9 @@ class Labels(Goal):
 
     def link(self) -> nn.Module:
         return nn.Sigmoid()
+
+    def mean(self, z_MB: Tensor, w_M: Tensor) -> Tensor:
+        return mean_label(z_MB, w_M)
 
     def said(self, task: Task) -> str:
         return f"multilabel with {len(task.labels)} labels"

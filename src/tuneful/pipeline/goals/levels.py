@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from tuneful.core.form import Form
 from tuneful.core.task import Task
 from tuneful.pipeline.goals.classes import Classes
-from tuneful.pipeline.goals.goal import formed
-from tuneful.techniques.losses.cumulative import levels
+from tuneful.pipeline.goals.goal import formed, mean_label
+from tuneful.techniques.losses.cumulative import falling, levels, rising
 
 
 class Passing(nn.Module):
@@ -32,6 +33,10 @@ class Levels(Classes):
 
     def link(self) -> nn.Module:
         return Passing()
+
+    def mean(self, z_MB: Tensor, w_M: Tensor) -> Tensor:
+        above = torch.stack([falling(z) for z in z_MB.unbind(0)])
+        return rising(mean_label(above, w_M))
 
     def said(self, task: Task) -> str:
         return f"ordinal with {len(task.labels)} levels, {task.labels[0]} to {task.labels[-1]}"

@@ -27,6 +27,7 @@ class WithEnergy(nn.Module):
 
 class OpenSet(Classes):
     answer: ClassVar[str] = "probabilities_and_energy"
+    joins: ClassVar[bool] = False  # a mean of probabilities has no energy
 
     def told(self) -> nn.Module:
         return WithEnergy()

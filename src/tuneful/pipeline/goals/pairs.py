@@ -44,6 +44,7 @@ class Sequences(Goal):
     losses: ClassVar[tuple[str, ...]] = ("smoothed_cross_entropy", "cross_entropy")
     blends: ClassVar[bool] = False
     writes: ClassVar[bool] = True
+    joins: ClassVar[bool] = False
 
     def form(self, task: Task) -> Form:
         return replace(formed(task, int(task.schema["outputs"]), "place"), causal=True)

@@ -20,6 +20,7 @@ from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.confirm import Confirmation
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.job import Job
+from tuneful.pipeline.joining import taken
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.tune import Search
 
@@ -58,11 +59,15 @@ def opened(folder: Path, model: Settings | None = None) -> Origin:
         evidence = json.loads(proof.read_text(encoding="utf-8"))
     except ValueError as error:
         raise StudyError(f"{proof} is damaged ({error})", f"`tuneful resume {folder}` writes it again") from None
+    if (joined := evidence.get("joined", {})).get("kind") == "ensemble":
+        raise ModelError(
+            f"{folder} holds an ensemble of {len(joined['members'])} networks, which cannot be improved yet",
+            "search again with --no-ensemble, under another --name; a single network can be made smaller and faster",
+        )
     recipe, clock = from_data(json.loads(study.about["recipe"])), Clock(job.budget)
     again = Confirmation(study, task, recipe, clock, device="cpu", model=model)
-    again.verdict = dict(evidence.get("confirmation", {}))
     search = Search(study, task, recipe, Space(), clock, model=model, device="cpu")
-    trial, candidate = again.candidate() if "chosen" in again.verdict else search.candidate()
+    trial, candidate = taken(again, search, evidence)
     return Origin(folder, task, study, trial, candidate, evidence)
 
 

@@ -26,6 +26,12 @@ def falling(z: Tensor) -> Tensor:
     return torch.cat([z[:, :1], z[:, :1] - F.softplus(z[:, 1:]).cumsum(dim=1)], dim=1)
 
 
+def rising(a: Tensor) -> Tensor:
+    """The inverse of `falling`; steps below 1e-6 count as that."""
+    steps = (a[:, :-1] - a[:, 1:]).clamp(min=1e-6)
+    return torch.cat([a[:, :1], steps + torch.log(-torch.expm1(-steps))], dim=1)
+
+
 def levels(z: Tensor) -> Tensor:
     """Probabilities [B, L] of each level, from what the network gives; rows sum to 1."""
     above = torch.sigmoid(falling(z))
