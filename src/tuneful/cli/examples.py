@@ -40,6 +40,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "predict": (
         "tuneful predict runs/digits/artifact digits",
         "tuneful predict runs/houses/artifact new.csv -o predicted.csv",
+        "tuneful predict flowers new/ --explain heat",
     ),
     "serve": (
         "tuneful serve runs/digits/artifact",
@@ -83,6 +84,7 @@ VALUES: dict[str, str] = {
     "--from": "houses", "--record": "predictions.db", "--recording": "share=0.1", "--data": "new.csv", "--labels": "late.csv", "--target": "price", "--reference": "1000", "--alarm": "0.01/month", "--by": "betting", "--test": "ks",
     "--correction": "bh", "--window": "1d", "--windows": "2/5", "--since": "1d", "--of": "houses:2", "--webhook": "https://example.org/alarms",
     "--python": "litert/bin/python", "--key": "models.key.pub", "--about": "about.toml", "--sign": "models.key", "--new-key": "models.key",
+    "--explain": "heat",
 }  # fmt: skip
 """A value for every option that wants one."""
 

@@ -24,7 +24,7 @@ def write(model: Model, x: Any, names: Sequence[str], folder: Path) -> tuple[lis
     files = isinstance(x, list)
     found: Iterable[Any] = model.masks(cast("list[bytes]", x)) if files else model.predict(x)
     named = list(names) or [str(row) for row in range(1, len(x) + 1)]
-    paths = _places(named, folder)
+    paths = places(named, folder)
     rows: list[list[Any]] = []
     for name, path, mask in zip(named, paths, found, strict=True):
         try:
@@ -39,9 +39,9 @@ def write(model: Model, x: Any, names: Sequence[str], folder: Path) -> tuple[lis
     return ["file" if files else "row", "mask", *(f"share({label})" for label in model.labels)], rows
 
 
-def _places(names: Sequence[str], folder: Path) -> list[Path]:
-    """Where each mask goes: the path of its image below the folder, ending in .png; with the old ending where two would meet."""
-    plain = [folder / Path(name.lstrip("/")).with_suffix(".png") for name in names]
+def places(names: Sequence[str], folder: Path, ending: str = ".png") -> list[Path]:
+    """Where each file goes: the path of its image below the folder, with this ending; behind the old one where two would meet."""
+    plain = [folder / Path(name.lstrip("/")).with_suffix(ending) for name in names]
     if len(set(plain)) == len(plain):
         return plain
-    return [folder / f"{name.lstrip('/')}.png" for name in names]
+    return [folder / f"{name.lstrip('/')}{ending}" for name in names]

@@ -154,13 +154,16 @@ def predict(
     artifact: Annotated[str, typer.Argument(metavar="ARTIFACT", help="an artifact, or a run that has one", show_default=False)],
     data: Annotated[str, typer.Argument(metavar="DATA", help="a table, an image, a folder of images, .npy, .npz or idx files",
                                         show_default=False)],
+    explain: Annotated[Path | None, typer.Option("--explain", metavar="FOLDER", help="write there which places spoke for each prediction: "
+                       "a picture of an image, else numbers")] = None,
     output: Output = None, home: Home = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Predict with an artifact: one line an example, as CSV. The labels of the data, if it has any, are not looked at.
 
     Needs no torch. Probabilities of the classes stand in columns of their own. A model of an open set says "abstain" where its
     margin is below 0. Of a segmentation the masks are written into the folder that -o names (masks, when it names none), as PNG
-    files of each image's own size, and the CSV tells what is in them.
+    files of each image's own size, and the CSV tells what is in them. --explain needs a network that ends in a mean over places and
+    one linear layer (convnet, resnet, mobilenet_v2 ...), and writes its class-activation maps; a column names the files.
     """
     folder = runs.artifact(artifact, runs.home(home))
     if output is not None and Path(data).exists() and output.exists() and output.samefile(data):
@@ -170,6 +173,8 @@ def predict(
     from tuneful.runtime.load import load
 
     model = load(folder)
+    if explain is not None:
+        model.explained()
     if model.kind in answers.PIXELS:
         from tuneful.cli.masks import write
 
@@ -194,11 +199,13 @@ def predict(
             if model.targets
             else [first, "prediction", *(["margin"] if model.rule else []), *(f"p({label})" for label in model.labels)]
         )
-    return _written(head, _predicted(model, itertools.chain([(x, names)], found)), output, as_json)
+    head = [*head, *(["explanation"] if explain is not None else [])]
+    return _written(head, _predicted(model, itertools.chain([(x, names)], found), explain), output, as_json)
 
 
-def _predicted(model: Any, found: Iterable[tuple[Any, list[str]]]) -> Iterator[list[list[Any]]]:
+def _predicted(model: Any, found: Iterable[tuple[Any, list[str]]], explain: Path | None = None) -> Iterator[list[list[Any]]]:
     """The lines of the answer, those of each piece of the data together."""
+    from tuneful.cli import explaining
     from tuneful.cli.inputs import example_names
     from tuneful.core.errors import DataError
     from tuneful.runtime import answers, openset
@@ -223,10 +230,15 @@ def _predicted(model: Any, found: Iterable[tuple[Any, list[str]]]) -> Iterator[l
             margins = openset.margins(model.rule, p)
             p = [[margin, *line[:-1]] for margin, line in zip(margins, p, strict=True)]
         if model.targets:
-            yield [[name, *(float(value) for value in line)] for name, line in zip(names, said, strict=True)]
+            lines: list[list[Any]] = [
+                [name, *(float(value) for value in line)] for name, line in zip(names, said, strict=True)
+            ]
         else:
-            yield [[name, _said(value, model.labels), *(float(f"{q:.6g}") for q in (p[at] if model.labels else ()))]
-                   for at, (name, value) in enumerate(zip(names, said, strict=True))]  # fmt: skip
+            lines = [[name, _said(value, model.labels), *(float(f"{q:.6g}") for q in (p[at] if model.labels else ()))]
+                     for at, (name, value) in enumerate(zip(names, said, strict=True))]  # fmt: skip
+        if explain is not None:
+            lines = [[*line, path] for line, path in zip(lines, explaining.write(model, x, names, explain), strict=True)]
+        yield lines
 
 
 def _written(head: list[str], pieces: Iterable[list[list[Any]]], output: Path | None, as_json: bool) -> int:

@@ -22,6 +22,7 @@ from tuneful.core.errors import ModelError, ParityError
 from tuneful.core.measure import Measure, bootstrap, wilson
 from tuneful.core.task import Task
 from tuneful.pipeline.candidate import Candidate
+from tuneful.pipeline.explain import explained
 from tuneful.pipeline.export import OPSET, Served, export, served
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.halves import shipped
@@ -62,10 +63,12 @@ def ship(
         files, about = shipped(candidate.network, task)
     else:
         model = candidate.graph or export(candidate.network, task)
+        model, explanation = explained(model, task, judged=candidate.graph is None)
         before = resident()
         session, files = open_session(model), {"model.onnx": model}
         about = {
             "bytes": len(model),
+            "explanation": explanation,
             "parity": parity(served(candidate.network, task.kind), session, task, candidate.graph is None),
             "latency": {
                 str(batch): latency(session, task, batch).as_data()

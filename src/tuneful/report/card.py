@@ -173,6 +173,12 @@ def _analyses(evidence: Mapping[str, Any]) -> str:
             f"{words.p_value(float(p)) if isinstance(p := against.get('p'), int | float) else ''}.".replace(" .", "."),
         ]
     export = words.table(evidence.get("export"))
+    if (told := words.table(export.get("explanation"))).get("kind"):
+        places = "x".join(map(str, told["shape"]))
+        lines += [
+            "",
+            f"Which of {places} places of an example spoke for an answer is told by a {told['kind']}: where the network looked, not why.",
+        ]
     if parity := words.table(export.get("parity")):
         lines += [
             "",

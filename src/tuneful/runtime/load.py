@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tuneful.core.artifact import Artifact, unseal
 from tuneful.core.errors import ArtifactError, MissingError, ModelError, TunefulError
 from tuneful.runtime import answers, openset, writing
+from tuneful.runtime.explain import MAP, chosen
 from tuneful.runtime.onnxfile import external_tensors
 from tuneful.runtime.pixels import read_header
 from tuneful.runtime.text import FIRST, texts_of, tokenizer_of
@@ -60,6 +61,9 @@ class Model:
             ) from None
         self.artifact = artifact
         self._session, self._writer = session, writer
+        mapped = [each.shape for each in session.get_outputs() if each.name == MAP]
+        self.explains = bool(mapped)  # can it say which places spoke for an answer?
+        self.sides = tuple(int(side) for side in mapped[0][2:]) if mapped else ()  # of its maps
 
     def predict(self, x: Any) -> NDArray[Any]:
         """The most probable class name of each example ("abstain" where a model of an open set knows none), or the value: [N]; which labels it bears [N, L], or several values
@@ -206,9 +210,44 @@ class Model:
     def told(self, encoded: NDArray[Any]) -> NDArray[np.float32]:
         """What the network says of examples that are encoded already, [N, *shape]."""
         size = max(1, PIXELS // int(np.prod(self.shape[1:]))) if self.kind in answers.PIXELS else BATCH
-        parts = [np.asarray(self._session.run(None, {"x": batch})[0]) for batch in _batches(encoded, min(BATCH, size))]
+        names = [answers.output(self.kind)]
+        parts = [np.asarray(self._session.run(names, {"x": batch})[0]) for batch in _batches(encoded, min(BATCH, size))]
         width = answers.width(self.kind, self.labels, self.target)
         return np.concatenate(parts) if parts else np.empty((0, *width), np.float32)
+
+    def maps(self, x: Any) -> NDArray[np.float32]:
+        """How much each place speaks for each class, [N, L, *sides] with fewer places than the input has (of a regression L is 1);
+        see `runtime.explain`. x as for `predict`. Raises ModelError, which says why, where the network has no such map."""
+        return self.mapped(self.encoded(x))[1]
+
+    def explain(self, x: Any, label: str | None = None) -> NDArray[np.float32]:
+        """The same for the class that is predicted (of several values: the first), or another one: [N, *sides]. Raises ModelError."""
+        names = self.labels or self.targets
+        if label is not None and label not in names:
+            raise ModelError(f"there is no {label!r} to explain", f"there are {', '.join(names[:20])}")
+        told, maps = self.mapped(self.encoded(x))
+        return chosen(self.kind, told, maps, None if label is None else names.index(label))
+
+    def mapped(self, encoded: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(what `told` says, the maps) of examples that are encoded already. Raises ModelError."""
+        self.explained()
+        names = [answers.output(self.kind), MAP]
+        parts = [self._session.run(names, {"x": batch}) for batch in _batches(encoded, BATCH)]
+        if not parts:
+            raise ModelError("there is no example to explain")
+        told, maps = (np.concatenate([np.asarray(part[at]) for part in parts]) for at in (0, 1))
+        return told, maps
+
+    def explained(self) -> None:
+        """Raises ModelError, which says why, where `maps` would."""
+        if not self.explains:
+            raise ModelError(f"this model cannot say which places spoke for an answer: {self._unexplained()}",
+                             "networks that end in a mean over places and one linear layer can: convnet, resnet, mobilenet_v2 ...")  # fmt: skip
+
+    def _unexplained(self) -> str:
+        """Why, as it was found out when the model was shipped."""
+        export = self.artifact.read("evidence.json").get("export", {})
+        return str(export.get("explanation", {}).get("why_not", "it was shipped before that was tried"))
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -319,7 +358,7 @@ def _fits(model: Model, session: Session) -> None:
     """Does the network have the one input and the one output that the other files promise?"""
     inputs, outputs = session.get_inputs(), session.get_outputs()
     wanted = [answers.output(model.kind)]
-    if [each.name for each in inputs] != ["x"] or [each.name for each in outputs] != wanted:
+    if [each.name for each in inputs] != ["x"] or [each.name for each in outputs] not in (wanted, [*wanted, MAP]):
         met = f"{[each.name for each in inputs]} -> {[each.name for each in outputs]}"
         raise ArtifactError(f"model.onnx has {met}; it must have ['x'] -> {wanted}", "ship the model again")
     shape, width = tuple(inputs[0].shape[1:]), tuple(outputs[0].shape[1:])

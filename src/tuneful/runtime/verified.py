@@ -5,6 +5,7 @@
     no pickle     each file is what its name says; none is a pickle, or holds one
     weights       the header of weights.safetensors promises what is there
     network       loads and answers its own schema's example in a child process with bounded memory and time
+    explanation   where the network gives maps, they add up to its answers, also for noise
     inputs        inputs.json asks for what preprocessing.json takes
     reference     reference.json is whole
     evidence      parity, measures with intervals
@@ -56,11 +57,13 @@ def verified(folder: Path, trusted: Path | None = None) -> list[Check]:
     found = [
         Check("seal", True, f"{len(artifact.names)} files are what was sealed; format {number}{older}, by tuneful {by}")
     ]
+    apart = dict[str, float | None]()
     looks: dict[str, Callable[[], str]] = {
         "signature": lambda: _signature(artifact, trusted),
         "no pickle": lambda: _no_pickle(artifact),
         "weights": lambda: _weights(artifact),
-        "network": lambda: _network(artifact),
+        "network": lambda: _network(artifact, apart),
+        "explanation": lambda: _explanation(artifact, apart),
         "inputs": lambda: _inputs(artifact),
         "reference": lambda: _reference(artifact),
         "evidence": lambda: _evidence(artifact),
@@ -112,11 +115,26 @@ def _weights(artifact: Artifact) -> str:
     return f"{len(found)} tensors, one behind the other"
 
 
-def _network(artifact: Artifact) -> str:
+def _network(artifact: Artifact, apart: dict[str, float | None]) -> str:
     from tuneful.runtime.serve.examined import examined
 
-    examined(artifact.folder.resolve())
+    apart["found"] = examined(artifact.folder.resolve())
     return "loads, and answers the example of its own schema, in a process with bounded memory and time"
+
+
+def _explanation(artifact: Artifact, apart: Mapping[str, float | None]) -> str:
+    told = dict(artifact.read("evidence.json")["export"].get("explanation", {}))
+    if not told.get("kind"):
+        return f"none: {told.get('why_not', 'this format has none')}"
+    if "found" not in apart:
+        raise ArtifactError("the network could not be asked")
+    found, allowed = apart["found"], told["tolerance"]
+    if found is None:
+        raise ArtifactError("evidence.json tells of maps, and the network gives none")
+    if allowed is not None and not found <= 10 * allowed:
+        raise ArtifactError(f"the maps of noise lie {found:.2g} from its answers; {10 * allowed:.2g} is allowed")
+    bound = f"; {10 * allowed:.2g} is allowed" if allowed is not None else ", as inner values are rounded to few bits"
+    return f"maps of {'x'.join(map(str, told['shape']))} places add up to the answers within {found:.2g} on noise{bound}"
 
 
 def _inputs(artifact: Artifact) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from tuneful.runtime.explain import MAP
 from tuneful.runtime.serve import openapi, page, people, v2
 from tuneful.runtime.serve.batcher import stays
 from tuneful.runtime.serve.bodies import Gone, whole
@@ -136,6 +137,8 @@ class App:
             facts.update(model=served.name, version=served.version, route="infer")
             asked = v2.asked(served, headers, await whole(headers, receive, self.limits))
             answer = await served.answer(asked.raw, asked.size, scope.get("gone", stays))
+            if any(name == MAP for name, _ in asked.wanted):
+                await served.explain(answer)
             facts["examples"] = len(answer.told)
             self._record(served, asked.id or request, answer, asked.raw)
             self._shadow(served, asked.raw, answer)
@@ -145,7 +148,8 @@ class App:
             served = self.shelf.find(*(part or None for part in [*parts[1:], "", ""][:2]))
             facts.update(model=served.name, version=served.version, route="predict")
             body = await whole(headers, receive, self.limits)
-            told, answer, raw = await people.predictions(served, headers, body, scope.get("gone", stays))
+            explain = people.explains(scope.get("query_string", b""))
+            told, answer, raw = await people.predictions(served, headers, body, scope.get("gone", stays), explain)
             facts["examples"] = len(told)
             self._record(served, request, answer, raw)
             if raw is not None:

@@ -12,8 +12,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tuneful.core.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from tuneful.runtime.load import Model
 
 SECONDS = 60.0
 MEMORY = 4 << 30  # bytes of address space beyond the file's own size, times three
@@ -21,8 +25,10 @@ _CHILD = "from tuneful.runtime.serve.examined import look; look()"
 _WHY = "do not use this artifact; ship the model again"
 
 
-def examined(path: Path, seconds: float = SECONDS, memory: int = MEMORY) -> None:
-    """Raises ArtifactError when an artifact cannot be loaded and run once within these limits."""
+def examined(path: Path, seconds: float = SECONDS, memory: int = MEMORY) -> float | None:
+    """How far the maps of noise lie from its answers (`runtime.explain.apart`); None where the network gives no maps.
+
+    Raises ArtifactError when an artifact cannot be loaded and run once within these limits."""
     source = str(Path(__file__).resolve().parents[3])
     known = {"PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")])), "OMP_NUM_THREADS": "1"}
     env = {**{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "SYSTEMROOT") if name in os.environ}, **known}
@@ -38,6 +44,7 @@ def examined(path: Path, seconds: float = SECONDS, memory: int = MEMORY) -> None
                             f"{memory / 2**30:.0f} GiB", _WHY)  # fmt: skip
     if told["error"]:
         raise ArtifactError(told["error"], told["hint"])
+    return told["apart"]
 
 
 def look() -> None:
@@ -49,10 +56,11 @@ def look() -> None:
     from tuneful.runtime.load import load
     from tuneful.runtime.serve import example
 
-    told = {"error": "", "hint": ""}
+    told: dict[str, Any] = {"error": "", "hint": "", "apart": None}
     try:
         model = load(path)
         model.predict(example.raw(model))
+        told["apart"] = _apart(model) if model.explains else None
     except TunefulError as error:
         told = {"error": error.message, "hint": error.hint}
     except MemoryError:
@@ -61,6 +69,19 @@ def look() -> None:
         said = (str(error).splitlines() or [type(error).__name__])[0][:200]
         told = {"error": f"{path} fails on the example of its own schema ({said})", "hint": _WHY}
     print(json.dumps(told))
+
+
+def _apart(model: Model) -> float:
+    """How far maps lie from answers, for noise: who shipped the model saw other examples."""
+    import numpy as np
+
+    from tuneful.runtime.explain import apart
+
+    dice, shape = np.random.default_rng(0), (8, *model.shape)
+    uint8 = model.schema.get("dtype") == "uint8"
+    return apart(
+        model.kind, *model.mapped(dice.integers(0, 256, shape).astype(np.uint8) if uint8 else dice.normal(size=shape))
+    )
 
 
 def _limited(memory: int, seconds: int) -> None:

@@ -48,6 +48,9 @@ def document(models: Sequence[Served], secured: bool) -> dict[str, Any]:
                     "properties": {"file": {"type": "string", "format": "binary"}},
                 }
             }
+        if one.model.explains:
+            told["parameters"] = [{"name": "explain", "in": "query", "schema": {"type": "boolean"},
+                                   "description": "shall each prediction tell which places spoke for it?"}]  # fmt: skip
         paths[f"/predict/{name}"] = {"post": told}
     for path, methods in paths.items():
         for method, operation in methods.items():

@@ -5,6 +5,7 @@ POST /predict[/NAME[/VERSION]]
     {"rows": ["a text", ...]}  or  {"rows": [[...], ...]}
     multipart/form-data                               image and sound files
 -> {"model", "version", "id", "predictions": [{"prediction", "confidence", "probabilities"}, ...]}
+With ?explain=true behind the address each prediction has {"explanation": {"label", "map", "picture"}} (`runtime.explain`).
 """
 
 from __future__ import annotations
@@ -23,9 +24,39 @@ from tuneful.runtime.serve.strict import parsed
 
 
 async def predictions(
-    served: Served, headers: Mapping[bytes, bytes], body: bytes, gone: Callable[[], bool]
+    served: Served, headers: Mapping[bytes, bytes], body: bytes, gone: Callable[[], bool], explain: bool = False
 ) -> tuple[list[dict[str, Any]], Answer, Any]:
     """(answers in words, what the model said, its raw input or None where that was files). Raises Refusal."""
+    words, answer, raw = await _answered(served, headers, body, gone)
+    if explain:
+        await served.explain(answer)
+        found = await asyncio.get_running_loop().run_in_executor(None, served.explanations, answer)
+        words = [{**one, "explanation": why} for one, why in zip(words, found, strict=True)]
+    return words, answer, raw
+
+
+def explains(query: bytes) -> bool:
+    """Does the part of an address behind its ? ask for explanations? Raises Refusal (400) for anything else in it.
+
+    >>> explains(b""), explains(b"explain=true"), explains(b"explain=0")
+    (False, True, False)
+    """
+    if not query:
+        return False
+    name, _, value = query.decode("ascii", "replace").partition("=")
+    if name != "explain" or value.lower() not in ("", "1", "true", "0", "false"):
+        raise Refusal(
+            400,
+            "input",
+            f"?{query.decode('ascii', 'replace')[:80]} means nothing here",
+            "?explain=true asks for explanations",
+        )
+    return value.lower() not in ("0", "false")
+
+
+async def _answered(
+    served: Served, headers: Mapping[bytes, bytes], body: bytes, gone: Callable[[], bool]
+) -> tuple[list[dict[str, Any]], Answer, Any]:
     kind = headers.get(b"content-type", b"")
     if kind.lower().startswith(b"multipart/"):
         return *await _of_files(served, kind, body, gone), None
@@ -69,4 +100,4 @@ def _written(kind: bytes, body: bytes, folder: Path, served: Served) -> list[Pat
     return paths
 
 
-__all__ = ["predictions"]
+__all__ = ["explains", "predictions"]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tuneful.core.errors import TunefulError
 from tuneful.runtime import answers, openset
+from tuneful.runtime.explain import MAP, chosen, picture
 from tuneful.runtime.load import Model, load
 from tuneful.runtime.serve import example, tensors
 from tuneful.runtime.serve.batcher import Batcher, stays
@@ -35,6 +36,7 @@ class Answer:
 
     def __init__(self, told: NDArray[Any], decide: Callable[[], Any], encoded: NDArray[Any] | None = None) -> None:
         self.told, self._decide, self.encoded = told, decide, encoded
+        self.maps: NDArray[Any] | None = None  # what explains it, where that was asked for
 
     @functools.cached_property
     def said(self) -> Any:
@@ -46,9 +48,11 @@ class Served:
 
     def __init__(self, name: str, version: str, model: Model, limits: Limits) -> None:
         self.name, self.version, self.model, self.limits = name, version, model, limits
-        self.inputs, self.outputs = tensors.inputs(model), tensors.outputs(model)
+        self.inputs, usual = tensors.inputs(model), tensors.outputs(model)
+        self.outputs = [*usual, *tensors.maps(model)]
         self.names = [one.name for one in self.inputs]
         self.gives = {one.name: one.datatype for one in self.outputs}
+        self.usual = [one.name for one in usual]  # outputs of an answer whose request names none
         self.digest = str(model.artifact.manifest["files"]["model.onnx"]["sha256"])
         self.batcher = Batcher(model.told, limits, name)
         self.alone = model.kind in answers.TEXTS or model.kind == "forecasting"  # no batches of examples
@@ -78,6 +82,22 @@ class Served:
         told = await self.batcher(encoded, gone)
         return Answer(told, lambda: self.model.decided(encoded, told), encoded)
 
+    async def explain(self, answer: Answer) -> None:
+        """Give an answer its maps: the network runs once more, beside the batches. Raises Refusal (400) where it has none."""
+        try:
+            self.model.explained()
+            if answer.encoded is None:
+                raise Refusal(400, "input", "this request is no batch of examples, which alone are explained")
+            async with self._worker:
+                answer.maps = (await _helped(self.model.mapped, answer.encoded))[1]
+        except TunefulError as error:
+            raise of_error(error) from None
+        except Refusal:
+            raise
+        except Exception as error:  # onnxruntime's errors share no other base
+            self.batcher.failed(error)
+            raise Refusal(500, "model", FAILED, "the server's log says more under this id") from error
+
     async def _by_itself(self, raw: Any) -> Answer:
         async with self._worker:
             try:
@@ -106,6 +126,8 @@ class Served:
             return answer.said.reshape(len(answer.said), -1) if self.alone else answer.told
         if name == "probabilities":
             return answer.told[:, : len(self.model.labels)] if self.model.kind == answers.OPEN else answer.told
+        if name == MAP and answer.maps is not None:
+            return answer.maps
         if name == "margin":
             return openset.margins(self.model.rule, answer.told)
         if self.model.kind in answers.PIXELS or self.model.kind == "multilabel":
@@ -145,9 +167,22 @@ class Served:
                           **({} if margins is None else {"margin": _short(margins[at])})})  # fmt: skip
         return found
 
+    def explanations(self, answer: Answer) -> list[dict[str, Any]]:
+        """For people, which places spoke for each prediction: the map of its class, and of an image a picture. See `explain`."""
+        assert answer.maps is not None
+        assert answer.encoded is not None
+        found: list[dict[str, Any]] = []
+        for at, one in enumerate(chosen(self.model.kind, answer.told, answer.maps)):
+            told: dict[str, Any] = {"map": np.round(one.astype(np.float64), 5).tolist()}
+            if self.model.labels:
+                told = {"label": self.model.labels[int(answer.told[at].argmax())], **told}
+            if self.model.schema["kind"] == "image":
+                told["picture"] = _as_url(picture(answer.encoded[at], one))
+            found.append(told)
+        return found
+
     def _mask(self, mask_HW: NDArray[Any], p_HWL: NDArray[Any], path: Any) -> dict[str, Any]:
         """Shares of the classes and the mask as a PNG, at the size of the file where there is one."""
-        import base64
         import tempfile
 
         from tuneful.runtime.pixels import read_header, write_mask
@@ -158,9 +193,9 @@ class Served:
         shares = np.bincount(mask_HW.ravel(), minlength=len(self.model.labels)) / mask_HW.size
         with tempfile.NamedTemporaryFile(suffix=".png") as file:
             write_mask(file.name, mask_HW, len(self.model.labels))
-            picture = base64.b64encode(Path(file.name).read_bytes()).decode()
+            url = _as_url(Path(file.name).read_bytes())
         said = {label: _short(share) for label, share in zip(self.model.labels, shares, strict=False)}
-        return {"prediction": said, "mask": f"data:image/png;base64,{picture}"}
+        return {"prediction": said, "mask": url}
 
     def metadata(self, versions: list[str]) -> dict[str, Any]:
         """As the protocol tells it."""
@@ -176,7 +211,7 @@ class Served:
         """What the page and /models tell of it."""
         return {
             "name": self.name, "version": self.version, "kind": self.model.kind, "input": str(self.model.schema["kind"]),
-            "labels": list(self.model.labels[:1000]), "sha256": self.digest, "example": example.request(self.model),
+            "labels": list(self.model.labels[:1000]), "sha256": self.digest, "explains": self.model.explains, "example": example.request(self.model),
         }  # fmt: skip
 
     def close(self) -> None:
@@ -200,6 +235,12 @@ def opened(name: str, version: str, path: Path, limits: Limits, threads: int = 1
 
 async def _helped(work: Callable[[Any], Any], given: Any) -> Any:
     return await asyncio.get_running_loop().run_in_executor(_HELPERS, work, given)
+
+
+def _as_url(png: bytes) -> str:
+    import base64
+
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _short(value: Any) -> float:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuneful.runtime import answers
+from tuneful.runtime.explain import MAP
 from tuneful.runtime.load import Model
 from tuneful.runtime.serve.refusal import Refusal
 
@@ -79,6 +80,13 @@ def outputs(model: Model) -> list[Tensor]:
     said = Tensor("prediction", "BOOL", (-1, count)) if kind == "multilabel" else Tensor("prediction", "BYTES", (-1,))
     margin = [Tensor("margin", "FP64", (-1,))] if kind == answers.OPEN else []
     return [Tensor("probabilities", "FP32", (-1, count)), said, *margin]
+
+
+def maps(model: Model) -> list[Tensor]:
+    """What a model gives only when it is asked for: the maps that explain its answers, where it has them."""
+    return (
+        [Tensor(MAP, "FP32", (-1, len(model.labels) or max(1, len(model.targets)), *model.sides))] if model.explains else []
+    )
 
 
 def read(given: Any, body: bytes | memoryview, at: int) -> tuple[str, NDArray[Any] | list[str], int]:
@@ -229,4 +237,4 @@ def column_texts(values: Sequence[Any] | NDArray[Any]) -> list[str]:
     return [" ".join(map(str, cast("list[Any]", one))) if isinstance(one, list) else str(one) for one in values]
 
 
-__all__ = ["DTYPES", "Tensor", "column_texts", "inputs", "outputs", "packed", "raw", "read"]
+__all__ = ["DTYPES", "Tensor", "column_texts", "inputs", "maps", "outputs", "packed", "raw", "read"]

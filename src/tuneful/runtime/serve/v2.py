@@ -63,7 +63,7 @@ class Asked:
         outputs = told.get("outputs")
         if outputs is not None and not isinstance(outputs, list):
             raise Refusal(400, "input", "outputs must be a list")
-        for one in cast("list[Any]", outputs or [{"name": name} for name in names]):
+        for one in cast("list[Any]", outputs or [{"name": name} for name in served.usual]):
             entry = cast("dict[str, Any]", one) if isinstance(one, dict) else {}
             if entry.get("name") not in names:
                 raise Refusal(
