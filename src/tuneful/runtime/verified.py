@@ -123,7 +123,7 @@ def _network(artifact: Artifact, apart: dict[str, float | None]) -> str:
 
 
 def _explanation(artifact: Artifact, apart: Mapping[str, float | None]) -> str:
-    told = dict(artifact.read("evidence.json")["export"].get("explanation", {}))
+    told = dict(artifact.read("evidence.json").get("export", {}).get("explanation", {}))
     if not told.get("kind"):
         return f"none: {told.get('why_not', 'this format has none')}"
     if "found" not in apart:

@@ -173,7 +173,7 @@ class Served:
         assert answer.encoded is not None
         found: list[dict[str, Any]] = []
         for at, one in enumerate(chosen(self.model.kind, answer.told, answer.maps)):
-            told: dict[str, Any] = {"map": np.round(one.astype(np.float64), 5).tolist()}
+            told: dict[str, Any] = {"map": np.asarray(np.round(one, 5), dtype=np.float64).tolist()}
             if self.model.labels:
                 told = {"label": self.model.labels[int(answer.told[at].argmax())], **told}
             if self.model.schema["kind"] == "image":
