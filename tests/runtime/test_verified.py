@@ -175,6 +175,7 @@ def test_the_first_format_is_verified_as_far_as_it_goes(artifact: Path):
     assert failing(artifact) == {}
     assert {one.name for one in verified(artifact) if one.holds is None} == {
         "signature",
+        "explanation",
         "inputs",
         "reference",
         "materials",
