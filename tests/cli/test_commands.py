@@ -281,7 +281,7 @@ def test_a_wish_to_stop_is_granted_and_resume_goes_on(number, code, home, tunefu
         said += line
     time.sleep(0.3)
     child.send_signal(number)
-    out, rest = child.communicate(timeout=60)
+    out, rest = child.communicate(timeout=240)
     assert child.returncode == code, said + rest
     assert out == ""
     assert f"nothing is lost: `tuneful resume {home / name}` goes on" in rest

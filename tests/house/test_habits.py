@@ -194,6 +194,7 @@ def test_make_has_what_the_readme_promises(root):
         )
 
 
+@pytest.mark.slow
 def test_the_names_of_cases_are_the_same_in_every_process(root):
     """A case named by numbers drawn at random, or by an address, stops the tests in several processes."""
     said = [

@@ -48,7 +48,7 @@ def begun(home: Path, process: subprocess.Popen[str], curve: int = 3) -> None:
     """Wait until there are points: the study is asked, as the state is written later."""
     from tuneful.core.study import Study
 
-    until = time.monotonic() + 120
+    until = time.monotonic() + 240
     while time.monotonic() < until and process.poll() is None:
         if (home / "long/study.db").exists() and Study.begun(home / "long"):
             trials = Study.open(home / "long", looking=True).trials()
@@ -66,7 +66,7 @@ def test_a_killed_rank_ends_the_run_in_words_and_it_goes_on(tmp_path: Path) -> N
     process = command(tmp_path, "train", *LONG)
     begun(tmp_path, process)
     os.kill(ranks_of(process)[1], signal.SIGKILL)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=240)
     assert process.returncode == 2, said
     assert "the run is saved as it was after" in said
     assert "rank 1 of 2 was killed by SIGKILL" in said
@@ -76,7 +76,7 @@ def test_a_killed_rank_ends_the_run_in_words_and_it_goes_on(tmp_path: Path) -> N
     process = command(tmp_path, "resume", "long")  # alone
     begun(tmp_path, process, curve=3 + before // 33)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=240)
     assert process.returncode == 0, said
     assert steps(tmp_path) > before
     curve = state.load(tmp_path / "long/trials/0000/state.safetensors")[1]["curve"]
@@ -90,14 +90,14 @@ def test_goes_on_by_itself_after_a_death_and_stops_when_asked(tmp_path: Path) ->
     begun(tmp_path, process)
     first = ranks_of(process)
     os.kill(first[1], signal.SIGKILL)
-    until = time.monotonic() + 90
+    until = time.monotonic() + 240
     while time.monotonic() < until and (len(now := ranks_of(process)) < 2 or set(now.values()) & set(first.values())):
         time.sleep(0.2)
     begun(tmp_path, process, curve=4 + steps(tmp_path) // 33)
     before = steps(tmp_path)
     asked = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=240)
     assert process.returncode == 0, said
     assert time.monotonic() - asked < 10
     assert steps(tmp_path) >= before > 0

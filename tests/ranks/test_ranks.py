@@ -19,22 +19,43 @@ from tuneful.pipeline.ranks import ALONE, Ranks
 HERE = Path(__file__).parent
 SCRIPT = HERE / "ranks_cases.py"
 WITHIN = {"lbfgs": 1e-7}  # its curvature divides differences of gradients by one another
+THREE = (
+    "all_in_one",
+    "growing",
+    "split",
+)  # what three processes do among the quick tests: rows that cannot be parted evenly
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which one, two and three processes have left what they made of every case."""
+    """The folder in which one and two processes have left what they made of every case, and three of some."""
     folder = tmp_path_factory.mktemp("ranks")
     subprocess.run([sys.executable, str(SCRIPT), str(folder)], check=True, timeout=240)
-    for world in (2, 3):
-        together(SCRIPT, world, str(folder))
+    together(SCRIPT, 2, str(folder))
+    together(SCRIPT, 3, str(folder), *THREE)
     return folder
 
 
-@pytest.mark.parametrize("world", [2, 3])
-@pytest.mark.parametrize("name", CASES)
+@pytest.fixture(scope="module")
+def rest(done: Path) -> Path:
+    """That folder, with what three processes make of the other cases."""
+    together(SCRIPT, 3, str(done), *(name for name in CASES if name not in THREE))
+    return done
+
+
+@pytest.mark.parametrize(("name", "world"), [*((name, 2) for name in CASES), *((name, 3) for name in THREE)])
 def test_as_one_process(done: Path, name: str, world: int) -> None:
     """Weights, optimizer, averages, statistics of batch norms and losses, with dropout and augments, in float64."""
+    as_one(done, name, world)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in CASES if name not in THREE])
+def test_three_as_one_process(rest: Path, name: str) -> None:
+    as_one(rest, name, 3)
+
+
+def as_one(done: Path, name: str, world: int) -> None:
     one, several = (load_file(done / f"{name}.{n}.safetensors") for n in (1, world))
     assert one.keys() == several.keys()
     for key, value in one.items():
@@ -53,7 +74,9 @@ def test_as_one_process(done: Path, name: str, world: int) -> None:
         assert point["valid_loss"] == pytest.approx(alone["valid_loss"], rel=1e-9)
 
 
-@pytest.mark.parametrize(("before", "after"), [(2, 2), (2, 1), (1, 2)])
+@pytest.mark.parametrize(
+    ("before", "after"), [(2, 2), pytest.param(2, 1, marks=pytest.mark.slow), pytest.param(1, 2, marks=pytest.mark.slow)]
+)
 def test_goes_on_with_as_many_or_others(done: Path, before: int, after: int) -> None:
     """Bit for bit with as many processes, to rounding with others, and the curve says what changed."""
     names = ("all_in_one", "pictures", "split")
@@ -77,7 +100,7 @@ def test_goes_on_with_as_many_or_others(done: Path, before: int, after: int) -> 
 @pytest.mark.parametrize("name", SHARDED)
 def test_each_process_keeps_its_share_of_sharded_weights(done: Path, name: str) -> None:
     whole = int((done / f"{name}.1.0.held").read_text())
-    for world in (2, 3):
+    for world in (2, 3) if name in THREE else (2,):
         shares = [int((done / f"{name}.{world}.{rank}.held").read_text()) for rank in range(world)]
         assert sum(shares) == whole
         assert max(shares) < whole / world * 1.4  # the rows of small tensors cannot be cut evenly

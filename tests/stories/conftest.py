@@ -51,7 +51,7 @@ class Nursery:
             (said / name).write_text("")
         return self.start("cli", words=[str(w) for w in words], out=str(said / "out"), err=str(said / "err"), **order)
 
-    def wait(self, pid: int, within: float = 120.0) -> int:
+    def wait(self, pid: int, within: float = 360.0) -> int:
         """The exit code of a child, or minus the signal that ended it."""
         return self._ask({"wait": pid, "within": within})
 
@@ -111,7 +111,7 @@ def nursery() -> Iterator[Nursery]:
 def until() -> Callable[..., None]:
     """`until(lambda: ...)` waits for a fact, and fails when it does not come; told() says what is known then."""
 
-    def wait(fact: Callable[[], Any], told: Callable[[], str] = str, within: float = 60.0) -> None:
+    def wait(fact: Callable[[], Any], told: Callable[[], str] = str, within: float = 240.0) -> None:
         last = time.monotonic() + within
         while not fact():
             assert time.monotonic() < last, f"it did not happen in time; {told()}"

@@ -44,10 +44,14 @@ class Net(nn.Module):
 
 @pytest.fixture
 def table(tmp_path) -> Path:
+    return people(tmp_path)
+
+
+def people(folder: Path) -> Path:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 3))
     y = np.where(x @ [1.0, -2.0, 0.5] + 0.3 * rng.normal(size=300) > 0, "yes", "no")
-    path = tmp_path / "people.csv"
+    path = folder / "people.csv"
     path.write_text("a,b,c,y\n" + "".join(f"{r[0]:.4f},{r[1]:.4f},{r[2]:.4f},{k}\n" for r, k in zip(x, y, strict=True)))
     return path
 
@@ -89,12 +93,19 @@ def told(table: Path, name: str) -> list[tuple]:
     ]
 
 
-def test_two_workers_come_to_the_study_that_one_process_comes_to(table):
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> list[tuple]:
+    """What one process comes to."""
+    table = people(tmp_path_factory.mktemp("alone"))
     run(words(table, "one", 1, *SPACE, "--deterministic"), table.parent)
+    return told(table, "one")
+
+
+def test_two_workers_come_to_the_study_that_one_process_comes_to(table, alone):
     run(words(table, "two", 2, *SPACE, "--deterministic"), table.parent)
-    assert told(table, "two") == told(table, "one")
-    assert len(told(table, "one")) == 8
-    assert len({t.state for t in trials(table, "one")}) > 1  # some went on to the end, others did not
+    assert told(table, "two") == alone
+    assert len(alone) == 8
+    assert len({t.state for t in trials(table, "two")}) > 1  # some went on to the end, others did not
 
 
 @pytest.mark.slow
@@ -151,13 +162,12 @@ def test_a_trial_that_crashes_or_raises_ends_with_its_reason_and_the_study_goes_
             assert ("crashed (SIGSEGV)" if mood == "crash" else "ValueError: now and then") in trial.ended_because
 
 
-def test_a_worker_by_hand_takes_its_part_and_what_it_leaves_is_taken_up(table):
+def test_a_worker_by_hand_takes_its_part_and_what_it_leaves_is_taken_up(table, alone):
     line = words(table, "hand", 1, *SPACE, "--deterministic")
-    run(words(table, "alone", 1, *SPACE, "--deterministic"), table.parent)
     with subprocess.Popen(
         line, cwd=table.parent, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as command:
-        folder, until = table.parent / "runs" / "hand", time.monotonic() + 60
+        folder, until = table.parent / "runs" / "hand", time.monotonic() + 240
         while not list(folder.glob("workers/*")) and time.monotonic() < until and command.poll() is None:
             time.sleep(0.05)
         command.kill()
@@ -165,7 +175,7 @@ def test_a_worker_by_hand_takes_its_part_and_what_it_leaves_is_taken_up(table):
     for _ in search:
         pass
     assert search.ended == "all 8 trials of the budget have begun"
-    assert told(table, "hand") == told(table, "alone")
+    assert told(table, "hand") == alone
 
 
 def test_what_cannot_be_shared_and_what_cannot_be_the_same_is_told(table, tmp_path):
@@ -184,13 +194,12 @@ def test_what_cannot_be_shared_and_what_cannot_be_the_same_is_told(table, tmp_pa
         joined(tmp_path, Halt())
 
 
-def test_a_study_in_a_database_is_joined_from_a_machine_that_sees_nothing_of_the_folder(table, postgres):
-    run(words(table, "alone", 1, *SPACE, "--deterministic"), table.parent)
+def test_a_study_in_a_database_is_joined_from_a_machine_that_sees_nothing_of_the_folder(table, postgres, alone):
     line = words(table, "far", 1, *SPACE, "--deterministic", "--storage", postgres)
     with subprocess.Popen(
         line, cwd=table.parent, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as command:
-        folder, until = table.parent / "runs" / "far", time.monotonic() + 60
+        folder, until = table.parent / "runs" / "far", time.monotonic() + 240
         while (
             len(list(folder.glob("trials/*/state.safetensors"))) < 2 and time.monotonic() < until and command.poll() is None
         ):
@@ -212,7 +221,7 @@ def test_a_study_in_a_database_is_joined_from_a_machine_that_sees_nothing_of_the
     for _ in search:
         pass
     moved.rename(table)
-    assert told(table, "far") == told(table, "alone")
+    assert told(table, "far") == alone
     said = run(line, table.parent)  # the first machine ends it: the weights of the best come from the other
     assert "prove" in said
     assert not any(trial.number for trial in trials(table, "far") if trial.state == "running")

@@ -87,7 +87,7 @@ def test_a_canary_gets_its_share_and_a_shadow_is_not_heard(
     plan(models, artifacts, 'serve = "1"\ncanary = { version = "2", share = 0.25 }\nshadow = { version = "2", share = 1.0 }')
     one = starting("--models", str(models), "--log", "none")
     asking = Asking(one.port)
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while sum(asking.answers.values()) < 1000 and time.monotonic() < until:
         time.sleep(0.05)
     asking.stop()

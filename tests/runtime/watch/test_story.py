@@ -55,7 +55,7 @@ def told(artifact, tmp_path_factory):
                 answers += [
                     (said["id"], k, rows["income"][at + k - 1], said["predictions"][k - 1]["prediction"]) for k in (1, 2)
                 ]
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while b"tuneful_drift_psi{" not in (page := _metrics(link)) and time.monotonic() < until:
             time.sleep(0.2)
         link.close()
