@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tuneful.core.chance import key
-from tuneful.pipeline.stack.crossing import FEW, Crossing
+from tuneful.pipeline.stack.crossing import FEW, Crossing, crossed
 from tuneful.pipeline.train import Run
 from tuneful.techniques.augments import apply_stack
 from tuneful.techniques.losses.balance import NOTHING
@@ -110,12 +110,10 @@ def _targets(soft: Tensor, runs: Sequence[Run]) -> Tensor:
 
 def losses(runs: Sequence[Run], z: Tensor, batch: Together) -> Tensor:
     """The mean loss of each member over its batch, [K]. z: what the networks give, [K, B, ...]."""
-    loss, prepared, each, target = runs[0].plan.loss, runs[0].prepared, runs[0].passes.each, batch.target
-    times = max(1, z.shape[1] // max(1, target.shape[1]))
-    wanted = target.repeat_interleave(times, dim=1) if times > 1 else target
-    weights: Any = each * target.shape[1] if batch.plain and each is not None else None
+    loss, prepared, target = runs[0].plan.loss, runs[0].prepared, batch.target
+    wanted, times = _wanted(z, target)
     try:
-        if loss.kind == "cross_entropy" and prepared is None and z.ndim == 3 and not target.is_floating_point():
+        if _crosses(runs[0], z, target):
             if z.shape[2] <= FEW:
                 totals: Tensor = Crossing.apply(z, wanted)  # type: ignore[assignment]
             else:
@@ -123,9 +121,44 @@ def losses(runs: Sequence[Run], z: Tensor, batch: Together) -> Tensor:
                 totals = lines.view(len(z), -1).sum(1)
         else:
             totals = torch.vmap(lambda z, y: loss.total(z, y, prepared))(z, wanted)
-        weights = torch.vmap(lambda y: loss.weight(y, prepared))(target) if weights is None else weights
+        weights = _weights(runs[0], batch)
     except RuntimeError:  # what it does depends on the numbers themselves
         pairs = list(zip(z.unbind(0), wanted.unbind(0), target.unbind(0), strict=True))
         totals = torch.stack([loss.total(one, y, prepared) for one, y, _ in pairs])
         weights = torch.stack([loss.weight(y, prepared) for _, _, y in pairs])
     return totals / (weights * times)
+
+
+def pulled(runs: Sequence[Run], z: Tensor, batch: Together) -> tuple[Tensor, Tensor]:
+    """As `losses`, with the gradient of their sum with regard to z, for what goes back by itself."""
+    if _crosses(runs[0], z, batch.target) and z.shape[2] <= FEW:
+        wanted, times = _wanted(z, batch.target)
+        totals, g = crossed(z, wanted)
+        weights = _weights(runs[0], batch) * times
+        if isinstance(weights, Tensor):
+            return totals / weights, g.div_(weights.view(-1, 1, 1))
+        return totals.div_(weights), g.div_(weights)
+    leaf = z.detach().requires_grad_()
+    with torch.enable_grad():
+        each = losses(runs, leaf, batch)
+        (g,) = torch.autograd.grad(each.sum(), leaf)
+    return each.detach(), g
+
+
+def _wanted(z: Tensor, target: Tensor) -> tuple[Tensor, int]:
+    """The targets of all answers, and how many answers an example has: ensembles answer one by one."""
+    times = max(1, z.shape[1] // max(1, target.shape[1]))
+    return (target.repeat_interleave(times, dim=1) if times > 1 else target), times
+
+
+def _crosses(run: Run, z: Tensor, target: Tensor) -> bool:
+    """Is the loss a plain cross-entropy of class numbers?"""
+    return run.plan.loss.kind == "cross_entropy" and run.prepared is None and z.ndim == 3 and not target.is_floating_point()
+
+
+def _weights(run: Run, batch: Together) -> Any:
+    """What sums of losses over the batches are divided by."""
+    each = run.passes.each
+    if batch.plain and each is not None:
+        return each * batch.target.shape[1]
+    return torch.vmap(lambda y: run.plan.loss.weight(y, run.prepared))(batch.target)

@@ -84,12 +84,11 @@ class Streams(TorchFunctionMode):
         self.carrier: Tensor | None = None  # inside vmap: a batched number, by which a draw is known as one of the stack
         self.members = range(len(draws))
 
-    def begin(self, begin: int, end: int, seeds: Sequence[int], steps: Sequence[int]) -> None:
-        """A step of members begin .. end begins."""
+    def begin(self, begin: int, end: int, runs: Sequence[Any]) -> None:
+        """A step of members begin .. end begins, which are these runs."""
         self._at, self.members = 0, range(begin, end)
-        if self.active:
-            for k, seed, step in zip(self.members, seeds, steps, strict=True):
-                self.dice[k].manual_seed(key(seed, "dropout", step))
+        for k, run in zip(self.members, runs, strict=True) if self.active else ():
+            self.dice[k].manual_seed(key(run.plan.seed, "dropout", run.step))
 
     def dropped(self, x: Tensor, function: Any = F.dropout) -> Tensor:
         """x [K, ...] after the next place of each member."""
@@ -99,13 +98,21 @@ class Streams(TorchFunctionMode):
             return self._noise(x, draws, lambda noise, rate, dice: noise.normal_(generator=dice))
         if not any(one.rate > 0 for one in draws):
             return x
+        if function not in ALPHA:
+            return x * self._factor(x, draws)
+        mask = self._noise(x, draws, lambda noise, rate, dice: noise.bernoulli_(1.0 - rate, generator=dice))
+        return _alpha(x, mask, [one.rate for one in draws])
+
+    def factor(self, x: Tensor) -> Tensor | None:
+        """What plain dropout multiplies x [K, ...] with at the next place of each member; None: nothing is dropped there."""
+        at, self._at = self._at, self._at + 1
+        draws = [self.draws[k][at] for k in self.members]
+        return self._factor(x, draws) if any(one.rate > 0 for one in draws) else None
+
+    def _factor(self, x: Tensor, draws: Sequence[Draw]) -> Tensor:
         mask = self._noise(x, draws, lambda noise, rate, dice: noise.bernoulli_(1.0 - rate, generator=dice))
         rates = [one.rate for one in draws]
-        if function in ALPHA:
-            return _alpha(x, mask, rates)
-        if len(set(rates)) == 1:
-            return x * mask.div_(1.0 - rates[0])
-        return x * mask.div_(_column([1.0 - rate for rate in rates], x))
+        return mask.div_(1.0 - rates[0] if len(set(rates)) == 1 else _column([1.0 - rate for rate in rates], x))
 
     def _noise(self, x: Tensor, draws: Sequence[Draw], fill: Callable[[Tensor, float, torch.Generator], Any]) -> Tensor:
         shape = x.shape[1:]

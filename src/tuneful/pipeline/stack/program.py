@@ -20,14 +20,16 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from tuneful.pipeline.stack.chain import chain, run
 from tuneful.pipeline.stack.chance import Streams
+from tuneful.pipeline.stack.manual import manual
 from tuneful.pipeline.stack.unrolled import replaced
 
 
 class Program:
-    """net: of one member. by_hand: try a chain first."""
+    """net: of one member. by_hand: try a chain first; axes: of its batches."""
 
-    def __init__(self, net: nn.Module, by_hand: bool = True) -> None:
+    def __init__(self, net: nn.Module, by_hand: bool = True, axes: int = 0) -> None:
         self.links = chain(net) if by_hand else None
+        self.manual = manual(net, axes) if by_hand else None  # the same chain there and back, for training in full precision
         self.net: nn.Module = net
         self.counts: list[str] = []
         if self.links is None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from tuneful.core.chance import key
 from tuneful.pipeline.stack.bank import Bank, parts
 from tuneful.pipeline.stack.batch import losses, together
 from tuneful.pipeline.stack.chance import Streams
+from tuneful.pipeline.stack.gradients import cast, passed
 from tuneful.pipeline.stack.program import Program
 from tuneful.pipeline.step import channels_last, full
 from tuneful.pipeline.train import Run
@@ -28,9 +28,9 @@ NEAR = {torch.float64: 1e-7, torch.float32: 5e-3, torch.bfloat16: 0.2}  # of the
 
 def found(runs: Sequence[Run], bank: Bank, streams: Streams) -> tuple[Program | None, str]:
     """A program that gives what the members give alone, by hand before vmap; where there is none, why."""
-    reason = ""
+    reason, axes = "", together(runs[:1]).x.ndim  # one member's batch, which all of it share
     for by_hand in (True, False):
-        program = Program(runs[0].body, by_hand)
+        program = Program(runs[0].body, by_hand, axes)
         if by_hand and program.links is None:
             continue
         why = tried(runs, bank, streams, program)
@@ -63,26 +63,13 @@ def tried(runs: Sequence[Run], bank: Bank, streams: Streams, program: Program) -
     return ""
 
 
-def cast(run: Run) -> Any:
-    """Around forward passes: the precision in which a run computes them."""
-    kind = run.passes.type
-    return torch.autocast(run.device.type, kind, enabled=kind is not None)
-
-
 def _stacked(runs: Sequence[Run], bank: Bank, streams: Streams, program: Program) -> dict[str, Tensor]:
     """Gradients and buffers after a step of both, [2, *] by name."""
     leaves = {name: t.detach().clone().requires_grad_() for name, t in bank.leaves(0, 2).items()}
     others = {name: t.detach().clone() for name, t in bank.others(0, 2).items()}
-    batch = together(runs)
-    streams.begin(0, 2, [run.plan.seed for run in runs], [run.step for run in runs])
-    with cast(runs[0]):
-        z = program(batch.x, {**leaves, **others}, streams, 2, batch.shared)
-    total = losses(runs, full(z), batch).sum()
-    found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
-    return {
-        **others,
-        **{n: torch.zeros_like(p) if g is None else g for (n, p), g in zip(leaves.items(), found, strict=True)},
-    }
+    streams.begin(0, 2, runs)
+    _, grads = passed(runs, together(runs), program, streams, leaves, others)
+    return {**others, **{name: grads.get(name, torch.zeros_like(p)) for name, p in leaves.items()}}
 
 
 def _alone(run: Run) -> Mapping[str, Tensor]:
