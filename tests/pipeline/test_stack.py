@@ -97,7 +97,7 @@ def test_members_with_settings_of_their_own_go_as_they_go_alone(name: str):
 def test_regularizers_augments_lengths_and_ends_are_each_members_own():
     base = BASE.replace(
         regularizers=(Dropout(rate=0.3), Smoothing(), Averaging(decay=0.9), Clipping(max_norm=0.5), WeightNoise(), EarlyStopping(patience=2)),
-        augments=(Noise(),), epochs=8.0,
+        augments=(Noise(),), epochs=8.0, model=MLP(width=8, depth=2, norm="layer"),  # before a batch norm biases move by rounding alone
     )  # fmt: skip
     twins([
         base,

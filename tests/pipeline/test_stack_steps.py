@@ -9,15 +9,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn import functional as F
 
 from tuneful.core.recipe import Recipe
 from tuneful.pipeline.stack import Stack, columns
 from tuneful.pipeline.stack import stack as stacking
-from tuneful.pipeline.stack.crossing import Crossing
+from tuneful.pipeline.stack.bank import Bank
+from tuneful.pipeline.stack.crossing import Crossing, crossed
+from tuneful.pipeline.stack.manual import manual
 from tuneful.pipeline.train import Run
 from tuneful.techniques.losses.balance import NOTHING
 from tuneful.techniques.models import MLP
+from tuneful.techniques.models.mlp import Added
 from tuneful.techniques.optimizers import SGD, Adam, AdamW, AMSGrad, Lion, Momentum, Nesterov
 from tuneful.techniques.regularizers import Dropout
 from tuneful.techniques.schedules import Constant
@@ -42,6 +46,52 @@ def test_cross_entropy_of_members_and_its_gradient_are_torchs(k: int, b: int, le
     theirs = F.cross_entropy(z.flatten(0, 1), y.flatten(), reduction="none", ignore_index=NOTHING).view(k, b).sum(1)
     torch.testing.assert_close(ours, theirs)
     torch.testing.assert_close(*(torch.autograd.grad(one, z, up)[0] for one in (ours, theirs)))
+    totals, grad = crossed(z.detach(), y)
+    torch.testing.assert_close(totals, theirs)
+    torch.testing.assert_close(grad, torch.autograd.grad(Crossing.apply(z, y).sum(), z)[0])  # type: ignore[attr-defined]
+
+
+LAYERS: dict[str, Any] = {
+    "rectifiers": lambda: (nn.ReLU(), nn.LeakyReLU(0.2)),
+    "gates": lambda: (nn.GELU(), nn.SiLU()),
+    "bounded": lambda: (nn.Tanh(), nn.Sigmoid()),
+    "no bias": lambda: (nn.Linear(5, 5, bias=False), nn.GELU(approximate="tanh")),
+    "sums": lambda: (Added(nn.Linear(5, 5), nn.Tanh(), nn.Dropout(0.0)), nn.Identity()),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_way_there_and_back_by_hand_gives_what_autograd_gives(name: str, shared: bool):
+    nets = [nn.Sequential(nn.Flatten(), nn.Linear(6, 5), *LAYERS[name](), nn.Linear(5, 3)).double() for _ in range(4)]
+    bank, ours = Bank(nets), manual(nets[0], 3)
+    assert ours is not None
+    x = torch.randn(*([] if shared else [4]), 7, 2, 3, dtype=torch.float64)
+    tensors, g = bank.leaves(0, 4), torch.randn(4, 7, 3, dtype=torch.float64)
+    with torch.no_grad():
+        z, grads = ours.there(x, tensors, None, 4, shared), ours.back(g, tensors)
+    assert len(grads) == len(tensors)
+    for at, net in enumerate(nets):
+        wanted = net(x if shared else x[at])
+        torch.testing.assert_close(z[at], wanted)
+        for (path, _), grad in zip(
+            net.named_parameters(), torch.autograd.grad(wanted, list(net.parameters()), g[at]), strict=True
+        ):
+            torch.testing.assert_close(grads[path][at], grad)
+
+
+def test_what_the_way_by_hand_does_not_know_is_left_to_autograd():
+    frozen = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
+    frozen[0].requires_grad_(False)
+    for net, axes in (
+        (nn.Sequential(nn.Linear(3, 2)), 3),  # acts on the last of three axes
+        (nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3)), 2),
+        (nn.Sequential(nn.Linear(3, 3), nn.SiLU(inplace=True)), 2),
+        (nn.Sequential(nn.Linear(3, 3), nn.Flatten()), 2),
+        (frozen, 2),
+    ):
+        assert manual(net, axes) is None
+    assert manual(nn.Sequential(nn.Linear(3, 2)), 2) is not None
 
 
 def recipe(rule: Any, **others: Any) -> Recipe:

@@ -16,6 +16,7 @@ examples alone, so a run that is resumed finds the same. The number of steps is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,13 +40,22 @@ AT_ONCE = 2**29  # bytes that inputs may take which are normalized before the fi
 TRIES = 8  # of finding the number of steps with which the epochs come out
 
 
-@dataclass(frozen=True)
 class Order:
-    """The order of an epoch, cut into batches: places in train and, of targets that are single numbers, the targets themselves."""
+    """The order of an epoch, whole (places in train), and cut into batches where somebody asks: the places and, of targets that are
+    single numbers, the targets y themselves."""
 
-    whole: Tensor
-    places: tuple[Tensor, ...]
-    targets: tuple[Tensor, ...]
+    def __init__(self, whole: Tensor, y: Tensor, size: int) -> None:
+        self.whole, self._y, self._size = whole, y, size
+
+    @cached_property
+    def places(self) -> tuple[Tensor, ...]:
+        """The places of each batch."""
+        return self.whole.split(self._size)
+
+    @cached_property
+    def targets(self) -> tuple[Tensor, ...]:
+        """The targets of each batch."""
+        return self._y.index_select(0, self.whole).split(self._size)
 
 
 @dataclass(frozen=True)
@@ -151,7 +161,7 @@ class Batches:
         if self.places or self.y.ndim != 1:
             return self._fronted.index_select(0, self._chosen(step)), self._targets(step)
         epoch, number = divmod(step, self.per_epoch)
-        order = self._orders.get(epoch) or self._order(epoch)
+        order = self.order(epoch)
         return self._fronted.index_select(0, order.places[number]), order.targets[number]
 
     def mine(self, step: int, front: nn.Module) -> tuple[Tensor, Tensor]:
@@ -180,13 +190,15 @@ class Batches:
         if self.places:
             return self._chosen(step)
         epoch, number = divmod(step, self.per_epoch)
-        return (self._orders.get(epoch) or self._order(epoch)).places[number]
+        return self.order(epoch).places[number]
 
-    def taken(self, rows: Tensor, fronted: bool) -> tuple[Tensor, Tensor] | None:
-        """x and y at any places in train; x as the body sees it without augments, where fronted. None where that is not in memory."""
-        whole = self._fronted if fronted else None if self._ahead is not None else self.x
-        if whole is None:
-            return None
+    def holds(self, fronted: bool) -> bool:
+        """Are inputs in memory; as the body sees them without augments, where fronted?"""
+        return self._fronted is not None if fronted else self._ahead is None
+
+    def taken(self, rows: Tensor, fronted: bool) -> tuple[Tensor, Tensor]:
+        """x and y at any places in train, where it `holds` them."""
+        whole = self._fronted if fronted and self._fronted is not None else self.x
         y = self.y.index_select(0, rows)
         return as_input(whole.index_select(0, rows)), y.long() if y.dtype == torch.int16 else y
 
@@ -221,18 +233,19 @@ class Batches:
     def _chosen(self, step: int) -> Tensor:
         if not self.places:
             epoch, number = divmod(step, self.per_epoch)
-            return self._order(epoch).places[number]
+            return self.order(epoch).places[number]
         place = self._place(step)
-        return self._order(place.epoch).whole[place.start : place.start + place.size]
+        return self.order(place.epoch).whole[place.start : place.start + place.size]
 
     def _targets(self, step: int) -> Tensor:
         if not self.places and self.y.ndim == 1:
             epoch, number = divmod(step, self.per_epoch)
-            return self._order(epoch).targets[number]
+            return self.order(epoch).targets[number]
         y = self.y.index_select(0, self._chosen(step))
         return y.long() if y.dtype == torch.int16 else y  # masks are kept small
 
-    def _order(self, epoch: int) -> Order:
+    def order(self, epoch: int) -> Order:
+        """The order of an epoch; the last two that were asked for are kept."""
         if (known := self._orders.get(epoch)) is not None:
             return known
         dice = torch.Generator().manual_seed(key(self.seed, "order", epoch))
@@ -240,9 +253,7 @@ class Batches:
             self._orders.pop(next(iter(self._orders)))
         order = torch.randperm(len(self.y), generator=dice)
         order = order if self.lengths is None else alike(order, torch.from_numpy(self.lengths), self.size, dice)
-        order = order.to(self.y.device)
-        targets = self.y.index_select(0, order).split(self.size) if self.y.ndim == 1 else ()
-        self._orders[epoch] = Order(order, order.split(self.size), targets)
+        self._orders[epoch] = Order(order.to(self.y.device), self.y, self.size)
         return self._orders[epoch]
 
     def _rows(self, step: int) -> Rows:

@@ -42,6 +42,7 @@ class Bank:
         self.tensors: dict[str, Tensor] = {name: laid([one[name] for one in all_of]) for name in all_of[0]}
         self.trained = [name for name, p in nets[0].named_parameters() if p.requires_grad]
         self._leaves: dict[tuple[int, int], dict[str, Tensor]] = {}
+        self._others: dict[tuple[int, int], dict[str, Tensor]] = {}
 
     def leaves(self, begin: int, end: int) -> dict[str, Tensor]:
         """Rows begin .. end of what is trained, as tensors that gradients are taken of."""
@@ -52,7 +53,10 @@ class Bank:
 
     def others(self, begin: int, end: int) -> Mapping[str, Tensor]:
         """Rows begin .. end of buffers and of parameters that are not trained."""
-        return {name: t[begin:end] for name, t in self.tensors.items() if name not in self.leaves(begin, end)}
+        if (begin, end) not in self._others:
+            others = {name: t[begin:end] for name, t in self.tensors.items() if name not in self.trained}
+            self._others[begin, end] = others
+        return self._others[begin, end]
 
     @staticmethod
     def free(net: nn.Module) -> None:

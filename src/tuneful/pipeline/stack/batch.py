@@ -32,15 +32,41 @@ class Together:
     plain: bool
 
 
-def together(runs: Sequence[Run]) -> Together:
-    """The next batch of each run, as the body of each sees it alone."""
+class Feed:
+    """Where the rows of the next batches lie, for members that stay side by side at one step: those of some steps at once."""
+
+    def __init__(self) -> None:
+        self.windows: dict[tuple[int, int], tuple[tuple[int, int], Tensor]] = {}  # by the place of members in the stack
+
+    def rows(self, runs: Sequence[Run], begin: int = 0) -> Tensor:
+        """Places in train of the next batch of each run, [k * B]. begin: of these runs in the stack."""
+        first, k = runs[0], len(runs)
+        step, batches = first.step, first.batches
+        size, width = batches.size, max(1, min(STEPS, WINDOW // (k * batches.size)))
+        if batches.places or size > len(batches.y) or any(run.step != step for run in runs):
+            return torch.cat([run.batches.rows(run.step) for run in runs])
+        epoch, number = divmod(step, batches.per_epoch)
+        stretch, at = divmod(number, width)
+        known, window = self.windows.get((begin, k), (None, None))
+        if window is None or known != (epoch, stretch):
+            begins = stretch * width * size
+            window = torch.stack([run.batches.order(epoch).whole[begins : begins + width * size] for run in runs])
+            self.windows[begin, k] = (epoch, stretch), window
+        return window[:, at * size : (at + 1) * size].reshape(-1)
+
+
+STEPS, WINDOW = 64, 1 << 17  # steps, and rows of all members, of which the places are laid out at once
+
+
+def together(runs: Sequence[Run], feed: Feed | None = None, begin: int = 0) -> Together:
+    """The next batch of each run, as the body of each sees it alone. feed: where the runs stay side by side, from begin on."""
     first = runs[0]
     shared = all(
         run.step == first.step and run.plan.seed == first.plan.seed and run.plan.augments == first.plan.augments
         for run in runs
     )
     seen = runs[:1] if shared else runs
-    x, y = _drawn(seen, first.augmenter.idle)
+    x, y = _drawn(seen, first.augmenter.idle, feed, begin)
     target = y
     if not first.augmenter.idle:
         x, target = _augmented(x, y, seen)
@@ -50,17 +76,17 @@ def together(runs: Sequence[Run]) -> Together:
     return Together(x[0] if shared else x, target, shared, target is y or first.augmenter.idle)
 
 
-def _drawn(runs: Sequence[Run], fronted: bool) -> tuple[Tensor, Tensor]:
+def _drawn(runs: Sequence[Run], fronted: bool, feed: Feed | None, begin: int) -> tuple[Tensor, Tensor]:
     """x and y, [K, B, ...]: as the splits hold them, or behind the front."""
-    k, batches = len(runs), [run.batches for run in runs]
-    rows = [one.rows(run.step) for one, run in zip(batches, runs, strict=True)]
-    held = batches[0].taken(rows[0] if k == 1 else torch.cat(rows), fronted)
-    if held is not None:
-        return held[0].unflatten(0, (k, -1)), held[1].unflatten(0, (k, -1))
+    k, first = len(runs), runs[0].batches
+    if first.holds(fronted):
+        rows = first.rows(runs[0].step) if k == 1 else (feed or Feed()).rows(runs, begin)
+        x, y = first.taken(rows, fronted)
+        return x.unflatten(0, (k, -1)), y.unflatten(0, (k, -1))
     if fronted:
-        pairs = [one.ready(run.step, run.network.front) for one, run in zip(batches, runs, strict=True)]
+        pairs = [run.batches.ready(run.step, run.network.front) for run in runs]
     else:
-        pairs = [one.at(run.step) for one, run in zip(batches, runs, strict=True)]
+        pairs = [run.batches.at(run.step) for run in runs]
     return torch.stack([x for x, _ in pairs]), torch.stack([y for _, y in pairs])
 
 

@@ -15,17 +15,29 @@ from tuneful.pipeline.train import Run
 from tuneful.techniques.interfaces import Schedule
 
 
-def put_(runs: Sequence[Run]) -> None:
-    """Write what moves with the steps, before a step of each; members of one schedule at one step ask it once."""
-    known: list[tuple[Schedule, int, int, float]] = []
+def kin(runs: Sequence[Run]) -> list[int]:
+    """For each run the first of them that has its schedule and its length, so that one answer serves both."""
+    found: list[int] = []
     for run in runs:
-        schedule, step, steps = run.plan.schedule, run.step, run.steps
-        same = (f for one, at, of, f in known if at == step and of == steps and (one is schedule or one == schedule))
-        factor = next(same, None)
+        schedule: Schedule = run.plan.schedule
+        alike = (
+            at
+            for at, other in enumerate(runs)
+            if other.steps == run.steps and (other.plan.schedule is schedule or other.plan.schedule == schedule)
+        )
+        found.append(next(alike))
+    return found
+
+
+def put_(runs: Sequence[Run], kin: Sequence[int]) -> None:
+    """Write what moves with the steps, before a step of each. kin: of these runs, see there; one schedule at one step is asked once."""
+    known: dict[tuple[int, int], float] = {}
+    for run, first in zip(runs, kin, strict=True):
+        step = run.step
+        factor = known.get((first, step))
         if factor is None:
-            factor = schedule.factor(step, steps)
-            known.append((schedule, step, steps, factor))
-        run.course.take_(factor, step, steps)
+            known[first, step] = factor = run.plan.schedule.factor(step, run.steps)
+        run.course.take_(factor, step, run.steps)
 
 
 class Losses:

@@ -3,7 +3,8 @@
     Adam     m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  p -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)
     SGD      b = mu b + (1 - damp) g,                          p -= lr b,  or lr (g + mu b) by Nesterov's way
 
-A kernel a member costs some ten microseconds however small its network is; this costs about ten operations for all of them. Each
+A kernel a member costs some ten microseconds however small its network is; this costs some operations for all of them: where betas and
+counts of steps are the same, Adam's is torch's kernel, once (LOG.md has what each costs). Each
 member's own optimizer holds its row of the states, so that whatever steps it alone, or saves it, finds them. The same up to rounding.
 
 Source: the equations of `techniques.optimizers` (Kingma & Ba 2015; Loshchilov & Hutter 2019; Polyak 1964).
@@ -38,6 +39,7 @@ class Columns:
         self.counts = (
             [[run.optimizer.state[one[n]]["step"] for n in self.names] for run, one in zip(runs, named)] if self.adam else []
         )
+        self.lines = [[run.optimizer.param_groups[at] for run in runs] for at in range(len(groups))]
         self.read()
 
     @staticmethod
@@ -83,45 +85,59 @@ class Columns:
 
     def step_(self, begin: int, end: int, grads: Mapping[str, Tensor]) -> None:
         """One step of members begin .. end, in place. grads: [k, *shape] of each parameter."""
-        lines = [[run.optimizer.param_groups[at] for run in self.runs[begin:end]] for at in range(len(self.groups))]
+        lines = [line[begin:end] for line in self.lines]
         own = lines[0]
-        params = [self.bank.tensors[name][begin:end] for name in self.names]
-        decays = [[g["weight_decay"] for g in line] for line, names in zip(lines, self.groups, strict=True) for _ in names]
+        decays = [[g["weight_decay"] for g in line] for line in lines]
         free = self.adam and own[0]["decoupled_weight_decay"]
-        each = [grads[name] for name in self.names]
-        if not free:
-            each = [
-                torch.addcmul(g, _column(shares, p), p) if any(shares) else g
-                for g, shares, p in zip(each, decays, params, strict=True)
-            ]
+        groups = [[(name, self.bank.tensors[name][begin:end]) for name in names] for names in self.groups]
+        rates = [one["lr"] for one in own]
+        each: list[Tensor] = []
+        for group, shares in zip(groups, decays, strict=True):
+            moves = any(shares)
+            column = _column([1.0 - d * lr for d, lr in zip(shares, rates, strict=True)] if free else shares, group[0][1])
+            for name, p in group:
+                if moves and free:
+                    p.mul_(_shaped(column, p))
+                each.append(torch.addcmul(grads[name], _shaped(column, p), p) if moves and not free else grads[name])
         g = torch.cat([one.reshape(end - begin, -1) for one in each], dim=1)
-        moved = self._adam(begin, end, g, own) if self.adam else self._sgd(begin, end, g, own)
-        for p, u, shares in zip(params, moved.split(self.sizes, dim=1), decays, strict=True):
-            if free and any(shares):
-                p.mul_(_column([1.0 - share * one["lr"] for share, one in zip(shares, own, strict=True)], p))
-            p.sub_(u.view(p.shape))
+        moved, rates = self._adam(begin, end, g, own, rates) if self.adam else (self._sgd(begin, end, g, own), rates)
+        column = _column(rates, g)
+        params = (p for group in groups for _, p in group)
+        for p, u in zip(params, moved.split(self.sizes, dim=1), strict=True):
+            p.addcmul_(u.view(p.shape), _shaped(column, p), value=-1)
 
-    def _adam(self, begin: int, end: int, g: Tensor, own: Sequence[dict[str, Any]]) -> Tensor:
-        """What is taken off the parameters, [k, N]."""
+    def _adam(
+        self, begin: int, end: int, g: Tensor, own: Sequence[dict[str, Any]], rates: list[float]
+    ) -> tuple[Tensor, list[float]]:
+        """What the rates of the parameters are multiplied with, [k, N], and those rates."""
         counts = self.steps[begin:end] = [t + 1 for t in self.steps[begin:end]]
         m, v = (self.kept[kind][begin:end] for kind in ("exp_avg", "exp_avg_sq"))
+        most = self.kept["max_exp_avg_sq"][begin:end] if own[0]["amsgrad"] else None
+        betas, eps = own[0]["betas"], own[0]["eps"]
+        if counts.count(counts[0]) == len(counts) and all(one["betas"] == betas and one["eps"] == eps for one in own):
+            # One kernel for all, on zeros in the place of the weights: at a rate of -1 they become what is to be taken off.
+            moved, at = torch.zeros_like(g), torch.tensor(float(counts[0]), device=g.device)
+            torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage]
+                [moved], [g], [m], [v], [] if most is None else [most], [at], lr=-1.0, beta1=betas[0], beta2=betas[1],
+                weight_decay=0.0, eps=eps, amsgrad=most is not None, maximize=False,
+            )  # fmt: skip
+            return moved, rates
         m.lerp_(g, _each([1.0 - one["betas"][0] for one in own], g))
         v.lerp_(g * g, _each([1.0 - one["betas"][1] for one in own], g))
         seen = [(1.0 - one["betas"][1] ** t) ** 0.5 for one, t in zip(own, counts, strict=True)]
-        rates = [one["lr"] * s / (1.0 - one["betas"][0] ** t) for one, s, t in zip(own, seen, counts, strict=True)]
-        if own[0]["amsgrad"]:
-            most = self.kept["max_exp_avg_sq"][begin:end]
+        rates = [rate * s / (1.0 - one["betas"][0] ** t) for rate, one, s, t in zip(rates, own, seen, counts, strict=True)]
+        if most is not None:
             v = torch.maximum(most, v, out=most)
         r = v.sqrt().add_(_each([one["eps"] * s for one, s in zip(own, seen, strict=True)], g))
-        return torch.div(m, r, out=r).mul_(_each(rates, g))
+        return torch.div(m, r, out=r), rates
 
     def _sgd(self, begin: int, end: int, g: Tensor, own: Sequence[dict[str, Any]]) -> Tensor:
-        """What is taken off the parameters, [k, N]."""
+        """What the rates of the parameters are multiplied with, [k, N]."""
         if "momentum_buffer" in self.kept:
             held, share = self.kept["momentum_buffer"][begin:end], _each([one["momentum"] for one in own], g)
             held.mul_(share).add_(g, alpha=1.0 - own[0]["dampening"])
             g = g + share * held if own[0]["nesterov"] else held
-        return g * _each([one["lr"] for one in own], g)
+        return g
 
 
 def _each(values: list[float], like: Tensor) -> Any:
@@ -130,4 +146,8 @@ def _each(values: list[float], like: Tensor) -> Any:
 
 
 def _column(values: Sequence[float], like: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=like.dtype, device=like.device).view(-1, *[1] * (like.ndim - 1))
+    return _shaped(torch.tensor(values, dtype=like.dtype, device=like.device), like)
+
+
+def _shaped(column: Tensor, like: Tensor) -> Tensor:
+    return column.view(-1, *[1] * (like.ndim - 1))

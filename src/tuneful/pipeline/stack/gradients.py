@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tuneful.pipeline.stack.bank import Bank
-from tuneful.pipeline.stack.batch import Together, losses, pulled, together
+from tuneful.pipeline.stack.batch import Feed, Together, losses, pulled, together
 from tuneful.pipeline.stack.chance import Streams
 from tuneful.pipeline.stack.program import Program
 from tuneful.pipeline.stack.sight import Sight
@@ -25,7 +25,14 @@ def cast(run: Run) -> Any:
 
 
 def gradients(
-    runs: Sequence[Run], bank: Bank, program: Program, streams: Streams, begin: int, end: int, sight: Sight | None = None
+    runs: Sequence[Run],
+    bank: Bank,
+    program: Program,
+    streams: Streams,
+    feed: Feed,
+    begin: int,
+    end: int,
+    sight: Sight | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The losses of members begin .. end, [k], and the gradients of each parameter, [k, *shape].
 
@@ -33,7 +40,7 @@ def gradients(
     whatever is raised.
     """
     with torch.no_grad():
-        batch = together(runs)
+        batch = together(runs, feed, begin)
     streams.begin(begin, end, runs)
     leaves, others = bank.leaves(begin, end), bank.others(begin, end)
     if not runs[0].hooks.shakes:

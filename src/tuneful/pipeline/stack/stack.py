@@ -31,8 +31,8 @@ from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.limits import Halt, out_of_memory
 from tuneful.pipeline.stack.averages import Averages
 from tuneful.pipeline.stack.bank import Bank
-from tuneful.pipeline.stack.batch import together
-from tuneful.pipeline.stack.books import Losses, clock_of, due_now, put_, quiet, restrain_, saved
+from tuneful.pipeline.stack.batch import Feed, together
+from tuneful.pipeline.stack.books import Losses, clock_of, due_now, kin, put_, quiet, restrain_, saved
 from tuneful.pipeline.stack.chance import Draw, Streams, recorded
 from tuneful.pipeline.stack.gradients import gradients
 from tuneful.pipeline.stack.judging import judged, serves
@@ -47,6 +47,7 @@ from tuneful.pipeline.train import Run
 from tuneful.techniques.models import with_callable
 
 __all__ = ["Stack"]
+FEW = 4  # members of which the pace one by one is measured
 
 
 class Stack:
@@ -80,9 +81,11 @@ class Stack:
         self.averages: Averages | None = None
         self.program: Program | None = None
         self.draws: dict[int, list[Draw]] = {}  # where each member draws, by number
+        self.silent: list[Draw] = []  # of those that draw nothing
         self.heard = Losses()
         self.single = ""  # why members train one by one in their own loops; "": they need not
         self.refused = ""  # why the network cannot be stacked; "": it can, or nobody tried
+        self.looks = False  # may members look at the next step?
         self.paces = Width(1)
         self.known: dict[int, float] = {} if known is None else known
         for recipe in recipes:
@@ -156,9 +159,10 @@ class Stack:
             run.guard()
         for number, run in zip(self.rows, runs, strict=True):
             if number not in self.draws:
-                self.draws[number] = recorded(run.body, self._seen(run))  # the first pass of a network, which may fail
+                self.draws[number] = self._recorded(run)
         self.bank = Bank([run.body for run in runs])
         self.streams = Streams([self.draws[number] for number in self.rows], runs[0].device)
+        self.feed, self.kin = Feed(), kin(runs)
         if self.program is None:
             self.program, self.refused = found(runs, self.bank, self.streams)
             self.single = self.refused
@@ -187,9 +191,14 @@ class Stack:
             return f"their steps are carried out in a way of their own: {how}"
         return self.paces.reason if self.paces.chosen == 1 and self.paces.serves(len(self.rows)) else ""
 
-    def _seen(self, run: Run) -> Tensor:
+    def _recorded(self, run: Run) -> list[Draw]:
+        """Where a run draws. This is the first pass of its network, which may fail."""
+        if self.silent and not run.passes.draws:
+            return self.silent
         x = together([run]).x  # [B, ...]
-        return channels_last(x) if run.passes.laid else x
+        found = recorded(run.body, channels_last(x) if run.passes.laid else x)
+        self.silent = self.silent if run.passes.draws else found
+        return found
 
     def _free(self) -> None:
         """Give every member tensors of its own again."""
@@ -276,6 +285,7 @@ class Stack:
     def _advance(self, steps: int) -> None:
         """So many steps of all members, in which no point is due and none ends unless it fails."""
         began, runs = time.monotonic(), self.members
+        self.looks = steps == 1  # `quiet` ends before each step that is looked at
         self._stacked(steps, len(runs))
         self.heard.tell(self.members)
         share = (time.monotonic() - began) / len(runs)
@@ -288,10 +298,11 @@ class Stack:
             steps -= 1
             width, watched = self.paces.next(), any(run.early.looking for run in self.members)
             clock = clock_of(self.members[0])
-            began = clock()
-            self._chunks(width, 1, 0, k)
+            began, some = clock(), min(FEW, k) if width == 1 else k
+            self._chunks(width, 1, 0, some)
             if not watched:
-                self.paces.took(width, clock() - began)
+                self.paces.took(width, (clock() - began) * k / some)
+            self._chunks(k, 1, some, k)
         if steps:
             self._chunks(self.paces.chosen, steps, 0, k)
         if self.paces.chosen == 1:
@@ -332,16 +343,16 @@ class Stack:
         assert self.bank is not None
         assert self.program is not None
         runs = self.members[begin:end]
-        looks = any(run.early.looking for run in runs)
+        looks = self.looks and any(run.early.looking for run in runs)
         if end - begin == 1 or (looks and self.sights.blind):
             self._singly(runs)
             return
         sight = self.sights.of(runs, self.bank, begin, end) if looks else None
-        put_(runs)
+        put_(runs, self.kin[begin:end])
         first = runs[0]
         before = {name: t.clone() for name, t in self.bank.others(begin, end).items()}  # statistics of batch norms, mostly
         try:
-            each, grads = gradients(runs, self.bank, self.program, self.streams, begin, end, sight)
+            each, grads = gradients(runs, self.bank, self.program, self.streams, self.feed, begin, end, sight)
         except Exception as error:  # the user's code may raise anything
             if not out_of_memory(error):
                 raise
@@ -383,7 +394,7 @@ class Stack:
         if self.averages is not None:
             self.averages.update_(begin, end)
         for run in runs:
-            run.step = step = run.step + 1
-            if self.averages is None:
-                run.kept.update_(step, run.steps)
+            run.step += 1
+            if self.averages is None and run.kept.keepers:
+                run.kept.update_(run.step, run.steps)
         self.heard.add(begin, end, each)
