@@ -125,10 +125,11 @@ class Confirmation:
         more = 1.0 if self.seeds == "auto" else max(1.0, int(self.seeds) / SEEDS)
         return min(0.5, SHARE * more) * max(0.0, self.clock.left_for_search)
 
-    def need(self) -> float:
-        """Seconds that it takes as far as the trials tell, in full."""
-        seeds = SEEDS if self.seeds == "auto" else int(self.seeds)
-        return SLACK * seeds * sum(one.seconds for one in self.entrants())
+    def need(self, left: float) -> float:
+        """Seconds that it takes as far as the trials tell, in full; 0 where not even two seeds of two fit into what is left."""
+        seeds, entrants = (SEEDS if self.seeds == "auto" else int(self.seeds)), self.entrants()
+        least = SLACK * min(seeds, 2 if self.seeds == "auto" else seeds) * sum(one.seconds for one in entrants[:2])
+        return 0.0 if least > left else SLACK * seeds * sum(one.seconds for one in entrants)
 
     def _planned(self, entrants: Sequence[Entrant], of: str) -> tuple[int, int]:
         """(candidates, seeds), as they were settled for these entrants, or are now; (0, 0) where nothing can be done."""

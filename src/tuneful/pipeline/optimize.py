@@ -41,6 +41,7 @@ from tuneful.pipeline.confirm import Confirmation
 from tuneful.pipeline.costing import aimed
 from tuneful.pipeline.deciding import reasoned
 from tuneful.pipeline.distribute import dismissed
+from tuneful.pipeline.ending import KEY, ending
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.job import AT_ONCE, Job
 from tuneful.pipeline.joining import Joining, taken
@@ -59,6 +60,7 @@ from tuneful.pipeline.workers import Crew
 from tuneful.report import Story, write
 
 SPARE = 0.05  # of the budget: so much that was kept for confirming, and is not needed, is searched in
+STARTING = 10.0  # seconds that another crew takes to be ready
 AHEAD = 20.0  # seconds of the search after which imports are made beside it, where workers begin with theirs
 LOOKING = 30.0  # seconds in which label errors are looked for, at most, after proving
 
@@ -189,6 +191,8 @@ class Work:
             return
         what = "training one recipe" if not len(space) else f"searching {', '.join(space.as_data())}"
         yield Stage("search", f"{what}, {said}")
+        if study.about.get(KEY):  # a killed one was in its last part
+            study.remember(KEY, False)
         search = Search(study, task, recipe, space, clock, proposer=job.proposer, scheduler=job.scheduler, halt=self.halt,
                         device=self.device, model=self.model, plans=self._plans(), ranks=self.ranks,
                         at_once=AT_ONCE if job.how.deterministic else 0, control=job.control, least=job.least)  # fmt: skip
@@ -197,20 +201,17 @@ class Work:
         clock.reserve += again.kept()
         threading.Thread(target=_load_ahead, args=(0.0 if self.crew is None else AHEAD,), daemon=True).start()
         with self._timed("search"):
-            if self.crew is not None:
-                yield Stage(
-                    "workers", f"{self.crew.count} processes work on the study; what they say lies in {folder / 'signs'}"
-                )
-                yield from self.crew.search(study, folder, clock, float(recipe.epochs))
-                search.ended = self.crew.ended
-            else:
-                yield from search
-                clock.reserve = proving_alone + again.need()
-                if clock.left_for_search > SPARE * (clock.budget.seconds or math.inf) and search.ended.startswith(
-                    "the time"
-                ):
-                    search.ended = ""  # trainings are shorter than what was kept for running them again
-                    yield from search
+            yield from self._searched(search, folder)
+            clock.reserve = proving_alone + again.need(clock.left - proving_alone)
+            spare = SPARE * (clock.budget.seconds or math.inf) + (0.0 if self.crew is None else STARTING)
+            if clock.left_for_search > spare and search.ended.startswith("the time"):
+                # Trainings are shorter than what was kept for running them again, or so long that none can be.
+                study.remember(KEY, clock.reserve == proving_alone and self._joins(space) != 0)
+                search.deciding.scheduler = ending(study, job.scheduler)
+                if self.crew is not None:
+                    self.crew = Crew(self.crew.count, self.halt, device=self.device)
+                yield from self._searched(search, folder)
+                study.remember(KEY, False)
         dismissed(self.ranks)
         clock.reserve = proving_alone
         with self._timed("confirm"):
@@ -222,6 +223,16 @@ class Work:
         if said := again.verdict.get("sentence") or again.why:
             yield Stage("confirm", str(said))
         yield from self._finish(search, again, study, task, folder, clock)
+
+    def _searched(self, search: Search, folder: Path) -> Iterator[Stage | Beat]:
+        """Search until the time for it is over, by this process or by the crew."""
+        if self.crew is None:
+            search.ended = ""
+            yield from search
+            return
+        yield Stage("workers", f"{self.crew.count} processes work on the study; what they say lies in {folder / 'signs'}")
+        yield from self.crew.search(search.study, folder, search.clock, search.epochs)
+        search.ended = self.crew.ended
 
     def _again(self, study: Study, task: Task, recipe: Recipe, clock: Clock, space: Space) -> Confirmation:
         """What looks at the best trials again; one recipe needs no such thing, and a group of ranks has gone by then."""

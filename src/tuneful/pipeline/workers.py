@@ -38,6 +38,7 @@ from tuneful.pipeline.carrying import cores
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.costing import aimed
 from tuneful.pipeline.deciding import epoch
+from tuneful.pipeline.ending import ending
 from tuneful.pipeline.job import AT_ONCE, Job
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.pace import narrowed
@@ -268,7 +269,7 @@ def joined(folder: Path, halt: Halt, *, device: str | None = None, source: str |
     if (deadline := study.about.get("deadline")) is not None:
         clock.reserve = clock.left - (float(deadline) - time.time())
     return Search(
-        study, task, recipe, space, clock, proposer=job.proposer, scheduler=job.scheduler, halt=halt, device=device,
+        study, task, recipe, space, clock, proposer=job.proposer, scheduler=ending(study, job.scheduler), halt=halt, device=device,
         plans=Plans(folder.parent / ".plans"), at_once=AT_ONCE if job.how.deterministic else 0, leads=False,
         control=job.control, least=job.least,
     )  # fmt: skip
