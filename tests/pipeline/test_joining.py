@@ -16,7 +16,8 @@ from tuneful.pipeline.codec import from_data, from_mapping
 from tuneful.pipeline.confirm import FOLDER, Confirmation
 from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.goals import GOALS
-from tuneful.pipeline.joining import Joining, greedy, honest, join, network, scoring, taken
+from tuneful.pipeline.joining import Joining, greedy, honest, join, network, scoring
+from tuneful.pipeline.refit import taken
 from tuneful.pipeline.tune import STATE, Search
 from tuneful.techniques.search import Full, Random
 
@@ -164,7 +165,7 @@ def test_the_joined_network_says_the_mean_and_is_taken_up_as_it_was(searched, be
     assert 2 <= len(members) <= 3
     assert sum(one["weight"] for one in members) == pytest.approx(1)
     assert trial.number == members[0]["trial"]
-    alone = [joining._member(one["trial"], one["run"])[1] for one in members]
+    alone = [joining._origin(one["trial"], one["run"]).run.candidate() for one in members]
     for one, told in zip(alone, members, strict=True):
         p = judge.predict(one.network, flowers.valid.x, kind=flowers.kind)
         assert judge.score("accuracy", p, flowers.valid.y) == pytest.approx(told["value"]["value"])

@@ -79,7 +79,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 
 VALUES: dict[str, str] = {
     "--budget": "30min", "--recipe": "mnist-10", "--name": "first", "--home": "runs", "--runs": "runs", "--device": "cpu", "--output": "out.csv",
-    "-o": "out.csv", "--keep": "accuracy-1%", "--goal": "latency<1ms", "--take": "static_int8", "--schema": "tuneful.schema.json", "--kills": "3", "--devices": "2", "--restarts": "3", "--trial": "0", "--steps": "200", "--on": "digits", "--seeds": "5", "--confirm": "3", "--ensemble": "8", "--stop-when": "gain<0.1%/min", "--tune": "20", "--seconds": "10",
+    "-o": "out.csv", "--keep": "accuracy-1%", "--goal": "latency<1ms", "--take": "static_int8", "--schema": "tuneful.schema.json", "--kills": "3", "--devices": "2", "--restarts": "3", "--trial": "0", "--steps": "200", "--on": "digits", "--seeds": "5", "--confirm": "3", "--ensemble": "8", "--final": "train+valid", "--stop-when": "gain<0.1%/min", "--tune": "20", "--seconds": "10",
     "--models": "models.toml", "--to": "docker", "--image": "digits:1", "--host": "0.0.0.0", "--port": "8080", "--processes": "2", "--threads": "1", "--limits": "body=32MB", "--token-file": "tokens.txt", "--new-token": "alice", "--tls-cert": "chain.pem", "--tls-key": "key.pem", "--log": "errors", "--drain": "5",
     "--from": "houses", "--record": "predictions.db", "--recording": "share=0.1", "--data": "new.csv", "--labels": "late.csv", "--target": "price", "--reference": "1000", "--alarm": "0.01/month", "--by": "betting", "--test": "ks",
     "--correction": "bh", "--window": "1d", "--windows": "2/5", "--since": "1d", "--of": "houses:2", "--webhook": "https://example.org/alarms",

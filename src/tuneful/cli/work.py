@@ -108,6 +108,13 @@ Joins = Annotated[
     ),
 ]  # fmt: skip
 Single = Annotated[bool, typer.Option("--no-ensemble", help="ship one network, whatever several together would reach")]
+Final = Annotated[
+    str | None,
+    typer.Option(
+        "--final", metavar="SPLITS", show_default=False,
+        help="train+valid: train what was chosen once more, on both, before it is proven [train]",
+    ),
+]  # fmt: skip
 Enough = Annotated[
     str | None,
     typer.Option(
@@ -148,7 +155,7 @@ def optimize(
     ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
     home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
     storage: Storage = None, search: Proposing = None, scheduler: Scheduling = None, confirm: Again = None,
-    no_confirm: Believed = False, ensemble: Joins = None, no_ensemble: Single = False, stop_when: Enough = None, objectives: Aims = None, where: Where = None,
+    no_confirm: Believed = False, ensemble: Joins = None, no_ensemble: Single = False, final: Final = None, stop_when: Enough = None, objectives: Aims = None, where: Where = None,
     like: Like = None, champion: Champion = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Find, prove and ship the best model that the budget can buy.
@@ -159,21 +166,21 @@ def optimize(
     """
     words = from_champion(words, champion, home)
     words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm, search, scheduler, stop_when, objectives,
-                      where, like, 0 if no_ensemble else ensemble)  # fmt: skip
+                      where, like, 0 if no_ensemble else ensemble, final)  # fmt: skip
     return _begin(ctx.obj, "optimize", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
 def train(
     ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
     home: Home = None, fresh: Fresh = False, device: Device = None, devices: Devices = None, restarts: Restarts = 0,
-    shard: Shard = False, champion: Champion = None, as_json: AsJson = False,
+    shard: Shard = False, final: Final = None, champion: Champion = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Train one recipe, prove it and ship it.
 
     What you do not set is chosen for the data, and the choice is told with its reason. The same command goes on where it was
     interrupted, on as many devices or on others.
     """
-    words = from_champion(words, champion, home)
+    words = [*from_champion(words, champion, home), *([f"final={final}"] if final is not None else [])]
     group = Group(devices, restarts, shard)
     return _begin(ctx.obj, "train", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json, group)
 
@@ -182,7 +189,7 @@ def tune(
     ctx: typer.Context, words: Words, recipe: By = None, budget: Spend = None, clean: Clean = None, name: Name = None,
     home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
     storage: Storage = None, search: Proposing = None, scheduler: Scheduling = None, confirm: Again = None,
-    no_confirm: Believed = False, ensemble: Joins = None, no_ensemble: Single = False, stop_when: Enough = None, objectives: Aims = None, where: Where = None,
+    no_confirm: Believed = False, ensemble: Joins = None, no_ensemble: Single = False, final: Final = None, stop_when: Enough = None, objectives: Aims = None, where: Where = None,
     like: Like = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Search the ranges that you give, and no others.
@@ -190,7 +197,7 @@ def tune(
     lr=1e-4..1e-1 is a range, width=16,32,64 a choice, epochs=20 is fixed; log(1..5) and lin(1e-4..1e-1) say the scale.
     """
     words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm, search, scheduler, stop_when, objectives,
-                      where, like, 0 if no_ensemble else ensemble)  # fmt: skip
+                      where, like, 0 if no_ensemble else ensemble, final)  # fmt: skip
     return _begin(ctx.obj, "tune", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
@@ -237,11 +244,12 @@ def with_steps(words: list[str], clean: list[str] | None) -> list[str]:
 def searching(
     words: list[str], workers: str | None, deterministic: bool, storage: str | None, confirm: int | None = None,
     search: str | None = None, scheduler: str | None = None, stop_when: str | None = None, objectives: str | None = None,
-    where: list[str] | None = None, like: str | None = None, ensemble: int | None = None,
+    where: list[str] | None = None, like: str | None = None, ensemble: int | None = None, final: str | None = None,
 ) -> list[str]:  # fmt: skip
     """The words, and settings for what options say of the search."""
     said = [f"{key}={value}" for key, value in (("workers", workers), ("storage", storage)) if value is not None]
     said += [f"confirm={confirm}"] if confirm is not None else []
+    said += [f"final={final}"] if final is not None else []
     said += [f"ensemble={ensemble}"] if ensemble is not None else []
     said += [f"stop_when={stop_when}"] if stop_when is not None else []
     said += [f"objectives={objectives}"] if objectives is not None else []

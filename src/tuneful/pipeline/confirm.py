@@ -354,13 +354,14 @@ class Confirmation:
 
     def candidate(self) -> tuple[Trial, Candidate]:
         """The chosen trial and the network that is taken of it."""
-        return self.member(int(self.verdict["chosen"]), int(self.verdict["run"]))
+        trial, run = self.run_of(int(self.verdict["chosen"]), int(self.verdict["run"]))
+        return trial, run.candidate()
 
-    def member(self, number: int, run: int) -> tuple[Trial, Candidate]:
-        """A trial and the network of one of its runs; trained anew where its state is damaged or gone."""
+    def run_of(self, number: int, run: int) -> tuple[Trial, Run]:
+        """A trial and one of its runs at its end; trained anew where its state is damaged or gone."""
         trial, path = self.study.trial(number), self.path(number, run)
         try:
-            return trial, Run.resume(self.task, path, model=self.model, device=self.device).candidate()
+            return trial, Run.resume(self.task, path, model=self.model, device=self.device)
         except StateError:
             one = self._entrant(trial)
             again = Run(self.task, self._seeded(one, run - 1) if run else one.recipe, device=self.device)
@@ -368,7 +369,7 @@ class Confirmation:
                 pass
             path.parent.mkdir(parents=True, exist_ok=True)
             again.save(path)
-            return trial, again.candidate()
+            return trial, again
 
 
 __all__ = ["Confirmation", "Entrant"]

@@ -109,11 +109,13 @@ class Job:
         told = [[entry.key, plain(entry.value)] for entry in self.entries]
         extra = {"data": self.data.as_data(), "settings": told, "mode": self.mode}
         by = [self.how.proposer, self.how.scheduler]
+        if self.how.final != How().final:
+            extra["final"] = self.how.final
         if by != [How().proposer, How().scheduler]:
             extra["search"] = by
         elif self.how.objectives or self.how.where:
             extra["objectives"] = [self.how.objectives, list(self.how.where)]
-        elif not told and self.data == Data():
+        elif not told and self.data == Data() and "final" not in extra:
             return task_name if self.mode == "optimize" else f"{task_name}-{self.mode}"
         digest = hashlib.blake2b(json.dumps(extra, sort_keys=True, default=str).encode(), digest_size=3).hexdigest()
         return f"{task_name}-{self.mode}-{digest}"

@@ -11,7 +11,6 @@ the disk; the same job begun again goes on where the story stopped, also after `
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import math
 import os
@@ -32,7 +31,8 @@ from tuneful.core.space import Space
 from tuneful.core.study import Study
 from tuneful.core.task import Task
 from tuneful.core.trial import Trial
-from tuneful.pipeline import doubts, earlier, files, plans, workers
+from tuneful.pipeline import doubts, earlier, files, plans, refit, workers
+from tuneful.pipeline.ahead import load_ahead
 from tuneful.pipeline.asked import checked
 from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.challenge import beside_champion
@@ -44,7 +44,7 @@ from tuneful.pipeline.distribute import dismissed
 from tuneful.pipeline.ending import KEY, ending
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.job import AT_ONCE, Job
-from tuneful.pipeline.joining import Joining, taken
+from tuneful.pipeline.joining import Joining
 from tuneful.pipeline.kept import keep, kept, write_json, write_text
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.planned import planned
@@ -52,6 +52,7 @@ from tuneful.pipeline.plans import Plans
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.prove import prove
 from tuneful.pipeline.ranks import ALONE, Ranks
+from tuneful.pipeline.refit import Refit
 from tuneful.pipeline.reserve import SHIPPING, done_with, proven, proving, reserve, worth_going_on
 from tuneful.pipeline.ship import ship
 from tuneful.pipeline.step import arithmetic
@@ -134,6 +135,7 @@ class Work:
     def _story(self) -> Iterator[Stage | Beat]:
         job = self.job
         self.seconds["start"] = time.monotonic() - self.began
+        refit.checked(job, self.ranks.world)
         checked(job, self._base())  # what needs no data, before the data is read, which may take long
         if (count := workers.count(job.how.workers, job, self.model is not None)) > 1:
             self.crew = Crew(count, self.halt, device=self.device)
@@ -196,12 +198,16 @@ class Work:
         search = Search(study, task, recipe, space, clock, proposer=job.proposer, scheduler=job.scheduler, halt=self.halt,
                         device=self.device, model=self.model, plans=self._plans(), ranks=self.ranks,
                         at_once=AT_ONCE if job.how.deterministic else 0, control=job.control, least=job.least)  # fmt: skip
-        again = self._again(study, task, recipe, clock, space)
+        again, final = self._again(study, task, recipe, clock, space), job.how.final == refit.BOTH
         proving_alone = clock.reserve
+        clock.reserve += refit.kept(clock, job.mode == "train") if final else 0.0
         clock.reserve += again.kept()
-        threading.Thread(target=_load_ahead, args=(0.0 if self.crew is None else AHEAD,), daemon=True).start()
+        threading.Thread(target=load_ahead, args=(0.0 if self.crew is None else AHEAD,), daemon=True).start()
         with self._timed("search"):
             yield from self._searched(search, folder)
+            proving_alone += (
+                refit.need(task, max((one.seconds for one in again.entrants()[:1]), default=0.0)) if final else 0.0
+            )
             clock.reserve = proving_alone + again.need(clock.left - proving_alone)
             spare = SPARE * (clock.budget.seconds or math.inf) + (0.0 if self.crew is None else STARTING)
             if clock.left_for_search > spare and search.ended.startswith("the time"):
@@ -216,13 +222,18 @@ class Work:
         clock.reserve = proving_alone
         with self._timed("confirm"):
             yield from () if self.halt.requested else again
-        if self.halt.requested:
-            self.ended = f"stopped on request; nothing is lost: `tuneful resume {folder}` goes on"
-            self._report(study, task, folder, {}, "interrupted")
+        if self._stopped(study, task, folder):
             return
         if said := again.verdict.get("sentence") or again.why:
             yield Stage("confirm", str(said))
         yield from self._finish(search, again, study, task, folder, clock)
+
+    def _stopped(self, study: Study, task: Task, folder: Path) -> bool:
+        """Was a stop asked for? Then a report of what there is."""
+        if self.halt.requested:
+            self.ended = f"stopped on request; nothing is lost: `tuneful resume {folder}` goes on"
+            self._report(study, task, folder, {}, "interrupted")
+        return self.halt.requested
 
     def _searched(self, search: Search, folder: Path) -> Iterator[Stage | Beat]:
         """Search until the time for it is over, by this process or by the crew."""
@@ -259,7 +270,7 @@ class Work:
 
     def _finish(
         self, search: Search, again: Confirmation, study: Study, task: Task, folder: Path, clock: Clock
-    ) -> Iterator[Stage]:
+    ) -> Iterator[Stage | Beat]:
         joining = Joining(
             again, search, most=self._joins(search.space), left=clock.left - clock.reserve + proving(clock.budget) / 2
         )
@@ -268,6 +279,17 @@ class Work:
             trial, candidate = joining.candidate()
         if len(search.space):
             yield Stage("join", str(joining.verdict["sentence"]))
+        before, final = (
+            candidate,
+            Refit(joining, left=clock.left - reserve(clock.budget), halt=self.halt, device=self.device),
+        )
+        if self.job.how.final == refit.BOTH:
+            yield Stage("final", "training what was chosen once more, on train and valid together")
+            with self._timed("final"):
+                yield from final
+            if self._stopped(study, task, folder):
+                return
+            trial, candidate = final.candidate() if final.done else (trial, candidate)
         left = max(1.0, min(max(60.0, proving(clock.budget)), clock.left - SHIPPING))
         study.remember("spent", clock.spent)
         if (evidence := kept(folder, candidate, left)) is not None:
@@ -275,7 +297,9 @@ class Work:
         else:
             yield Stage("prove", f"opening the test split for trial {trial.number}")
             with self._timed("prove"), arithmetic(int(candidate.recipe.threads)):
-                evidence = prove(task, candidate, seconds=left, reason=f"to prove trial {trial.number} of {study.name}")
+                evidence = prove(
+                    final.seen, candidate, seconds=left, reason=f"to prove trial {trial.number} of {study.name}"
+                )
             keep(folder, evidence, left)
             study.remember("spent", clock.spent)
         took = {"prove": float(evidence["seconds"]["prove"])}
@@ -285,6 +309,7 @@ class Work:
         evidence["search"] = search.told(trial, self.job.command)
         evidence["confirmation"] = again.verdict or {"why": again.why}
         evidence["joined"] = joining.verdict
+        evidence |= final.told(before) if self.job.how.final == refit.BOTH else {}
         evidence["label_errors"] = self._doubted(task, folder, min(LOOKING, clock.left - SHIPPING))
         evidence |= beside_champion(task, candidate, self.job.data.champion, evidence)
         yield Stage("ship", "exporting to ONNX and checking it against torch")
@@ -333,7 +358,7 @@ class Work:
         recipe, clock = from_data(json.loads(study.about["recipe"])), Clock(self.job.budget)
         search = Search(study, task, recipe, Space(), clock, model=self.model)
         again = Confirmation(study, task, recipe, clock, device=self.device, model=self.model)
-        trial, candidate = taken(again, search, evidence)
+        trial, candidate = refit.taken(again, search, evidence)
         sealed = folder / "artifact"
         return Result(folder, task, trial, candidate, evidence, unseal(sealed) if sealed.exists() else None, folder / "report.html",
                       evidence.get("seconds", {}))  # fmt: skip
@@ -355,20 +380,6 @@ class Work:
             yield
         finally:
             self.seconds[part] = self.seconds.get(part, 0.0) + time.monotonic() - began
-
-
-def _load_ahead(after: float) -> None:
-    """Import beside the search what proving and shipping need, some seconds of work. Imports alone: they draw no numbers."""
-    time.sleep(after)
-    for name in (
-        "sklearn.linear_model",
-        "sklearn.ensemble",
-        "onnxscript",
-        "onnxruntime",
-        "torch.onnx._internal.exporter._core",
-    ):
-        with contextlib.suppress(ImportError):  # whoever needs it says so
-            importlib.import_module(name)
 
 
 def _described(task: Task) -> str:

@@ -90,6 +90,7 @@ class How(Settings):
     )
     confirm: Whole | Auto = "auto"  # fresh seeds of each of the best trials before one is taken; 0: none
     ensemble: Whole | Auto = "auto"  # networks that are joined at most, where that is better; 0: none
+    final: Literal["train", "train+valid"] = "train"  # what the network that is shipped has learned from; both: trained anew
     stop_when: str | None = (
         None  # gain<0.1%/min: no further trial begins when less is expected of one; all of the budget is used else
     )

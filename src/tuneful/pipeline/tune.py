@@ -225,6 +225,11 @@ class Search:
 
     def candidate(self) -> tuple[Trial, Candidate]:
         """The best trial and its network. Raises BudgetError when no trial has a value."""
+        best, run = self.chosen()
+        return best, run.candidate()
+
+    def chosen(self) -> tuple[Trial, Run]:
+        """The best trial and its run. Raises BudgetError when no trial has a value."""
         best = self.study.best()
         if best is None:
             failures = self._failures()
@@ -233,7 +238,7 @@ class Search:
             raised = f"; {len(failures)} trials failed, the last of them: {failures[-1]}" if failures else ""
             raise BudgetError(f"the budget of {self.clock.budget} ended before any trial had a value{raised}",
                               "give a longer budget, or a smaller model")  # fmt: skip
-        return best, self.whole(best).candidate()
+        return best, self.whole(best)
 
     def whole(self, best: Trial) -> Run:
         """The run of a trial as the study knows it; trained anew, to the same bits, when its state is damaged or gone."""

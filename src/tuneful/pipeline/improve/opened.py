@@ -20,8 +20,8 @@ from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.confirm import Confirmation
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.job import Job
-from tuneful.pipeline.joining import taken
 from tuneful.pipeline.prepare import prepare
+from tuneful.pipeline.refit import BOTH, taken
 from tuneful.pipeline.tune import Search
 
 
@@ -63,6 +63,11 @@ def opened(folder: Path, model: Settings | None = None) -> Origin:
         raise ModelError(
             f"{folder} holds an ensemble of {len(joined['members'])} networks, which cannot be improved yet",
             "search again with --no-ensemble, under another --name; a single network can be made smaller and faster",
+        )
+    if evidence.get("final", {}).get("on") == BOTH:
+        raise ModelError(
+            f"the network of {folder} was trained on train and valid, so that nothing is left to tell by whether a step harms it",
+            "search again without --final, under another --name",
         )
     recipe, clock = from_data(json.loads(study.about["recipe"])), Clock(job.budget)
     again = Confirmation(study, task, recipe, clock, device="cpu", model=model)

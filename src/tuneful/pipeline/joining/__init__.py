@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tuneful.pipeline.joining.join import Joining, taken
+from tuneful.pipeline.joining.join import Joining, Origin
 
-__all__ = ["Joining", "taken"]
+__all__ = ["Joining", "Origin"]

@@ -18,7 +18,7 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ from tuneful.pipeline.joining.pool import Member, gathered
 from tuneful.pipeline.joining.scoring import by
 from tuneful.pipeline.joining.souping import Souping
 from tuneful.pipeline.kept import write_json
+from tuneful.pipeline.train import Run
 from tuneful.pipeline.tune import Search
 
 MEMBERS = 5  # at most, where nobody says otherwise
@@ -44,6 +45,15 @@ FEWEST = 50  # examples of valid: fewer choose by chance
 ROWS = 20_000  # of valid by which members are chosen, at most
 SHARE = 0.3  # of what is left of the clock, that choosing may take
 MOST_BYTES = 1 << 30  # of answers
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A run of which a network is taken. number: 0, the trial's own in the study, or that of the fresh seed 1, 2, ..."""
+
+    trial: Trial
+    number: int
+    run: Run
 
 
 class Joining:
@@ -72,10 +82,22 @@ class Joining:
 
     def candidate(self) -> tuple[Trial, Candidate]:
         """What is taken: the joined network, with the trial of its heaviest member, or the single one."""
+        return self.made([(one.trial, one.run.candidate()) for one in self.origins()])
+
+    def origins(self) -> list[Origin]:
+        """The runs that it is made of; one where the single network is taken."""
+        if members := self.verdict.get("members", ()):
+            return [self._origin(int(one["trial"]), int(one["run"])) for one in members]
+        if "chosen" in self.again.verdict:
+            return [self._origin(int(self.again.verdict["chosen"]), int(self.again.verdict["run"]))]
+        trial, run = self.search.chosen()
+        return [Origin(trial, 0, run)]
+
+    def made(self, pairs: Sequence[tuple[Trial, Candidate]]) -> tuple[Trial, Candidate]:
+        """What is taken, of these candidates in the place of the origins' own."""
         members = self.verdict.get("members", ())
         if not members:
-            return self.again.candidate() if "chosen" in self.again.verdict else self.search.candidate()
-        pairs = [self._member(int(one["trial"]), int(one["run"])) for one in members]
+            return pairs[0]
         found, shares = [candidate for _, candidate in pairs], [float(one["weight"]) for one in members]
         network = self._network(self.verdict["kind"], found, shares)
         answers = judge.predict(network, self.task.valid.x, kind=self.task.kind)
@@ -84,12 +106,13 @@ class Joining:
         notes = (*found[0].notes, str(self.verdict["sentence"]))
         return pairs[0][0], replace(found[0], network=network, value=value, seconds=seconds, notes=notes)
 
-    def _member(self, number: int, run: int) -> tuple[Trial, Candidate]:
-        """A trial and the network of one of its runs, as far as it had come; trained anew where its state is gone."""
+    def _origin(self, number: int, run: int) -> Origin:
+        """One of a trial's runs, as far as it had come; trained anew where its state is gone."""
         if run:
-            return self.again.member(number, run)
+            trial, found = self.again.run_of(number, run)
+            return Origin(trial, run, found)
         trial = self.study.trial(number)
-        return trial, self.search.whole(trial).candidate()
+        return Origin(trial, 0, self.search.whole(trial))
 
     def _network(self, kind: str, found: Sequence[Candidate], shares: Sequence[float]) -> Network:
         if kind == "soup":
@@ -121,7 +144,7 @@ class Joining:
 
         def load(one: Member) -> Candidate:
             if (one.trial, one.run) not in loaded:
-                loaded[one.trial, one.run] = self._member(one.trial, one.run)[1]
+                loaded[one.trial, one.run] = self._origin(one.trial, one.run).run.candidate()
             return loaded[one.trial, one.run]
 
         most, shares, beyond = self._within(pool, load)
@@ -223,12 +246,4 @@ class Joining:
         return greedy.calls(len(pool)) * 6 * (time.perf_counter() - began)
 
 
-def taken(again: Confirmation, search: Search, evidence: Mapping[str, Any]) -> tuple[Trial, Candidate]:
-    """What a finished run took, by its evidence."""
-    again.verdict = dict(evidence.get("confirmation", {}))
-    joining = Joining(again, search)
-    joining.verdict = dict(evidence.get("joined", {}))
-    return joining.candidate()
-
-
-__all__ = ["MEMBERS", "Joining", "taken"]
+__all__ = ["MEMBERS", "Joining", "Origin"]
