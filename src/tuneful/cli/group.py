@@ -74,8 +74,13 @@ def joined(job: Job, device: str | None, shard: bool = False) -> tuple[Ranks, bo
 
     with stopping_on_signals(Halt()) as halt:  # whether it stops is for the leader to say
         try:
+            task = prepare(job.source, **job.reading)
+        except TunefulError as error:  # the leader reads the same data and says it, or says what it is told here
+            ranks.leave(error.message)
+            return ranks, True
+        try:
             with contextlib.suppress(RankError):  # the leader says why; or has died, which its supervisor sees
-                follow(prepare(job.source, **job.reading), ranks, halt=halt)
+                follow(task, ranks, halt=halt)
         except TunefulError as error:
             ranks.leave(error.message)
             raise
