@@ -60,7 +60,7 @@ def test_it_foretells_ends_from_beginnings_better_than_the_last_value_does():
     x, whole, lengths = invented(40)
     curves = [list(one[: lengths[k % 4]]) for k, one in enumerate(whole)]
     seen, kept = seen_of(x, curves, [False] * 40, 50)
-    mean = Belief(seen, fit(thinned(seen)), math.log(50)).of_trials()
+    mean = Belief(seen, fit(thinned(seen)), math.log(50)).of_trials
     ends = whole.min(1)[kept]
     foretold = np.corrcoef(np.argsort(np.argsort(mean)), np.argsort(np.argsort(ends)))[0, 1]
     last = np.array([min(curves[k]) for k in kept])
@@ -87,3 +87,14 @@ def test_no_more_points_are_seen_than_stated(count):
     thin = thinned(seen)
     assert len(thin.y) <= 1.5 * belief.FITTED
     assert set(thin.of) == set(range(len(thin.x)))
+
+
+def test_the_lowest_is_found_without_a_close_look_at_all():
+    x, whole, lengths = invented(60, seed=3)
+    seen, _ = seen_of(x, [list(one[: lengths[k % 4]]) for k, one in enumerate(whole)], [False] * 60, 50)
+    model, dice = Belief(seen, fit(thinned(seen)), math.log(50)), np.random.default_rng(4)
+    assert len(seen.y) > belief.FIRST
+    for bold in (0.0, 0.3, 1.0, 5.0):
+        new = dice.random((200, 3))
+        mean, spread = model.of_new(new)
+        assert model.lowest(new, bold) == (mean - bold * spread).argmin()

@@ -243,3 +243,20 @@ def test_a_search_by_halving_finds_better_trials_than_full_trainings_at_the_same
         found = [best(name, seed) for seed in range(12)]
         chance = [min(course(k, seed)[-1] for k in range(round(cost))) for seed, (_, cost) in enumerate(found)]
         assert np.mean([low for low, _ in found]) < np.mean(chance), name
+
+
+@pytest.mark.parametrize("direction", ["min", "max"])
+def test_the_order_at_a_rung_is_kept_from_decision_to_decision_and_is_that_of_a_sort(direction):
+    objective = Objective("loss", direction)
+    sign = -1 if direction == "max" else 1
+
+    def sorted_anew(trials, rung):
+        there = [(trial, value) for trial in trials if (value := value_at(trial, rung)) is not None]
+        return sorted(there, key=lambda pair: (math.inf if math.isnan(pair[1]) else sign * pair[1], pair[0].number))
+
+    def each(trials, _):
+        for rung in (1.0, 3.0, 9.0):
+            assert ordered(trials, rung, objective) == sorted_anew(trials, rung)
+            assert ordered(trials[: len(trials) // 2], rung, objective) == sorted_anew(trials[: len(trials) // 2], rung)
+
+    search(SCHEDULERS["asha"](), 40, 5, workers=3, failing=0.2, objective=objective, each=each)

@@ -87,8 +87,13 @@ class Settings(pydantic.BaseModel, metaclass=_Telling):
         return "; ".join(part for part in (cls.hint, f"the defaults are {defaults}" if defaults else "") if part)
 
 
+PLAIN = frozenset((str, int, float, bool, type(None)))
+
+
 def plain(value: Any) -> Any:
     """Settings, tuples and mappings as plain data, in a stable order."""
+    if type(value) in PLAIN:
+        return value
     if isinstance(value, Settings):
         return value.as_data()
     if isinstance(value, Mapping):

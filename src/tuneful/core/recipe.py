@@ -57,9 +57,7 @@ class Recipe(Settings):
     def id(self) -> str:
         """Twelve hex digits over every choice; reasons do not count, nor that the plan is auto's. The same on every machine and
         Python."""
-        data = {key: value for key, value in self.as_data().items() if key != "reasons" and (key, value) != ("plan", "auto")}
-        text = json.dumps(data, sort_keys=True, separators=(",", ":"))
-        return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+        return identity(self.as_data())
 
     def get(self, path: str) -> Any:
         """The value at a dotted path: "epochs", "optimizer.lr", "regularizers.dropout.rate", "regularizers.dropout"."""
@@ -135,6 +133,13 @@ class Recipe(Settings):
     def because(self, path: str, reason: str) -> Self:
         """The same recipe with a reason noted for what auto chose at `path`."""
         return super().replace(reasons={**self.reasons, path: reason})
+
+
+def identity(data: Mapping[str, Any]) -> str:
+    """The id of the recipe that this plain data is of."""
+    data = {key: value for key, value in data.items() if key != "reasons" and (key, value) != ("plan", "auto")}
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
 def _kind(settings: Settings) -> str:

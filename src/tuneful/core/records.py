@@ -100,9 +100,9 @@ def as_of(trial: Trial, decision: int) -> Trial:
     Leg k of a trial is what decision number `legs[k][0]` had it trained, up to `legs[k][1]` epochs.
     """
     legs: list[list[float]] = list(trial.tags.get("legs", ()))
-    known = [leg for leg in legs if leg[0] <= decision]
-    if len(known) == len(legs):
+    if not legs or legs[-1][0] <= decision:
         return trial
+    known = [leg for leg in legs if leg[0] <= decision]
     until = known[-1][1] if known else 0.0
     # A leg ends at the first point that is far enough, which may lie behind its end: points come at validations.
     end = next((k for k, point in enumerate(trial.curve) if point.epoch >= until * (1 - 1e-6)), len(trial.curve))

@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 
 SCHEMA = "v3.2.0.a"
 DIALECTS = ("sqlite", "postgresql")
+ENDED = ("COMPLETE", "PRUNED", "FAIL")  # states of Optuna's in which nothing changes any more
+ROWS = {  # what is written of a trial: the table, its columns, and those of which a trial has no two alike
+    "params": ("trial_params", "trial_id, param_name, param_value, distribution_json", "trial_id, param_name"),
+    "user": ("trial_user_attributes", "trial_id, key, value_json", "trial_id, key"),
+    "system": ("trial_system_attributes", "trial_id, key, value_json", "trial_id, key"),
+    "values": ("trial_values", "trial_id, objective, value, value_type", "trial_id, objective"),
+    "points": (
+        "trial_intermediate_values",
+        "trial_id, step, intermediate_value, intermediate_value_type",
+        "trial_id, step",
+    ),
+}
 
 
 class RowWriter:
@@ -27,21 +39,20 @@ class RowWriter:
     def __init__(self, store: BaseStorage) -> None:
         self.store = store
         self._engine: Any = None
-        self._tables: dict[str, Any] = {}
         backend: Any = getattr(store, "_backend", store)
         engine = getattr(backend, "engine", None)
         if engine is None or engine.dialect.name not in DIALECTS or backend.get_current_version() != SCHEMA:
             return
-        from optuna.storages._rdb import models
-        from sqlalchemy.dialects import postgresql, sqlite
-
         self._engine = engine
-        self._insert: Any = {"sqlite": sqlite, "postgresql": postgresql}[engine.dialect.name].insert
-        named = {
-            "trials": models.TrialModel, "params": models.TrialParamModel, "user": models.TrialUserAttributeModel,
-            "system": models.TrialSystemAttributeModel, "values": models.TrialValueModel, "points": models.TrialIntermediateValueModel,
-        }  # fmt: skip
-        self._tables = {name: model.__table__ for name, model in named.items()}
+        self._postgres = engine.dialect.name == "postgresql"
+        mark = "%s" if self._postgres else "?"
+        self._sql = {name: _upsert(table, columns, keys, mark) for name, (table, columns, keys) in ROWS.items()}
+        self._born = (
+            f"INSERT INTO trials (number, study_id, state, datetime_start, datetime_complete) VALUES ({', '.join([mark] * 5)})"
+            + (" RETURNING trial_id" if self._postgres else "")
+        )
+        self._asked = f"SELECT state FROM trials WHERE trial_id = {mark}"
+        self._ended = f"UPDATE trials SET state = {mark}, datetime_complete = {mark} WHERE trial_id = {mark}"
 
     def create(self, study: int, trial: FrozenTrial) -> int:
         """A new trial under its number, which nobody else gives meanwhile; its id in the storage."""
@@ -49,30 +60,27 @@ class RowWriter:
             return self.store.create_new_trial(study, trial)
         from optuna.distributions import distribution_to_json
 
-        tables = self._tables
+        row = (
+            trial.number,
+            study,
+            trial.state.name,
+            self._moment(trial.datetime_start),
+            self._moment(trial.datetime_complete),
+        )
         with self._engine.begin() as connection:
-            made = connection.execute(
-                tables["trials"].insert(),
-                {
-                    "number": trial.number, "study_id": study, "state": trial.state, "datetime_start": trial.datetime_start,
-                    "datetime_complete": trial.datetime_complete,
-                },
-            )  # fmt: skip
-            number = int(made.inserted_primary_key[0])
+            made = connection.exec_driver_sql(self._born, row)
+            number = int(made.scalar_one() if self._postgres else made.lastrowid)
             params = [
-                {
-                    "trial_id": number, "param_name": name, "distribution_json": distribution_to_json(kind),
-                    "param_value": kind.to_internal_repr(trial.params[name]),
-                }
+                (number, name, kind.to_internal_repr(trial.params[name]), distribution_to_json(kind))
                 for name, kind in trial.distributions.items()
-            ]  # fmt: skip
-            for table, rows in (
+            ]
+            for name, rows in (
                 ("params", params),
                 ("user", _attributes(number, trial.user_attrs)),
                 ("system", _attributes(number, trial.system_attrs)),
             ):
                 if rows:
-                    connection.execute(tables[table].insert(), rows)
+                    connection.exec_driver_sql(self._sql[name], rows)
         return number
 
     def put(
@@ -87,29 +95,22 @@ class RowWriter:
         if self._engine is None:
             self._slowly(trial, attributes, point, state, value)
             return
-        trials = self._tables["trials"].c
         with self._engine.begin() as connection:
-            found = connection.execute(trials.state.table.select().where(trials.trial_id == trial)).one()
-            if found.state.is_finished():
+            if connection.exec_driver_sql(self._asked, (trial,)).scalar_one() in ENDED:
                 return
             if attributes:
-                self._upsert(connection, "user", ("trial_id", "key"), _attributes(trial, attributes))
+                connection.exec_driver_sql(self._sql["user"], _attributes(trial, attributes))
             if point is not None:
-                stored, kind = _stored(point[1])
-                row = {"trial_id": trial, "step": point[0], "intermediate_value": stored, "intermediate_value_type": kind}
-                self._upsert(connection, "points", ("trial_id", "step"), [row])
+                connection.exec_driver_sql(self._sql["points"], (trial, point[0], *_stored(point[1])))
             if value is not None:
-                stored, kind = _stored(value)
-                row = {"trial_id": trial, "objective": 0, "value": stored, "value_type": kind}
-                self._upsert(connection, "values", ("trial_id", "objective"), [row])
+                connection.exec_driver_sql(self._sql["values"], (trial, 0, *_stored(value)))
             if state is not None:
-                change = {"state": state} | ({"datetime_complete": datetime.now()} if state.is_finished() else {})
-                connection.execute(self._tables["trials"].update().where(trials.trial_id == trial).values(**change))
+                moment = self._moment(datetime.now()) if state.is_finished() else None
+                connection.exec_driver_sql(self._ended, (state.name, moment, trial))
 
-    def _upsert(self, connection: Any, name: str, keys: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-        statement = self._insert(self._tables[name])
-        change = {key: statement.excluded[key] for key in rows[0] if key not in keys}
-        connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=change), rows)
+    def _moment(self, moment: datetime | None) -> Any:
+        """A time as the database keeps it: SQLite as text, which SQLAlchemy reads in this form."""
+        return moment if moment is None or self._postgres else moment.isoformat(" ", "microseconds")
 
     def _slowly(
         self, trial: int, attributes: Mapping[str, Any], point: tuple[int, float] | None, state: Any, value: float | None
@@ -127,8 +128,15 @@ class RowWriter:
                 self.store.set_trial_state_values(trial, state, None if value is None else [value])
 
 
-def _attributes(trial: int, told: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"trial_id": trial, "key": name, "value_json": json.dumps(one)} for name, one in told.items()]
+def _upsert(table: str, columns: str, keys: str, mark: str) -> str:
+    """A statement that writes a row, over an older one with the same keys."""
+    names, kept = columns.split(", "), keys.split(", ")
+    change = ", ".join(f"{name} = excluded.{name}" for name in names if name not in kept)
+    return f"INSERT INTO {table} ({columns}) VALUES ({', '.join([mark] * len(names))}) ON CONFLICT ({keys}) DO UPDATE SET {change}"
+
+
+def _attributes(trial: int, told: Mapping[str, Any]) -> list[tuple[int, str, str]]:
+    return [(trial, name, json.dumps(one)) for name, one in told.items()]
 
 
 def _stored(value: float) -> tuple[float | None, str]:

@@ -174,12 +174,16 @@ class View:
 
     def __init__(self, inner: BaseStorage) -> None:
         from optuna.storages import BaseStorage
+        from optuna.trial import TrialState
 
         self.trials: list[FrozenTrial] = []
 
         def get_all_trials(_: object, study_id: int, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
             born = inner.get_all_trials(study_id, deepcopy=False)[len(self.trials) :]
-            found = [one for one in (*self.trials, *born) if states is None or one.state in states]
+            waits = states is not None and set(states) == {TrialState.WAITING}  # as none of ours does
+            found = born if waits else [*self.trials, *born]
+            if states is not None:
+                found = [one for one in found if one.state in states]
             return copy.deepcopy(found) if deepcopy else found
 
         def passed_on(name: str) -> Callable[..., Any]:

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuneful.core import depot, meeting, records, storage
+from tuneful.core.board import Board, changed
 from tuneful.core.errors import StudyError
-from tuneful.core.recipe import Recipe
+from tuneful.core.recipe import Recipe, identity
 from tuneful.core.rowwriter import RowWriter
 from tuneful.core.space import Space
 from tuneful.core.task import Objective, Task
@@ -60,12 +61,10 @@ class Study:
         self._turning = False
         # What is known is kept as trials, and as rows of Optuna's, of which samplers read all at every proposal. What a sampler asks
         # for is born in a memory of its own, whose numbers are those of the storage.
-        self._trials: dict[int, Trial] = {}
-        self._all: tuple[Trial, ...] | None = None  # the same in order, as long as nothing changes
-        self._decided = 0
-        self._ids: dict[str, int] = {}  # {id of a recipe: its trial}
+        self._board = Board(self.objective)
         self._rows: dict[int, FrozenTrial] = {}
         self._shown: dict[int, tuple[Trial, FrozenTrial]] = {}
+        self._view_of: tuple[tuple[Trial, ...], list[FrozenTrial]] = (), []  # what samplers were shown last
         self._waiting: dict[int, int] = {}  # {trial: the first of its points that are not written yet}
         self._chunks: dict[int, int] = {}  # {trial: how many chunks of its curve are written}
         self._flushed = time.monotonic()
@@ -105,17 +104,13 @@ class Study:
             if known is None or not known.state.is_finished():
                 self._rows[one.number] = one
                 if "begun" in one.user_attrs:
-                    if (trial := records.read(one)) != self._trials.get(one.number):
+                    if (trial := records.read(one)) != self._board.get(one.number):
                         self._know(trial)
                     self._chunks[one.number] = sum(key.startswith("curve:") for key in one.user_attrs)
         self._level(len(stored))
 
     def _know(self, trial: Trial) -> None:
-        self._trials[trial.number] = trial
-        self._ids[trial.tags["id"]] = trial.number
-        self._all = None
-        if legs := trial.tags.get("legs"):
-            self._decided = max(self._decided, int(legs[-1][0]))
+        self._board.put(trial)
 
     def _level(self, count: int) -> None:
         """Let the memory have as many trials as the storage, so that the next one bears the same number in both."""
@@ -130,14 +125,22 @@ class Study:
 
     def orphans(self) -> tuple[Trial, ...]:
         """Running trials whose process lives no more."""
-        running = [trial for trial in self.trials() if trial.state == "running"]
+        running = self.running()
         names = {str(trial.tags.get("by", "")) for trial in running}
         dead = {name for name in names if not name or not self.meeting.alive(name)}
         return tuple(trial for trial in running if str(trial.tags.get("by", "")) in dead)
 
+    def running(self) -> tuple[Trial, ...]:
+        """Those at work, in the order in which they began."""
+        return tuple(trial for _, trial in sorted(self._board.running.items()))
+
+    def rated(self) -> int:
+        """How many have told anything."""
+        return self._board.rated
+
     def decisions(self) -> int:
         """How many decisions have been made: of trials to begin, and of trials to go on."""
-        return self._decided
+        return self._board.decided
 
     def seen(self, decision: int) -> tuple[Trial, ...]:
         """All trials that were begun, as they stood when what was decided up to this decision had been done, and nothing else."""
@@ -246,27 +249,29 @@ class Study:
                     self._proposing.enqueue_trial(dict(given))
                 asked = self._proposing.ask()
                 dials = space.suggest(asked)
-                made = space.apply(recipe, dials)
-                if made.id in self._ids and parent is None:
-                    asked.set_user_attr("hidden", f"the same recipe as trial {self._ids[made.id]}")
+                data = space.apply(recipe, dials).as_data()
+                if (named := identity(data)) in self._board.ids and parent is None:
+                    asked.set_user_attr("hidden", f"the same recipe as trial {self._board.ids[named]}")
                     self._proposing.tell(asked.number, state=records.optuna_state("failed"))
                     continue
-                text = json.dumps(made.as_data())
-                asked.set_user_attr("begun", {"id": made.id, "recipe": text, "dials": dials, "because": because})
+                text = json.dumps(data)
+                asked.set_user_attr("begun", {"id": named, "recipe": text, "dials": dials, "because": because})
                 now = {"until": until, "by": self.meeting.join(), "legs": [[self.decisions() + 1, until]]}
                 now |= {"parent": parent} if parent is not None else {}
                 asked.set_user_attr("now", {"state": "running", **now})
                 # Hidden ones take numbers too; they are written only now, so that asking in vain leaves no trace.
                 for number in range(self._born, asked.number + 1):
                     self._store(number)
-                self._know(Trial(asked.number, json.loads(text), dials, because, tags={"id": made.id, **now}))
-                return self._trials[asked.number]
+                self._know(Trial(asked.number, json.loads(text), dials, because, tags={"id": named, **now}))
+                return self.trial(asked.number)
         return None
 
     def report(self, number: int, point: Point) -> None:
         """Keep one point of a trial's curve; the same step again replaces it, and what came after it."""
         trial = self.trial(number)
-        earlier = tuple(old for old in trial.curve if old.step < point.step)
+        earlier = trial.curve
+        if earlier and earlier[-1].step >= point.step:
+            earlier = tuple(old for old in earlier if old.step < point.step)
         self._know(replace(trial, curve=(*earlier, point)))
         self._waiting[number] = min(self._waiting.get(number, len(earlier)), len(earlier))
         if time.monotonic() - self._flushed > FLUSH:
@@ -281,7 +286,7 @@ class Study:
     def _put(self, number: int, now: Mapping[str, Any] | None = None, state: State | None = None) -> None:
         """Write where a trial stands, with the points that wait to be written. state: in which it has ended."""
         told: dict[str, Any] = {} if now is None else {"now": dict(now)}
-        trial, point = self._trials[number], None
+        trial, point = self.trial(number), None
         if (since := self._waiting.pop(number, None)) is not None:
             count = -(-len(trial.curve) // records.CHUNK)
             told |= records.chunks(trial.curve, since)
@@ -318,7 +323,7 @@ class Study:
             tags |= {name: trial.tags[name] for name in ("arm", "parent", "costs") if name in trial.tags}
             self._put(number, {"state": "running", "cost": trial.cost, **tags})
             self._know(replace(trial, state="running", tags={"id": trial.tags["id"], **tags}))
-        return self._trials[number]
+        return self.trial(number)
 
     def tell(self, number: int, state: State, because: str, cost: float) -> None:
         """The trial has ended: done, stopped or failed, and why. A done one without a finite value has failed."""
@@ -342,23 +347,19 @@ class Study:
 
     def __len__(self) -> int:
         """How many trials have begun."""
-        return len(self._trials)
+        return len(self._board)
 
     def trial(self, number: int) -> Trial:
         """One trial as it stands."""
-        return self._trials[number]
+        return self._board[number]
 
     def trials(self) -> tuple[Trial, ...]:
         """All trials in the order in which they began."""
-        if self._all is None:
-            self._all = tuple(self._trials[number] for number in sorted(self._trials))
-        return self._all
+        return self._board.trials()
 
     def best(self) -> Trial | None:
         """The trial with the best last value among those that have one and have not failed."""
-        rated = [t for t in self.trials() if t.last and t.state != "failed" and math.isfinite(t.last.value.value)]
-        sign = 1.0 if self.objective.direction == "max" else -1.0
-        return max(rated, key=lambda t: (sign * (t.last.value.value if t.last else 0.0), -t.number), default=None)
+        return self._board.best()
 
     def remember(self, key: str, value: Any) -> None:
         """Keep a fact about the study (plain data): seconds spent, the command, whether it is finished."""
@@ -377,19 +378,18 @@ class Study:
             self._put(found.number, None, state)
 
     def _as_shown(self, trials: Sequence[Trial]) -> list[FrozenTrial]:
-        """These trials as a sampler sees them, and in their places those that were hidden."""
-        known = {trial.number: trial for trial in trials}
-        out: list[FrozenTrial] = []
-        for number in range(self._born):
-            trial = known.get(number)
-            if trial is None:
-                out.append(self._rows[number])
-                continue
-            kept = self._shown.get(number)
+        """These trials as a sampler sees them, and in their places those that were hidden. Only what has changed since is made anew."""
+        before, out = self._view_of
+        if len(trials) < len(before):
+            before, out = (), []
+        out += (self._rows[number] for number in range(len(out), self._born))
+        for trial in changed(before, trials):
+            kept = self._shown.get(trial.number)
             if kept is None or kept[0] is not trial:
-                kept = self._shown[number] = trial, records.shown(self._rows[number], trial)
-            out.append(kept[1])
-        return out
+                kept = self._shown[trial.number] = trial, records.shown(self._rows[trial.number], trial)
+            out[trial.number] = kept[1]
+        self._view_of = tuple(trials), out
+        return list(out)
 
     def _store(self, number: int) -> None:
         """A trial that is in memory only, into the storage. One transaction: it is there whole, or not at all."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from tuneful.core.measure import Measure
@@ -33,7 +34,10 @@ class Point:
 
     def as_data(self) -> dict[str, Any]:
         """Plain data, one line of curve.jsonl."""
-        return {**asdict(self), "value": self.value.as_data(), "notes": list(self.notes)}
+        return {
+            "step": self.step, "epoch": self.epoch, "value": self.value.as_data(), "train_loss": self.train_loss,
+            "valid_loss": self.valid_loss, "lr": self.lr, "seconds": self.seconds, "notes": list(self.notes),
+        }  # fmt: skip
 
     @staticmethod
     def from_data(data: Mapping[str, Any]) -> Point:
@@ -65,7 +69,23 @@ class Trial:
     cost: float = 0.0
     tags: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
-    @property
+    # What decisions ask of every trial, again and again, is worked out once a trial: a changed one is another object.
+    @cached_property
     def last(self) -> Point | None:
         """The newest point, or None before the first."""
         return self.curve[-1] if self.curve else None
+
+    @cached_property
+    def epoch(self) -> float:
+        """How far it is."""
+        return self.curve[-1].epoch if self.curve else 0.0
+
+    @cached_property
+    def goal(self) -> float:
+        """How many epochs it was last asked to reach."""
+        return float(self.tags["until"])
+
+    @cached_property
+    def pace(self) -> float:
+        """Seconds that an epoch of it takes; 0 before its first point."""
+        return self.curve[-1].seconds / max(self.curve[-1].epoch, 1e-9) if self.curve else 0.0

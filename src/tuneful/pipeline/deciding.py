@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from tuneful.core.board import changed
 from tuneful.core.budget import Clock
 from tuneful.core.chance import key
 from tuneful.core.errors import RecipeError
@@ -41,6 +42,7 @@ STATE = "state.safetensors"
 FORK = (
     "heir.safetensors"  # in the folder of a trial whose place a copy of another takes: the state with which that one begins
 )
+NEARLY = 1 - 1e-6  # of a length is that length: epochs are sums of parts
 LATE = 0.9  # of the time that a step needs, as far as it is known: where less is left, it is not begun
 CONTROL = f"{AT_RANDOM}: the control arm, by which the search is judged"
 MARGIN = 1.15  # times the time that the best trial needs: when so much is left, it goes first
@@ -73,6 +75,8 @@ class Deciding:
         self.proposer, self.scheduler, self.at_once = proposer, scheduler, at_once
         self.epochs = float(recipe.epochs)
         self.ended, self.around = "", 1.0
+        self._looked: tuple[Trial, ...] = ()
+        self._stopped: dict[int, Trial] = {}
         self.first = self._first()
         self.proposer = proposer.after(max(0, len(self.first) - 1))
         self.stir = scheduler.stir if isinstance(scheduler, PBT) else 0.0
@@ -90,10 +94,9 @@ class Deciding:
             self.ended = "the time for searching is over"
             return None
         trials = self.study.trials()
-        for trial in trials:
-            if trial.state == "paused" and (not reached(trial, goal(trial)) or reached(trial, self.epochs)):
-                return self.study.claim(trial.number, "it was interrupted", goal(trial), again=True)  # at its end, too
-        running = [trial for trial in trials if trial.state == "running"]
+        if (trial := self._interrupted(trials)) is not None:
+            return self.study.claim(trial.number, "it was interrupted", goal(trial), again=True)
+        running = self.study.running()
         if not self.at_once:
             return self._taken(self.scheduler.next(trials, self.study.objective, self.epochs), trials, running)
         made = self.study.decisions()
@@ -104,6 +107,16 @@ class Deciding:
             if (step := self.scheduler.next(seen, self.study.objective, self.epochs)) is not None or known == made:
                 return self._taken(step, seen, running)
         return None
+
+    def _interrupted(self, trials: tuple[Trial, ...]) -> Trial | None:
+        """The first of those that wait where nobody meant them to: before what they were to reach, or at their end."""
+        for trial in changed(self._looked, trials):
+            if trial.state == "paused" and (not reached(trial, goal(trial)) or reached(trial, self.epochs)):
+                self._stopped[trial.number] = trial
+            else:
+                self._stopped.pop(trial.number, None)
+        self._looked = trials
+        return self._stopped[min(self._stopped)] if self._stopped else None
 
     def _adopted(self, trial: Trial) -> Trial:
         """A trial whose process has died, claimed by this one. How often that was so without a new point is kept."""
@@ -160,10 +173,13 @@ class Deciding:
     def _new(self, step: Step, trials: Sequence[Trial], begun: int) -> Trial | None:
         """A new trial; None when the space has no new recipe."""
         # Of a trial at work only what came before its leg is known: how far it is just now depends on the clock, and on interruptions.
-        settled = [
-            as_of(t, int(t.tags["legs"][-1][0]) - 1) if t.state == "running" and t.tags.get("legs") else t for t in trials
-        ]
-        rated = sum(trial.last is not None for trial in settled)
+        settled, rated = trials, self.study.rated()
+        if self.at_once or self.study.running():
+            settled = [
+                as_of(t, int(t.tags["legs"][-1][0]) - 1) if t.state == "running" and t.tags.get("legs") else t
+                for t in trials
+            ]
+            rated = len([None for trial in settled if trial.curve])
         sampler = self.proposer.sampler(key(self.recipe.seed, "proposal", begun))
         if begun < len(self.first):
             because, given = self.first[begun]
@@ -244,11 +260,10 @@ class Deciding:
 
     def _must_finish(self, trials: Sequence[Trial], step: Step) -> bool:
         """Would the best trial not reach its full length any more if it had to wait for this step?"""
-        best = self._best_unfinished(trials)
-        if best is None or math.isinf(self.clock.left_for_search):
+        if math.isinf(self.clock.left_for_search) or (best := self._best_unfinished(trials)) is None:
             return False
         need = pace(best) * (self.epochs - epoch(best))
-        slowest = max(pace(trial) for trial in trials if trial.last is not None)
+        slowest = max(trial.pace for trial in trials)
         more = step.epochs - (0.0 if step.trial is None else epoch(self.study.trial(step.trial)))
         return self.around * (need + slowest * max(more, self.epochs / 3)) > self.clock.left_for_search
 
@@ -274,8 +289,9 @@ class Deciding:
 
     def _too_late(self, trials: Sequence[Trial], step: Step) -> bool:
         """Would the time be over before this step has come to anything? One that has ended stands at its full length already."""
-        ended = [t for t in trials if t.state == "done" and t.last is not None]
-        if math.isinf(self.clock.left_for_search) or not ended:
+        if math.isinf(self.clock.left_for_search):
+            return False
+        if not (ended := [t for t in trials if t.state == "done" and t.curve]):
             return False
         trial = None if step.trial is None else self.study.trial(step.trial)
         each = pace(trial) if trial is not None else statistics.median(pace(t) for t in ended)
@@ -288,14 +304,17 @@ class Deciding:
 
     def _best_unfinished(self, trials: Sequence[Trial]) -> Trial | None:
         """The best trial, where it waits; None where it has ended, or is on its way to its full length."""
-        rated = [
-            t
-            for t in trials
-            if t.last is not None
-            and t.last.value.value == t.last.value.value
-            and (t.state in ("paused", "done") or (t.state == "running" and goal(t) >= self.epochs))
-        ]
-        best = max(rated, key=self._merit, default=None)
+        sign = 1.0 if self.study.objective.direction == "max" else -1.0
+        best, merit = None, -math.inf
+        for trial in trials:
+            state, last = trial.state, trial.last
+            if last is None or not (
+                state == "paused" or state == "done" or (state == "running" and trial.goal >= self.epochs)
+            ):
+                continue
+            value = sign * last.value.value
+            if value > merit or (best is None and value == value):
+                best, merit = trial, value
         return best if best is not None and best.state == "paused" else None
 
 
@@ -325,22 +344,22 @@ def reasoned(study: Study, scheduler: Scheduler) -> tuple[Trial, ...]:
 
 def goal(trial: Trial) -> float:
     """How many epochs it was last asked to reach."""
-    return float(trial.tags["until"])
+    return trial.goal
 
 
 def reached(trial: Trial, epochs: float) -> bool:
     """Has it so many epochs?"""
-    return epoch(trial) >= epochs * (1 - 1e-6)
+    return trial.epoch >= epochs * NEARLY
 
 
 def epoch(trial: Trial) -> float:
     """How far it is."""
-    return trial.last.epoch if trial.last else 0.0
+    return trial.epoch
 
 
 def pace(trial: Trial) -> float:
     """Seconds that an epoch of this trial takes."""
-    return trial.last.seconds / max(trial.last.epoch, 1e-9) if trial.last else 0.0
+    return trial.pace
 
 
 __all__ = ["FORK", "STATE", "Deciding", "epoch", "goal", "pace", "reached", "reasoned"]

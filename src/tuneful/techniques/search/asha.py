@@ -19,7 +19,7 @@ from tuneful.core.config import Fraction
 from tuneful.core.task import Objective
 from tuneful.core.trial import Trial
 from tuneful.techniques.interfaces import Scheduler, Step
-from tuneful.techniques.search.rungs import beyond, epoch_of, ordered, rungs
+from tuneful.techniques.search.rungs import beyond, ordered, rungs
 
 
 class ASHA(Scheduler):
@@ -39,11 +39,11 @@ class ASHA(Scheduler):
     def next(self, trials: Sequence[Trial], objective: Objective, epochs: float) -> Step:
         rungs = self.rungs(epochs)
         for place in range(len(rungs) - 2, -1, -1):
-            reached = ordered(trials, rungs[place], objective)
+            reached, on = ordered(trials, rungs[place], objective), rungs[place + 1]
             for order, (trial, _) in enumerate(reached[: len(reached) // self.eta], 1):
-                if trial.state == "paused" and not beyond(epoch_of(trial), rungs[place + 1]):
-                    said = f"number {order} of {len(reached)} at {rungs[place]:.3g} epochs, so it goes on to {rungs[place + 1]:.3g}"
-                    return Step(trial.number, rungs[place + 1], said)
+                if trial.epoch < on and trial.state == "paused" and not beyond(trial.epoch, on):
+                    said = f"number {order} of {len(reached)} at {rungs[place]:.3g} epochs, so it goes on to {on:.3g}"
+                    return Step(trial.number, on, said)
         return Step(None, rungs[0], "no waiting trial is among the best of its rung")
 
     def waiting(self, trials: Sequence[Trial], objective: Objective, epochs: float) -> dict[int, str]:

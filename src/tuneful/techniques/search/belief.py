@@ -17,7 +17,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cache, cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +29,10 @@ POINTS = 250  # that are seen at most, those of the best trials
 FITTED = 100  # of them, about, to which the scales are fitted: those of every second trial, every third, ...
 GRID = 1.6  # from one point of a curve that is seen to the next, as a factor
 STEPS = 15  # of L-BFGS
+FIRST, FEW = 64, 16  # points of the best trials, by which most candidates are ruled out; those that are looked at first
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """x: [n, D], dials of the trials in [0, 1]; of: [m], which trial each point is of; s: [m], log of its length; y: [m], standardized."""
 
     x: Array
@@ -132,21 +133,35 @@ class Belief:
     """The process given what was seen. end: log of the full length."""
 
     def __init__(self, seen: Seen, scales: Scales, end: float) -> None:
-        from scipy.linalg import cho_solve, cholesky
+        from scipy.linalg import lapack
 
-        self.seen, self.end = seen, end
+        routines: Any = lapack
+        self.seen, self.scales, self.end = seen, scales, end
         count = seen.x.shape[1]
         self._length = np.exp(-2 * scales.theta[:count])
         self._ls = math.exp(-2 * scales.theta[count])
         self._g, self._a, self._b, self._c, self._e = np.exp(2 * scales.theta[count + 1 :])
         lengths, at = np.unique(seen.s, return_inverse=True)  # few: most trials wait at the same rungs
-        ks = matern(np.abs(lengths[:, None] - lengths[None, :]) * math.sqrt(self._ls))[np.ix_(at, at)]
+        ks = matern(np.abs(lengths[:, None] - lengths[None, :]) * math.sqrt(self._ls)).take(at, 0).take(at, 1)
         kx = self._kx(seen.x, seen.x)
-        own = self._c * np.eye(len(seen.x))
-        cov = 1.0 + (self._a * kx)[np.ix_(seen.of, seen.of)] + (self._g + self._b * kx + own)[np.ix_(seen.of, seen.of)] * ks
+        level, course = 1.0 + self._a * kx, self._g + self._b * kx
+        course[np.diag_indices(len(course))] += self._c
+        cov = ks
+        cov *= course.take(seen.of, 0).take(seen.of, 1)
+        cov += level.take(seen.of, 0).take(seen.of, 1)
         cov[np.diag_indices(len(cov))] += self._e + 1e-8
-        self._low = cholesky(cov, lower=True, overwrite_a=True, check_finite=False)
-        self._alpha = cho_solve((self._low, True), seen.y, check_finite=False)
+        self._low, wrong = routines.dpotrf(
+            cov.T, lower=1, overwrite_a=1, clean=0
+        )  # .T: as LAPACK lays a matrix, and it is symmetric
+        if wrong:
+            raise np.linalg.LinAlgError(f"the {wrong}th leading minor is not positive definite")
+        self._first = np.asfortranarray(self._low[:FIRST, :FIRST])
+        self._alpha = routines.dpotrs(self._low, seen.y, lower=1)[0]
+
+    def same(self, seen: Seen, scales: Scales, end: float) -> bool:
+        """Would one of these be the same?"""
+        pairs = [*zip(self.seen, seen, strict=True), (self.scales.theta, scales.theta)]
+        return self.end == end and all(np.array_equal(a, b) for a, b in pairs)
 
     def _kx(self, x: Array, other: Array) -> Array:
         scaled, others = x * np.sqrt(self._length), other * np.sqrt(self._length)
@@ -163,6 +178,7 @@ class Belief:
         kx = self._kx(self.seen.x, self.seen.x)[:, self.seen.of]
         return kx, np.arange(len(self.seen.x))[:, None] == self.seen.of[None, :]
 
+    @cached_property
     def of_trials(self) -> Array:
         """The mean of each seen trial's value at the full length."""
         return self._cross(*self._own()) @ self._alpha
@@ -175,12 +191,32 @@ class Belief:
         """The same of trials not yet begun, with these dials, at the full length."""
         return self._told(self._cross(self._kx(x, self.seen.x)[:, self.seen.of], 0.0))
 
-    def _told(self, cross: Array) -> tuple[Array, Array]:
-        from scipy.linalg import solve_triangular
+    def lowest(self, x: Array, bold: float) -> int:
+        """Of trials not yet begun that with the lowest mean - bold * standard deviation.
 
-        half = solve_triangular(self._low, cross.T, lower=True, check_finite=False)
+        The first points seen alone leave at least as much spread as all of them; what could not be lowest with that needs no closer look.
+        """
+        cross = self._cross(self._kx(x, self.seen.x)[:, self.seen.of], 0.0)
+        mean = cross @ self._alpha
+        bound = mean - bold * self._spread(cross[:, :FIRST], self._first)
+        order = bound.argsort(kind="stable")
+        near, rest = order[:FEW], order[FEW:]
+        found = mean[near] - bold * self._spread(cross[near], self._low)
+        if len(left := rest[bound[rest] < found.min()]):
+            near = np.append(near, left)
+            found = np.append(found, mean[left] - bold * self._spread(cross[left], self._low))
+        return int(near[found.argmin()])
+
+    def _told(self, cross: Array) -> tuple[Array, Array]:
+        return cross @ self._alpha, self._spread(cross, self._low)
+
+    def _spread(self, cross: Array, low: Array) -> Array:
+        from scipy.linalg import lapack
+
+        routines: Any = lapack
+        half = routines.dtrtrs(low, cross.T, lower=1)[0]
         prior = 1.0 + self._g + self._a + self._b + self._c
-        return cross @ self._alpha, np.sqrt(np.maximum(prior - (half**2).sum(0), 1e-12))
+        return np.sqrt(np.maximum(prior - (half**2).sum(0), 1e-12))
 
 
 class Picked(NamedTuple):
@@ -192,34 +228,42 @@ class Picked(NamedTuple):
     y: Array
 
 
-def picked(lows: Sequence[Sequence[float]], failed: Sequence[bool], end: int) -> Picked:
-    """What is seen of curves, given as the best value up to each point, which is to be small.
+def picked(
+    lows: Sequence[Sequence[float]],
+    failed: Sequence[bool] | NDArray[np.bool_],
+    end: int,
+    first: Array | None = None,
+    last: Array | None = None,
+) -> Picked:
+    """What is seen of curves, given as the best value up to each point, which is to be small. first, last: of each, where they are known.
 
     Values above what trials usually begin with count as that: how bad it is does not matter, and a trial that failed is expected to end there.
     """
-    first = np.array([low[0] for low in lows if low])
-    first = first[np.isfinite(first)]
-    cap = float(np.median(first)) if len(first) else 0.0
-    last = np.array([low[-1] if low else math.nan for low in lows])
-    order = [int(k) for k in np.lexsort((last, np.array(failed))) if last[k] == last[k]]
+    if first is None or last is None:
+        first, last = (np.array([low[at] if low else math.nan for low in lows]) for at in (0, -1))
+    finite = first[np.isfinite(first)]
+    cap = float(np.median(finite)) if len(finite) else 0.0
+    order = np.lexsort((last, np.asarray(failed)))
+    order = order[~np.isnan(last[order])].tolist()
     kept, of, s, y = list[int](), list[int](), list[float](), list[float]()
     for k in order:
-        points = [end] if failed[k] else _spread(len(lows[k]))
+        points, logs = ((end,), (math.log(end),)) if failed[k] else _spread(len(lows[k]))
         if len(of) + len(points) > POINTS:
             break
         of += [len(kept)] * len(points)
-        s += [math.log(point) for point in points]
+        s += logs
         y += [cap] if failed[k] else [min(lows[k][point - 1], cap) for point in points]
         kept.append(k)
     values = np.array(y)
     return Picked(kept, np.array(of), np.array(s), (values - values.mean()) / max(float(values.std()), 1e-12))
 
 
-def _spread(length: int) -> list[int]:
-    """Which points of a curve are seen: the last, and others each `GRID` times earlier, by number from 1 on."""
+@cache
+def _spread(length: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Which points of a curve are seen: the last, and others each `GRID` times earlier, by number from 1 on; and the logarithms of those."""
     out, at = [length], length / GRID
     while at >= 1:
         if (point := math.floor(at)) < out[-1]:
             out.append(point)
         at /= GRID
-    return out
+    return tuple(out), tuple(map(math.log, out))

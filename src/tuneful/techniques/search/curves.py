@@ -11,7 +11,8 @@ LION 2012.  Candidates and their number are ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tuneful.core.config import Count, NonNegative
@@ -22,12 +23,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from optuna.samplers import BaseSampler
 
-    from tuneful.techniques.search.rated import Course
+    from tuneful.techniques.search.belief import Belief
 
 NEAR, TOP = 16, 5  # candidates around the best trials, and how many those are
 STEP = 0.02, 0.2  # how far around them, as shares of a range
 SCALES = "tuneful:scales"  # the attribute of a trial that keeps what was fitted for it
 SELDOM = 8  # scales are fitted anew when there are a so-manieth more trials than the last time
+
+
+@cache
+def _beliefs() -> dict[str, Belief]:
+    """The last belief, by "belief": a trial that does not come among the best changes nothing of what they are expected to become."""
+    return {}
 
 
 class Curves(Proposer):
@@ -52,14 +59,14 @@ class Curves(Proposer):
 
         from tuneful.core.chance import key
         from tuneful.techniques.search.belief import Scales, Seen, fit, thinned
+        from tuneful.techniques.search.courses import whole_curves
         from tuneful.techniques.search.dials import columns, count, dial_by_dial
-        from tuneful.techniques.search.rated import whole_curves
         from tuneful.techniques.search.sobol import turned
 
         def scales(study: Study, trial: FrozenTrial, dials: list[str], seen: Seen, count: int) -> Scales:
             """Those that were fitted last, or anew once there are enough more trials. They are kept with the trial that they were fitted for, so
             that a search that goes on in another process goes on with the same."""
-            kept = next(
+            known = next(
                 (
                     one.system_attrs[SCALES]
                     for one in reversed(study.get_trials(deepcopy=False))
@@ -68,9 +75,9 @@ class Curves(Proposer):
                 None,
             )
             last = None
-            if kept is not None and kept["dials"] == dials and len(kept["theta"]) == seen.x.shape[1] + 6:
-                last = Scales(np.array(kept["theta"]))
-                if count < kept["trials"] + max(2, kept["trials"] // SELDOM):
+            if known is not None and known["dials"] == dials and len(known["theta"]) == seen.x.shape[1] + 6:
+                last = Scales(np.array(known["theta"]))
+                if count < known["trials"] + max(2, known["trials"] // SELDOM):
                     return last
             made = fit(thinned(seen), last)
             told = {"dials": dials, "theta": made.theta.tolist(), "trials": count}
@@ -78,50 +85,47 @@ class Curves(Proposer):
             return made
 
         def fresh(
-            dials: Mapping[str, BaseDistribution], places: NDArray[np.float64], known: Sequence[Course]
+            dials: Mapping[str, BaseDistribution], places: NDArray[np.float64], known: NDArray[np.float64]
         ) -> NDArray[np.float64]:
             """The candidates that no trial has had. Where a dial is continuous, that is all of them."""
             counts = [count(dial) for dial in dials.values()]
             if None in counts:
                 return places
             many = np.array(counts, dtype=float)
-            had = {
-                tuple(int(min(one.place(n, d) * m, m - 1)) for (n, d), m in zip(dials.items(), many, strict=True))
-                for one in known
-            }
-            cells = np.minimum((places * many).astype(int), many.astype(int) - 1)
-            return places[[tuple(cell) not in had for cell in cells.tolist()]]
+            cells, taken = (np.minimum((one * many).astype(int), many.astype(int) - 1).tolist() for one in (places, known))
+            had = set(map(tuple, taken))
+            return places[[tuple(cell) not in had for cell in cells]]
 
+        kept = _beliefs()
         found: dict[int, dict[str, float]] = {}  # {trial: where each dial lies}; a trial asks dial by dial
 
         def proposed(study: Study, trial: FrozenTrial) -> dict[str, float]:
             from tuneful.techniques.search.belief import Belief, picked
 
-            known = [one for one in whole_curves(study) if one.trial.number != trial.number]
-            if len(known) < self.startup or not any(one.trial.params for one in known):
+            table = whole_curves(study)
+            known = table.known(trial.number)
+            if len(known) < self.startup or not (dials := table.dials):
                 return {}
-            dials: dict[str, BaseDistribution] = {}
-            for one in known:
-                if not one.trial.distributions.keys() <= dials.keys():
-                    dials |= one.trial.distributions
-            end = self.ahead * max(len(one.lows) for one in known)
-            seen = picked([one.lows for one in known], [one.failed for one in known], end)
-            kept = [known[k] for k in seen.kept]
-            places = np.array([[one.place(name, dial) for name, dial in dials.items()] for one in kept])
+            end = self.ahead * int(table.count[known].max())
+            seen = picked(table.lows, table.failed, end, table.first, table.last)
+            where = table.places(dials)
+            places = where[seen.kept]
             all_of = Seen(columns(dials, places), seen.of, seen.s, seen.y)
-            belief = Belief(all_of, scales(study, trial, list(dials), all_of, len(known)), float(np.log(end)))
-            best = places[np.argsort(belief.of_trials(), kind="stable")[:TOP]]
+            of = scales(study, trial, list(dials), all_of, len(known))
+            belief = kept.get("belief")
+            if belief is None or not belief.same(all_of, of, float(np.log(end))):
+                belief = kept["belief"] = Belief(all_of, of, float(np.log(end)))
+            best = places[np.argsort(belief.of_trials, kind="stable")[:TOP]]
             dice = np.random.default_rng(key(seed, "candidates", trial.number))
             step = np.exp(dice.uniform(*np.log(STEP), size=(NEAR, 1)))
             near = best[dice.integers(len(best), size=NEAR)] + step * dice.normal(size=(NEAR, len(dials)))
             near = np.abs(1.0 - np.abs(1.0 - np.abs(near)))  # what leaves a range is thrown back into it
             candidates = np.concatenate([dice.random((self.candidates, len(dials))), near.clip(0.0, 1.0)])
-            candidates = fresh(dials, candidates, known)
+            candidates = fresh(dials, candidates, where[known])
             if not len(candidates):
                 return {}
-            mean, spread = belief.of_new(columns(dials, candidates))
-            bold = self.beta * dice.exponential()
-            return dict(zip(dials, candidates[(mean - bold * spread).argmin()].tolist(), strict=True))
+            chosen = belief.lowest(columns(dials, candidates), self.beta * dice.exponential())
+            return dict(zip(dials, candidates[chosen].tolist(), strict=True))
 
         def rule(study: Study, trial: FrozenTrial, name: str, dial: BaseDistribution) -> float:
             if trial.number not in found:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,11 +68,19 @@ def _ends(dial: FloatDistribution | IntDistribution) -> tuple[float, float]:
     return (math.log(low), math.log(high)) if dial.log else (low, high)
 
 
-def dial_by_dial(rule: Callable[[Study, FrozenTrial, str, BaseDistribution], float]) -> BaseSampler:
-    """An Optuna sampler that asks a rule where in [0, 1] the next dial of a trial lies: the dial of this name, with this range."""
+Rule = Callable[["Study", "FrozenTrial", str, "BaseDistribution"], float]
+"""Says where in [0, 1] the next dial of a trial lies: the dial of this name, with this range."""
+
+
+@cache
+def _asking() -> Callable[[Rule], BaseSampler]:
+    """The class of samplers that ask a rule. It is made once: to make one takes as long as to propose."""
     from optuna.samplers import BaseSampler
 
     class Sampler(BaseSampler):
+        def __init__(self, rule: Rule) -> None:
+            self.rule = rule
+
         def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
             return {}
 
@@ -83,9 +92,14 @@ def dial_by_dial(rule: Callable[[Study, FrozenTrial, str, BaseDistribution], flo
         def sample_independent(
             self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
         ) -> Any:
-            return value(param_distribution, rule(study, trial, param_name, param_distribution))
+            return value(param_distribution, self.rule(study, trial, param_name, param_distribution))
 
-    return Sampler()
+    return Sampler
+
+
+def dial_by_dial(rule: Rule) -> BaseSampler:
+    """An Optuna sampler that asks a rule for one dial at a time."""
+    return _asking()(rule)
 
 
 def order(study: Study, trial: FrozenTrial, name: str) -> int:

@@ -49,61 +49,6 @@ def rated(study: Study, enough: int = ENOUGH) -> list[Rated]:
     return [Rated(one, sign * worth) for one, worth in _judged(study.get_trials(deepcopy=False), enough) if worth == worth]
 
 
-class Course(NamedTuple):
-    """A trial with the best value up to each of its points, values to be made small; a finished one that told no curve has its value alone.
-    One that failed before it told anything has an infinite one. places: where its dials lie in [0, 1], as far as anybody has asked."""
-
-    trial: FrozenTrial
-    lows: list[float]
-    failed: bool
-    places: dict[str, float]
-
-    def place(self, name: str, dial: BaseDistribution) -> float:
-        """Where a dial of it lies in [0, 1]; in the middle, where it has none of that name."""
-        if name not in self.places:
-            from tuneful.techniques.search.dials import place
-
-            found = self.trial.params
-            self.places[name] = place(dial, found[name]) if name in found else 0.5
-        return self.places[name]
-
-
-_courses: dict[
-    int, tuple[FrozenTrial, int, Course]
-] = {}  # what was found of a trial, which is shown again and again as it is
-REMEMBERED = 20_000
-
-
-def whole_curves(study: Study) -> list[Course]:
-    """All trials of a study of one objective that have a value, with their curves; of several, with the rank that `rated` gives."""
-    from optuna.study import StudyDirection
-    from optuna.trial import TrialState
-
-    if len(study.directions) > 1:
-        return [Course(one.trial, [one.loss], False, {}) for one in rated(study)]
-    sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-    if len(_courses) > REMEMBERED:
-        _courses.clear()
-    out: list[Course] = []
-    for one in study.get_trials(deepcopy=False):
-        told = one.intermediate_values
-        known = _courses.get(id(one))
-        if known is not None and known[0] is one and known[1] == len(told):
-            out.append(known[2])
-            continue
-        curve = [sign * told[step] for step in sorted(told)]
-        if not curve and one.state == TrialState.COMPLETE:
-            curve = [sign * float(one.values[0])]
-        lost = one.state == TrialState.FAIL or (one.state == TrialState.PRUNED and not curve)
-        if lost and not curve and one.distributions and "hidden" not in one.user_attrs:
-            curve = [math.inf]  # it failed at once, or broke a limit: that is learnt from, too
-        if curve:
-            out.append(Course(one, lows(curve), lost, {}))
-            if one.state.is_finished():
-                _courses[id(one)] = one, len(told), out[-1]
-    return out
-
-
 def lows(curve: Sequence[float]) -> list[float]:
     """The best value up to each point; what is no number is worst."""
     return list(itertools.accumulate((value if value == value else math.inf for value in curve), min))

@@ -5,7 +5,10 @@ Every order in which trials stand is by value, then by number, so that it does n
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
+import operator
 from collections.abc import Iterable, Sequence
 
 from tuneful.core.task import Objective
@@ -27,7 +30,7 @@ def beyond(epoch: float, rung: float) -> bool:
 
 def epoch_of(trial: Trial) -> float:
     """How far it is."""
-    return trial.last.epoch if trial.last else 0.0
+    return trial.epoch
 
 
 def until(trial: Trial) -> float:
@@ -43,9 +46,10 @@ def value_at(trial: Trial, rung: float) -> float | None:
 def passed(trial: Trial, rung: float) -> float | None:
     """The same, of failed trials too."""
     least = rung * (1 - 1e-6) - 1e-9
-    if not trial.curve or trial.curve[-1].epoch < least:
+    if trial.last is None or trial.epoch < least:
         return None
-    return next(point.value.value for point in trial.curve if point.epoch >= least)
+    place = bisect.bisect_left(trial.curve, least, key=lambda point: point.epoch)
+    return trial.curve[place].value.value
 
 
 def rank(value: float, objective: Objective) -> float:
@@ -55,21 +59,48 @@ def rank(value: float, objective: Objective) -> float:
     return -value if objective.direction == "max" else value
 
 
-def ordered(trials: Iterable[Trial], rung: float, objective: Objective) -> list[tuple[Trial, float]]:
-    """Those that have come to a rung, with their values there, the best first; with several objectives those that no other dominates."""
-    least, reached = rung * (1 - 1e-6) - 1e-9, list[tuple[Trial, float]]()
-    for trial in trials:  # `value_at` in a loop that is gone through for each decision
-        curve = trial.curve
-        if curve and curve[-1].epoch >= least and trial.state != "failed":
-            at = curve[0] if curve[0].epoch >= least else next(point for point in curve if point.epoch >= least)
-            reached.append((trial, at.value.value))
-    reached.sort(key=lambda pair: (rank(pair[1], objective), pair[0].number))
+Reached = list[tuple[Trial, float]]
+_orders: dict[
+    tuple[float, str], tuple[tuple[Trial, ...], Reached]
+] = {}  # {rung, direction: trials, and those of them that have come there}
+MANY = 32  # changed trials, from which on an order is made anew
+REMEMBERED = 64  # orders
+
+
+def ordered(trials: Iterable[Trial], rung: float, objective: Objective) -> Reached:
+    """Those that have come to a rung, with their values there, the best first; with several objectives those that no other dominates.
+
+    From one decision to the next few trials change; the last order at each rung is kept, and those are moved in it.
+    """
+    now = tuple(trials)
+    if len(_orders) > REMEMBERED:
+        _orders.clear()
+    before, reached = _orders.get((rung, objective.direction), ((), []))
+    changed = list(itertools.compress(itertools.count(), map(operator.is_not, before, now)))
+    if len(now) < len(before) or len(changed) + len(now) - len(before) > MANY:
+        found = ((trial, value) for trial in now if (value := value_at(trial, rung)) is not None)
+        reached = sorted(found, key=lambda pair: (rank(pair[1], objective), pair[0].number))
+    else:
+        for k in changed:
+            if (value := value_at(before[k], rung)) is not None:
+                reached.pop(_place(reached, before[k], value, objective))
+        for k in (*changed, *range(len(before), len(now))):
+            if (value := value_at(now[k], rung)) is not None:
+                reached.insert(_place(reached, now[k], value, objective), (now[k], value))
+    _orders[rung, objective.direction] = now, reached
     if not objective.also or not reached:
-        return reached
+        return list(reached)
     import numpy as np
 
     worth = np.array([[rank(value, objective), *costs_of(trial, objective.also)] for trial, value in reached])
     return [reached[k] for k in sorted_by_dominance(worth)]
+
+
+def _place(reached: Reached, trial: Trial, value: float, objective: Objective) -> int:
+    """Where a trial stands in an order, or is to stand."""
+    return bisect.bisect_left(
+        reached, (rank(value, objective), trial.number), key=lambda pair: (rank(pair[1], objective), pair[0].number)
+    )
 
 
 def over(trial: Trial, rung: float) -> bool:
