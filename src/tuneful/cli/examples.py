@@ -18,7 +18,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "tuneful train data/mnist --recipe mnist-10 seed=1",
         "tuneful train data/flowers --devices auto --restarts 3",
     ),
-    "tune": ("tuneful tune digits lr=1e-4..1e-1 width=16,32,64 --budget 5min",),
+    "tune": (
+        "tuneful tune digits lr=1e-4..1e-1 width=16,32,64 --budget 5min",
+        "tuneful tune data/flowers lr=1e-4..1e-1 --proxy width=64 --target width=1024",
+    ),
     "compare": (
         "tuneful compare sgd adam adamw --on digits epochs=20",
         "tuneful compare momentum adamw muon --on data/flowers --seeds 5 --tune 20",
@@ -85,6 +88,7 @@ VALUES: dict[str, str] = {
     "--correction": "bh", "--window": "1d", "--windows": "2/5", "--since": "1d", "--of": "houses:2", "--webhook": "https://example.org/alarms",
     "--python": "litert/bin/python", "--key": "models.key.pub", "--about": "about.toml", "--sign": "models.key", "--new-key": "models.key",
     "--explain": "heat",
+    "--proxy": "width=64",
 }  # fmt: skip
 """A value for every option that wants one."""
 

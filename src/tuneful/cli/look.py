@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tuneful.cli import runs
-from tuneful.cli.work import AsJson, By, Clean, Device, Words, with_steps
+from tuneful.cli.options import with_steps
+from tuneful.cli.work import AsJson, By, Clean, Device, Words
 from tuneful.core.errors import TunefulError
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ def on_test_split(folder: Path) -> Found:
     from tuneful.pipeline.goals import goal
     from tuneful.pipeline.job import Job
     from tuneful.pipeline.prepare import prepare
+    from tuneful.pipeline.shipped import shipped
     from tuneful.pipeline.train import Run
     from tuneful.pipeline.tune import STATE
 
@@ -40,7 +42,11 @@ def on_test_split(folder: Path) -> Found:
                 f"{folder} has no trial with a value yet", f"`tuneful resume {shlex.quote(str(folder))}` goes on"
             )
         task = task.logged_in(folder)
-        candidate = Run.resume(task, study.trial_folder(best.number) / STATE, device="cpu").candidate()
+        if (folder / "evidence.json").exists():  # what was shipped, which need not be the best single run
+            evidence = json.loads((folder / "evidence.json").read_text(encoding="utf-8"))
+            best, candidate = shipped(job, study, task, evidence, device="cpu")
+        else:
+            candidate = Run.resume(task, study.trial_folder(best.number) / STATE, device="cpu").candidate()
         split = task.test.open(f"tuneful evaluate, trial {best.number}")
     names = [name for name, metric in judge.METRICS.items() if task.kind in metric.kinds]
     block = goal(task).block(task)

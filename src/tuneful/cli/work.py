@@ -13,6 +13,7 @@ import typer
 from tuneful.cli import complete, runs
 from tuneful.cli.call import Call
 from tuneful.cli.group import Group, again, began, joined
+from tuneful.cli.options import from_champion, searching, with_steps
 from tuneful.core.errors import ParityError, TunefulError
 
 if TYPE_CHECKING:
@@ -140,6 +141,17 @@ Where = Annotated[
         "--where", metavar="LIMIT", help='a limit that each network has to keep, such as "latency<5ms"; may be given again'
     ),
 ]
+Small = Annotated[
+    str | None,
+    typer.Option("--proxy", metavar="WIDTH", help="tune a narrow network, such as width=64; with --target"),
+]
+Large = Annotated[
+    str | None,
+    typer.Option(
+        "--target", metavar="WIDTH",
+        help="train the wide one, such as width=1024, with what was found (muP); refused where widths do not behave alike",
+    ),
+]  # fmt: skip
 Believed = Annotated[bool, typer.Option("--no-confirm", help="take the best single run as it is")]
 Champion = Annotated[
     str | None,
@@ -156,7 +168,7 @@ def optimize(
     home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
     storage: Storage = None, search: Proposing = None, scheduler: Scheduling = None, confirm: Again = None,
     no_confirm: Believed = False, ensemble: Joins = None, no_ensemble: Single = False, final: Final = None, stop_when: Enough = None, objectives: Aims = None, where: Where = None,
-    like: Like = None, champion: Champion = None, as_json: AsJson = False,
+    like: Like = None, proxy: Small = None, target: Large = None, champion: Champion = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Find, prove and ship the best model that the budget can buy.
 
@@ -166,7 +178,7 @@ def optimize(
     """
     words = from_champion(words, champion, home)
     words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm, search, scheduler, stop_when, objectives,
-                      where, like, 0 if no_ensemble else ensemble, final)  # fmt: skip
+                      where, like, 0 if no_ensemble else ensemble, final, proxy, target)  # fmt: skip
     return _begin(ctx.obj, "optimize", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
@@ -190,14 +202,14 @@ def tune(
     home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
     storage: Storage = None, search: Proposing = None, scheduler: Scheduling = None, confirm: Again = None,
     no_confirm: Believed = False, ensemble: Joins = None, no_ensemble: Single = False, final: Final = None, stop_when: Enough = None, objectives: Aims = None, where: Where = None,
-    like: Like = None, as_json: AsJson = False,
+    like: Like = None, proxy: Small = None, target: Large = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Search the ranges that you give, and no others.
 
     lr=1e-4..1e-1 is a range, width=16,32,64 a choice, epochs=20 is fixed; log(1..5) and lin(1e-4..1e-1) say the scale.
     """
     words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm, search, scheduler, stop_when, objectives,
-                      where, like, 0 if no_ensemble else ensemble, final)  # fmt: skip
+                      where, like, 0 if no_ensemble else ensemble, final, proxy, target)  # fmt: skip
     return _begin(ctx.obj, "tune", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
@@ -227,37 +239,6 @@ def resume(
 
         job = replace(job, how=job.how.replace(workers=scalar(workers)))
     return _do(ctx.obj, job, device, as_json, folder=folder, group=Group(devices, restarts, shard))
-
-
-def from_champion(words: list[str], champion: str | None, home: Path | None) -> list[str]:
-    """The words, and a setting for the artifact that --from names."""
-    if champion is None:
-        return words
-    return [*words, f"champion={runs.artifact(champion, runs.home(home)).resolve()}"]
-
-
-def with_steps(words: list[str], clean: list[str] | None) -> list[str]:
-    """The words, and a setting for each step of cleaning that stands behind --clean."""
-    return [*words, *(f"clean={step}" for step in clean or ())]
-
-
-def searching(
-    words: list[str], workers: str | None, deterministic: bool, storage: str | None, confirm: int | None = None,
-    search: str | None = None, scheduler: str | None = None, stop_when: str | None = None, objectives: str | None = None,
-    where: list[str] | None = None, like: str | None = None, ensemble: int | None = None, final: str | None = None,
-) -> list[str]:  # fmt: skip
-    """The words, and settings for what options say of the search."""
-    said = [f"{key}={value}" for key, value in (("workers", workers), ("storage", storage)) if value is not None]
-    said += [f"confirm={confirm}"] if confirm is not None else []
-    said += [f"final={final}"] if final is not None else []
-    said += [f"ensemble={ensemble}"] if ensemble is not None else []
-    said += [f"stop_when={stop_when}"] if stop_when is not None else []
-    said += [f"objectives={objectives}"] if objectives is not None else []
-    said += [f"where={','.join(where)}"] if where else []
-    said += [f"like={like}"] if like is not None else []
-    said += [f"proposer={search}"] if search is not None else []
-    said += [f"scheduler={scheduler}"] if scheduler is not None else []
-    return [*words, *said, *(["deterministic=true"] if deterministic else [])]
 
 
 def _begin(

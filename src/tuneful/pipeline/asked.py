@@ -40,6 +40,8 @@ class Asked:
 
 def settings(job: Job, *, train: bool | None = None) -> list[Entry]:
     """The settings of a job, what counts most last: those of a file, its [ranges] (not for a training), those of the words."""
+    proxy = job.transfer
+    job = job if proxy is None else replace(job, entries=(*proxy.entries(job.entries), *job.entries))
     ranged = [replace(one, key=one.key.removeprefix(RANGES)) for one in job.entries if one.key.startswith(RANGES)]
     plain = [one for one in job.entries if not one.key.startswith(RANGES)]
     if job.mode == "train" if train is None else train:
@@ -64,6 +66,18 @@ def checked(job: Job, base: Recipe | None = None, *, looking: bool = False) -> N
 
 def _check(job: Job, base: Recipe, looking: bool) -> None:
     space = decode(settings(job), base=base)[1]
+    if job.mode == "train" and job.how.proxy is not None:
+        raise RecipeError("a proxy is for tuning; train trains the network that is named", "use `tuneful tune` with a range")
+    if job.how.proxy is not None and job.how.ensemble not in ("auto", 0):
+        raise RecipeError(
+            f"an ensemble of up to {job.how.ensemble} is asked for beside a proxy, whose target is one network",
+            "leave one of them out",
+        )
+    if job.how.proxy is not None and job.how.final != "train":
+        raise RecipeError(
+            "a final fit on train and valid is asked for beside a proxy, whose target is trained once",
+            "leave one of them out",
+        )
     if job.mode == "train" and len(space):
         ranged = ", ".join(f"{dial.path}={dial.range}" for dial in space)
         raise RecipeError(
@@ -97,6 +111,11 @@ def _path(keys: Keys, key: str) -> str:
 
 def asked(job: Job, task: Task, base: Recipe) -> Asked:
     """The user's recipe and space; what `optimize` varies by itself when no range is given. base: what is settled already."""
+    found, proxy = _asked(job, task, base), job.transfer
+    return found if proxy is None else replace(found, recipe=proxy.dialled(found.recipe))
+
+
+def _asked(job: Job, task: Task, base: Recipe) -> Asked:
     keys = Keys()
     entries = _open(settings(job), base)
     recipe, space = decode(entries, task, base)

@@ -18,6 +18,7 @@ from tuneful.core.errors import RecipeError, StudyError
 from tuneful.core.outlook import Least
 from tuneful.pipeline.codec import Entry
 from tuneful.pipeline.keys import Keys
+from tuneful.pipeline.proxy import Proxy
 from tuneful.pipeline.terms import Data, How
 from tuneful.pipeline.tokenizer_file import beside
 from tuneful.techniques.search import PROPOSERS, SCHEDULERS
@@ -99,6 +100,11 @@ class Job:
         made = SCHEDULERS["full" if self.mode == "train" else self.how.scheduler]
         return made(eta=self.how.eta) if "eta" in made.model_fields else made()
 
+    @property
+    def transfer(self) -> Proxy | None:
+        """The widths between which settings are to be carried over; None where nobody asked. Raises RecipeError."""
+        return Proxy.of(self.how.proxy, self.how.full)
+
     def name_for(self, task_name: str) -> str:
         """The name of the run: the user's, or the task's, with a digest when anything but the data was said.
 
@@ -111,6 +117,7 @@ class Job:
         by = [self.how.proposer, self.how.scheduler]
         if self.how.final != How().final:
             extra["final"] = self.how.final
+        by += [self.how.proxy, self.how.full] if self.how.proxy else []
         if by != [How().proposer, How().scheduler]:
             extra["search"] = by
         elif self.how.objectives or self.how.where:

@@ -17,12 +17,11 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tuneful.core import storage
-from tuneful.core.artifact import Artifact
 from tuneful.core.budget import Clock
 from tuneful.core.config import Settings
 from tuneful.core.errors import ModelError
@@ -30,13 +29,10 @@ from tuneful.core.recipe import Recipe
 from tuneful.core.space import Space
 from tuneful.core.study import Study
 from tuneful.core.task import Task
-from tuneful.core.trial import Trial
 from tuneful.pipeline import doubts, earlier, files, plans, refit, workers
 from tuneful.pipeline.ahead import load_ahead
 from tuneful.pipeline.asked import checked
-from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.challenge import beside_champion
-from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.confirm import Confirmation
 from tuneful.pipeline.costing import aimed
 from tuneful.pipeline.deciding import reasoned
@@ -54,8 +50,11 @@ from tuneful.pipeline.prove import prove
 from tuneful.pipeline.ranks import ALONE, Ranks
 from tuneful.pipeline.refit import Refit
 from tuneful.pipeline.reserve import SHIPPING, done_with, proven, proving, reserve, worth_going_on
+from tuneful.pipeline.result import Result, Stage, home
 from tuneful.pipeline.ship import ship
+from tuneful.pipeline.shipped import shipped
 from tuneful.pipeline.step import arithmetic
+from tuneful.pipeline.transfer import Transfer
 from tuneful.pipeline.tune import Beat, Search
 from tuneful.pipeline.workers import Crew
 from tuneful.report import Story, write
@@ -64,38 +63,6 @@ SPARE = 0.05  # of the budget: so much that was kept for confirming, and is not 
 STARTING = 10.0  # seconds that another crew takes to be ready
 AHEAD = 20.0  # seconds of the search after which imports are made beside it, where workers begin with theirs
 LOOKING = 30.0  # seconds in which label errors are looked for, at most, after proving
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One part of the story begins. said: a sentence about it."""
-
-    name: str
-    said: str
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of it. artifact is None where nothing was shipped, and evidence then says why."""
-
-    folder: Path
-    task: Task
-    trial: Trial
-    candidate: Candidate
-    evidence: Mapping[str, Any]
-    artifact: Artifact | None
-    report: Path
-    seconds: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def headline(self) -> str:
-        """The result in a sentence."""
-        return str(self.evidence["headline"])
-
-
-def home() -> Path:
-    """Where runs lie: $TUNEFUL_HOME, or runs/ here."""
-    return Path(os.environ.get("TUNEFUL_HOME") or "runs")
 
 
 class Work:
@@ -191,6 +158,11 @@ class Work:
             self.ended = "it was finished before"
             self.result = self._reopened(study, task, folder, before)
             return
+        if (transfer := self._transfer(study, task, recipe, space, clock)) is not None:
+            yield Stage("check", transfer.doing)
+            with self._timed("check"):
+                transfer.check()
+            clock.reserve += transfer.need()
         what = "training one recipe" if not len(space) else f"searching {', '.join(space.as_data())}"
         yield Stage("search", f"{what}, {said}")
         if study.about.get(KEY):  # a killed one was in its last part
@@ -226,7 +198,7 @@ class Work:
             return
         if said := again.verdict.get("sentence") or again.why:
             yield Stage("confirm", str(said))
-        yield from self._finish(search, again, study, task, folder, clock)
+        yield from self._finish(search, again, study, task, folder, clock, transfer)
 
     def _stopped(self, study: Study, task: Task, folder: Path) -> bool:
         """Was a stop asked for? Then a report of what there is."""
@@ -254,7 +226,11 @@ class Work:
     def _joins(self, space: Space) -> int | str:
         """How many networks may be joined at most: by itself in `optimize`, elsewhere where it is asked for."""
         asked = self.job.how.ensemble
-        return 0 if not len(space) or (asked == "auto" and self.job.mode != "optimize") else asked
+        return 0 if not len(space) or self.job.transfer or (asked == "auto" and self.job.mode != "optimize") else asked
+
+    def _transfer(self, study: Study, task: Task, recipe: Recipe, space: Space, clock: Clock) -> Transfer | None:
+        return self.job.transfer and Transfer(self.job.transfer, study, task, recipe, space, clock, halt=self.halt, device=self.device,
+                                              model=self.model, plans=self._plans())  # fmt: skip
 
     def _plans(self) -> Plans:
         """Plans of execution, kept beside the runs."""
@@ -269,8 +245,8 @@ class Work:
     # ------------------------------------------------------------------------------------------------ finish
 
     def _finish(
-        self, search: Search, again: Confirmation, study: Study, task: Task, folder: Path, clock: Clock
-    ) -> Iterator[Stage | Beat]:
+        self, search: Search, again: Confirmation, study: Study, task: Task, folder: Path, clock: Clock, transfer: Transfer | None
+    ) -> Iterator[Stage | Beat]:  # fmt: skip
         joining = Joining(
             again, search, most=self._joins(search.space), left=clock.left - clock.reserve + proving(clock.budget) / 2
         )
@@ -279,6 +255,14 @@ class Work:
             trial, candidate = joining.candidate()
         if len(search.space):
             yield Stage("join", str(joining.verdict["sentence"]))
+        if transfer is not None:
+            yield Stage("transfer", transfer.said(trial))
+            clock.reserve -= transfer.need()
+            with self._timed("transfer"):
+                yield from transfer.train(trial)
+            if self._stopped(study, task, folder):
+                return
+            candidate = transfer.candidate(trial)
         before, final = (
             candidate,
             Refit(joining, left=clock.left - reserve(clock.budget), halt=self.halt, device=self.device),
@@ -304,9 +288,11 @@ class Work:
             study.remember("spent", clock.spent)
         took = {"prove": float(evidence["seconds"]["prove"])}
         evidence["command"] = self.job.command
-        if (carried := plans.read(study.trial_folder(trial.number))) is not None:
+        place = study.trial_folder(trial.number) if transfer is None else transfer.path(trial).parent
+        if (carried := plans.read(place)) is not None:
             evidence["plan"] = carried.as_data()
         evidence["search"] = search.told(trial, self.job.command)
+        evidence |= {} if transfer is None else {"transfer": transfer.told(trial, candidate)}
         evidence["confirmation"] = again.verdict or {"why": again.why}
         evidence["joined"] = joining.verdict
         evidence |= final.told(before) if self.job.how.final == refit.BOTH else {}
@@ -355,10 +341,7 @@ class Work:
     def _reopened(self, study: Study, task: Task, folder: Path, evidence: Mapping[str, Any]) -> Result:
         from tuneful.core.artifact import unseal
 
-        recipe, clock = from_data(json.loads(study.about["recipe"])), Clock(self.job.budget)
-        search = Search(study, task, recipe, Space(), clock, model=self.model)
-        again = Confirmation(study, task, recipe, clock, device=self.device, model=self.model)
-        trial, candidate = refit.taken(again, search, evidence)
+        trial, candidate = shipped(self.job, study, task, evidence, model=self.model, device=self.device)
         sealed = folder / "artifact"
         return Result(folder, task, trial, candidate, evidence, unseal(sealed) if sealed.exists() else None, folder / "report.html",
                       evidence.get("seconds", {}))  # fmt: skip

@@ -46,7 +46,10 @@ def planned(
     recipe = defaults.resolve(told.recipe, task)
     if told.recipe.epochs == "auto" and clock.budget.seconds is not None and job.mode != "train":
         named = any(Keys().resolve(entry.key)[0].partition(".")[0] == "model" for entry in job.entries)
-        fit = fitted(task, told.recipe, clock, free_width=not named and not own, device=device, plans=plans())
+        proxy = job.transfer  # then it is the large network whose training has to fit
+        measured = told.recipe if proxy is None else proxy.grown(told.recipe)
+        free = not named and not own and proxy is None
+        fit = fitted(task, measured, clock, free_width=free, device=device, plans=plans())
         # What hangs on the length of the run is chosen again for this length.
         base = base.replace(epochs=fit.epochs, threads=fit.threads)
         told = asked(job, task, base.replace(model=fit.model) if WIDTH in fit.reasons else base)

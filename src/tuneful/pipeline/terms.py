@@ -101,6 +101,8 @@ class How(Settings):
         0.1  # share of the trials that are drawn at random, to judge the search by
     )
     candidates: Annotated[int, Field(ge=2, le=5)] = 5  # how many of the best trials run again
+    proxy: str | None = None  # width=64: a narrow network is tuned, whose settings then train
+    full: str | None = None  # the wide one, width=1024 (muP transfer)
 
 
 __all__ = ["Data", "How"]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tuneful.report import confirmation, joined
+from tuneful.report import confirmation, joined, transfer
 from tuneful.report.axis import Axis
 from tuneful.report.charts import Cell, bar, dots, figure, grid, legend, line, plot, steps, thin, whisker
 from tuneful.report.control import against_random
@@ -41,6 +41,7 @@ def search(story: Story) -> list[Html]:
             weights(story),
             next_space(story),
         ]
+    pieces += [transfer.tuned_where(story), transfer.coordinates(story)]
     return [*(piece for piece in pieces if piece is not None), trials(story)]
 
 

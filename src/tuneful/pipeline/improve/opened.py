@@ -8,21 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuneful.core.budget import Clock
 from tuneful.core.config import Settings
 from tuneful.core.errors import ModelError, StudyError
-from tuneful.core.space import Space
 from tuneful.core.study import Study
 from tuneful.core.task import Task
 from tuneful.core.trial import Trial
 from tuneful.pipeline.candidate import Candidate
-from tuneful.pipeline.codec import from_data
-from tuneful.pipeline.confirm import Confirmation
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.job import Job
 from tuneful.pipeline.prepare import prepare
-from tuneful.pipeline.refit import BOTH, taken
-from tuneful.pipeline.tune import Search
+from tuneful.pipeline.refit import BOTH
+from tuneful.pipeline.shipped import shipped
 
 
 @dataclass(frozen=True)
@@ -69,10 +65,7 @@ def opened(folder: Path, model: Settings | None = None) -> Origin:
             f"the network of {folder} was trained on train and valid, so that nothing is left to tell by whether a step harms it",
             "search again without --final, under another --name",
         )
-    recipe, clock = from_data(json.loads(study.about["recipe"])), Clock(job.budget)
-    again = Confirmation(study, task, recipe, clock, device="cpu", model=model)
-    search = Search(study, task, recipe, Space(), clock, model=model, device="cpu")
-    trial, candidate = taken(again, search, evidence)
+    trial, candidate = shipped(job, study, task, evidence, model=model, device="cpu")
     return Origin(folder, task, study, trial, candidate, evidence)
 
 
