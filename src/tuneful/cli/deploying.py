@@ -31,5 +31,10 @@ def deploy(
     for file in files.write(to, path, folder, called, image):
         print(file)
     if to == "docker":
+        model = sum(file.stat().st_size for file in path.iterdir() if file.is_file())
+        print(
+            f"packages of {files.weight() / 1e6:.0f} MB and a model of {model / 1e6:.1f} MB come upon the base image",
+            file=sys.stderr,
+        )
         print(f"docker build -t {image or f'{called}:1'} {folder}", file=sys.stderr)
     return 0

@@ -48,6 +48,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "serve": (
         "tuneful serve runs/digits/artifact",
         "tuneful serve digits flowers=runs/flowers/artifact --processes 2 --token-file tokens.txt",
+        "tuneful serve digits --on ray --processes 4",
         "tuneful serve --models models.toml --host 0.0.0.0 --port 443 --tls-cert chain.pem --tls-key key.pem",
     ),
     "watch": (

@@ -36,6 +36,8 @@ OPTIONAL = {
     "python-multipart": "python_multipart",
     "prometheus-client": "prometheus_client",
     "cryptography": "cryptography",
+    "opentelemetry-sdk": "opentelemetry.sdk.trace",
+    "opentelemetry-exporter-otlp-proto-http": "opentelemetry.exporter.otlp.proto.http",
 }
 
 # Imports the modules in argv one after another and tells each before the next one may end the process.

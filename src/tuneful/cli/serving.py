@@ -30,6 +30,7 @@ def serve(
     log: Annotated[str, typer.Option("--log", metavar="all|errors|none", help="which requests are told on standard error, as JSON")] = "all",
     drain: Annotated[float, typer.Option("--drain", metavar="SECONDS", help="from SIGTERM to the end of silent connections")] = 1.0,
     record: Annotated[Path | None, typer.Option("--record", metavar="FILE", help="record predictions there (SQLite), for `tuneful watch`")] = None,
+    on: Annotated[str, typer.Option("--on", metavar="here|ray", help="ray: on the cluster at $RAY_ADDRESS, --processes replicas of it")] = "here",
     recording: Annotated[str, typer.Option("--recording", metavar="NAME=VALUE,...", help="share=0.1,size=100MB,days=90,drop=name+mail*,inputs=no")] = "",
     home: Home = None,
 ) -> int:  # fmt: skip
@@ -55,6 +56,8 @@ def serve(
         print("note: everyone who reaches this address may ask; --token-file FILE changes that", file=sys.stderr)
     if recording and record is None:
         raise TunefulError("--recording says how to record, and nothing is recorded", "--record FILE")
+    if on not in ("here", "ray"):
+        raise TunefulError(f"--on is {on!r}; it must be here or ray")
     from tuneful import __version__
     from tuneful.runtime.serve import Limits, Settings, run
 
@@ -62,6 +65,8 @@ def serve(
     words = tuple(_whole(word, root) for word in artifacts or ())
     settings = Settings(words, models, name, host, port, processes, threads, token_file, tls_cert, tls_key, log, drain, Limits.of(limits),
                         __version__, record, recording)  # fmt: skip
+    if on == "ray":
+        from tuneful.runtime.serve.clustered import run_on_ray as run
     return run(
         settings,
         lambda address: print(

@@ -10,10 +10,11 @@ Source: docs of Docker (Dockerfile reference), systemd.exec(5) and systemd.servi
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -81,6 +82,25 @@ def requirements() -> str:
         return "".join(f"{name}=={metadata.version(name)}\n" for name in NEEDS)
     except metadata.PackageNotFoundError as error:
         raise MissingError(str(error.name), "serve", "a Docker context") from None
+
+
+def weight(names: Sequence[str] = NEEDS) -> int:
+    """Bytes of distributions and of all that they ask for, as they lie in this environment: what an image holds beside its base."""
+    found, left, total = set[str](), [*names], 0
+    while left:
+        name = re.sub(r"[-_.]+", "-", left.pop()).lower()
+        if name in found:
+            continue
+        found.add(name)
+        try:
+            told = metadata.distribution(name)
+        except metadata.PackageNotFoundError:  # asked for on another system only
+            continue
+        for file in told.files or ():
+            with contextlib.suppress(OSError):
+                total += Path(str(file.locate())).stat().st_size
+        left += [re.split(r"[^A-Za-z0-9._-]", one)[0] for one in told.requires or () if "extra ==" not in one]
+    return total
 
 
 def _docker(name: str, image: str) -> Mapping[str, str]:
@@ -248,4 +268,4 @@ KINDS: Mapping[str, Callable[[str, str], Mapping[str, str]]] = {
     "docker": _docker, "systemd": _systemd, "kubernetes": _kubernetes, "kserve": _kserve,
 }  # fmt: skip
 
-__all__ = ["KINDS", "NEEDS", "files", "requirements", "write"]
+__all__ = ["KINDS", "NEEDS", "files", "requirements", "weight", "write"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -10,10 +11,12 @@ import sys
 import time
 import urllib.request
 import venv
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -39,6 +42,59 @@ def test_a_container_asks_addresses_that_the_server_answers(server: Any, kind: s
     assert {one["name"] for one in container["volumeMounts"]} == {one["name"] for one in spec["volumes"]}
     assert container["securityContext"]["runAsNonRoot"]
     assert container["image"] == "example.org/people:1"
+
+
+VERSIONS = ("1.27", "1.32", "1.37")  # of Kubernetes: an old one that is still met, and today's
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_kubernetes_own_schemas_take_the_manifests(version: str):
+    for document in documents("kubernetes"):
+        kubernetes_validate.validate(document, version, strict=True)
+    predictor = documents("kserve")[0]["spec"]["predictor"]  # is a PodSpec, and more
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "people"}, "spec": predictor}
+    kubernetes_validate.validate(pod, version, strict=True)
+    predictor["containers"][0]["readinessProbe"]["periodSecond"] = 2  # the schemas do refuse what they do not know
+    with pytest.raises(kubernetes_validate.ValidationError, match="periodSecond"):
+        kubernetes_validate.validate(pod, version, strict=True)
+
+
+@pytest.mark.slow
+def test_kserves_own_models_know_every_field_of_its_manifest(tmp_path: Path):
+    """KServe's package is read, not installed: it wants other versions of half of what is here."""
+    words = [
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--retries",
+        "0",
+        "-d",
+        str(tmp_path),
+        "kserve>=0.15",
+    ]
+    if (
+        got := subprocess.run([sys.executable, "-m", "pip", *words], capture_output=True, text=True, timeout=120)
+    ).returncode:
+        pytest.skip(f"no package index can be reached ({got.stderr.strip()[-100:]})")
+    (wheel,) = tmp_path.glob("kserve-*.whl")
+
+    def names(module: str) -> dict[str, str]:
+        """{name in a document: type} of one of its models."""
+        with zipfile.ZipFile(wheel) as archive:
+            tree = ast.parse(archive.read(f"kserve/models/{module}.py"))
+        found = {node.targets[0].id: ast.literal_eval(node.value) for node in ast.walk(tree) if isinstance(node, ast.Assign)
+                 and isinstance(node.targets[0], ast.Name) and node.targets[0].id in ("openapi_types", "attribute_map")}  # fmt: skip
+        return {found["attribute_map"][name]: kind for name, kind in found["openapi_types"].items()}
+
+    told = documents("kserve")[0]
+    assert told["apiVersion"] == "serving.kserve.io/v1beta1"
+    assert told.keys() <= names("v1beta1_inference_service").keys()
+    spec, predictor = names("v1beta1_inference_service_spec"), names("v1beta1_predictor_spec")
+    assert told["spec"].keys() <= spec.keys()
+    assert spec["predictor"] == "V1beta1PredictorSpec"
+    assert told["spec"]["predictor"].keys() <= predictor.keys()
+    assert predictor["containers"] == "list[V1Container]"
 
 
 def test_the_service_finds_the_pods():
@@ -108,6 +164,11 @@ def test_the_lines_of_the_dockerfile_serve_in_a_clean_environment(
     if (got := subprocess.run(install, capture_output=True, text=True, timeout=300)).returncode:
         pytest.skip(f"no package index can be reached ({got.stderr.strip()[-100:]})")
     assert subprocess.run([python, "-c", "import torch"], capture_output=True, timeout=60).returncode != 0
+    site = next((tmp_path / "venv" / "lib").glob("python*/site-packages"))
+    there = sum(
+        file.stat().st_size for file in site.rglob("*") if file.is_file() and "pip" not in file.relative_to(site).parts[0]
+    )
+    assert 0.8 < deploy.weight() / there < 1.25  # what is told of the image
     line = next(line for line in (context / "Dockerfile").read_text().splitlines() if line.startswith("CMD "))
     words = [word.replace("/app/", f"{context}/") for word in json.loads(line[4:])][1:]
     words[words.index("--port") + 1] = "18437"

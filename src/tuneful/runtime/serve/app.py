@@ -26,6 +26,7 @@ from tuneful.runtime.serve.refusal import Refusal
 from tuneful.runtime.serve.served import Answer, Served
 from tuneful.runtime.serve.shelf import Shelf
 from tuneful.runtime.serve.tokens import Tokens
+from tuneful.runtime.serve.traces import Traces
 from tuneful.runtime.watch.recorder import Recorder
 
 Scope = MutableMapping[str, Any]
@@ -48,8 +49,9 @@ class App:
         metrics: Metrics,
         version: str,
         recorder: Recorder | None = None,
+        traces: Traces | None = None,
     ) -> None:
-        self.recorder = recorder
+        self.recorder, self.traces = recorder, traces
         self.shelf, self.limits, self.tokens, self.journal, self.metrics = shelf, limits, tokens, journal, metrics
         self.version, self.draining = version, False
         self._begun, self._count = f"{time.time_ns() // 1_000_000:x}", 0
@@ -65,6 +67,8 @@ class App:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request = self._id(headers.get(b"x-request-id"))
         facts: dict[str, Any] = {}
+        span = None if self.traces is None else self.traces.begin(scope["method"], scope["path"], headers)
+        status = 0
         self.flying += 1
         try:
             status, body, more = await self._answer(scope, headers, receive, request, facts)
@@ -94,6 +98,8 @@ class App:
             )
         finally:
             self.flying -= 1
+            if self.traces is not None:
+                self.traces.end(span, status, facts)
         if self.draining:
             more = [*more, (b"connection", b"close")]
         head = [

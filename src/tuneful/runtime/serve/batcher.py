@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from tuneful.runtime.serve.limits import Limits
 from tuneful.runtime.serve.refusal import FAILED, Refusal
+from tuneful.runtime.serve.traces import TIMES, now
 
 INLINE = 0.002  # seconds that the loop may be held up
 _MEMORY = 0.9  # of the running means
@@ -37,6 +38,8 @@ class Job(NamedTuple):
     x: NDArray[Any]
     future: asyncio.Future[NDArray[Any]]
     gone: Callable[[], bool]
+    times: list[tuple[str, int, int, int]] | None = None  # where traces are made: what took from when to when (`traces`)
+    laid: int = 0  # when it came, likewise
 
 
 def stays() -> bool:
@@ -84,7 +87,8 @@ class Batcher:
             raise Refusal(429, "queue", f"{self.waiting} examples wait for this model, and {self._limits.queue} may",
                           f"try again in {wait} s", wait)  # fmt: skip
         loop = asyncio.get_running_loop()
-        job = Job(x, loop.create_future(), gone)
+        times = TIMES.get()
+        job = Job(x, loop.create_future(), gone, times, now() if times is not None else 0)
         self._jobs.append(job)
         self.waiting += len(x)
         if not self._busy:
@@ -108,6 +112,8 @@ class Batcher:
             if job.gone() or job.future.done():
                 job.future.cancel()
                 continue
+            if job.times is not None:
+                job.times.append(("queue", job.laid, now(), len(job.x)))
             taken.append(job)
             rows += len(job.x)
         if not taken:
@@ -127,13 +133,19 @@ class Batcher:
 
     def _run(self, jobs: list[Job]) -> list[NDArray[Any] | BaseException]:
         """Answers or what was raised, for each job; when a batch fails its jobs are tried one by one."""
+        followed = [job.times for job in jobs if job.times is not None]
+        taken = now() if followed else 0
         x = jobs[0].x if len(jobs) == 1 else np.concatenate([job.x for job in jobs])
+        ran = now() if followed else 0
         begun = time.perf_counter()
         try:
             told = self._work(x)
         except Exception as error:  # onnxruntime's errors share no other base
             return [error] if len(jobs) == 1 else [self._run([job])[0] for job in jobs]
         self._took(len(x), time.perf_counter() - begun)
+        for times in followed:
+            ended = now()
+            times += [("batch", taken, ended, len(x)), ("run", ran, ended, len(x))]
         self.seen(len(x))
         if len(jobs) == 1:
             return [told]

@@ -24,6 +24,7 @@ from tuneful.runtime.serve import example, tensors
 from tuneful.runtime.serve.batcher import Batcher, stays
 from tuneful.runtime.serve.limits import Limits
 from tuneful.runtime.serve.refusal import FAILED, Refusal, of_error
+from tuneful.runtime.serve.traces import TIMES, now
 
 SHOWN = 20  # probabilities in an answer for people; the largest ones where there are more
 _QUICK = 4096  # numbers that are encoded on the loop's own thread
@@ -99,7 +100,9 @@ class Served:
             raise Refusal(500, "model", FAILED, "the server's log says more under this id") from error
 
     async def _by_itself(self, raw: Any) -> Answer:
+        times, laid = TIMES.get(), now()
         async with self._worker:
+            ran = now()
             try:
                 work = asyncio.get_running_loop().run_in_executor(None, self.model.predict, raw)
                 said = await asyncio.wait_for(work, self.limits.answer_seconds)
@@ -110,6 +113,8 @@ class Served:
             except Exception as error:
                 self.batcher.failed(error)
                 raise Refusal(500, "model", FAILED, "the server's log says more under this id") from error
+        if times is not None:
+            times += [("queue", laid, ran, 1), ("run", ran, now(), 1)]
         return Answer(np.asarray(said), lambda: said)
 
     def alone_in_numbers(self, answer: Answer, raw: Any) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -66,9 +66,7 @@ def run(settings: Settings, told: Callable[[str], None] = lambda line: None) -> 
     told: is given a line once the server is ready. Raises: TunefulError when there is nothing to serve, the address is taken, an
     artifact is damaged or dangerous, or a package is missing.
     """
-    for package in ("uvicorn", "httptools", "orjson", "python_multipart", "prometheus_client", "onnxruntime"):
-        if not _there(package):
-            raise MissingError(package.replace("_", "-"), "serve", "tuneful serve")
+    packaged()
     from tuneful.runtime.serve.worker import planned
 
     for number in ("processes", "threads"):
@@ -84,6 +82,13 @@ def run(settings: Settings, told: Callable[[str], None] = lambda line: None) -> 
             examined(path)
     listening = _listening(settings)
     return _Parent(settings, data, listening).until_told(told)
+
+
+def packaged() -> None:
+    """Raises MissingError where a package is missing that serving needs."""
+    for package in ("uvicorn", "httptools", "orjson", "python_multipart", "prometheus_client", "onnxruntime"):
+        if not _there(package):
+            raise MissingError(package.replace("_", "-"), "serve", "tuneful serve")
 
 
 class _Parent:
@@ -183,4 +188,4 @@ def _there(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-__all__ = ["Settings", "run"]
+__all__ = ["Settings", "packaged", "run"]

@@ -29,6 +29,7 @@ from tuneful.runtime.serve.placed import Place, of_file, places
 from tuneful.runtime.serve.protocol import Guard, guarded
 from tuneful.runtime.serve.served import Served
 from tuneful.runtime.serve.shelf import Shelf
+from tuneful.runtime.serve.traces import traces
 from tuneful.runtime.watch.live import Live
 from tuneful.runtime.watch.recorder import Recorder
 from tuneful.runtime.watch.recording import Recording
@@ -77,9 +78,10 @@ async def _serve(told: dict[str, Any], listening: socket.socket) -> None:
     shelf = Shelf(limits, told["threads"], foreign=False)  # the parent has looked at them
     shelf.fill(planned(told))
     shelf.foreign = True  # at what comes later, on SIGHUP, nobody has looked yet
-    _watched(shelf.all(), metrics, journal)
+    watched(shelf.all(), metrics, journal)
     recorder = _recorder(told, journal, metrics)
-    app, guard = App(shelf, limits, who, journal, metrics, told["version"], recorder), Guard(limits)
+    spans = traces(told["version"])
+    app, guard = App(shelf, limits, who, journal, metrics, told["version"], recorder, spans), Guard(limits)
     config = uvicorn.Config(
         app, http=guarded(guard), ws="none", lifespan="off", log_config=None, log_level="critical", access_log=False, proxy_headers=False,
         server_header=False, timeout_keep_alive=int(limits.idle_seconds) + 1, timeout_graceful_shutdown=int(limits.answer_seconds) + 1,
@@ -111,6 +113,8 @@ async def _serve(told: dict[str, Any], listening: socket.socket) -> None:
     watch.cancel()
     if recorder is not None:
         recorder.close()
+    if spans is not None:
+        await loop.run_in_executor(None, spans.close)
     journal.tell("ended", {"process": os.getpid(), "closed": guard.closed})
 
 
@@ -127,7 +131,7 @@ async def _reload(told: dict[str, Any], shelf: Shelf, metrics: Metrics, journal:
     try:
         before = {id(one) for one in shelf.all()}
         said = await asyncio.get_running_loop().run_in_executor(None, lambda: Shelf.fill(shelf, planned(told)))
-        _watched([one for one in shelf.all() if id(one) not in before], metrics, journal)
+        watched([one for one in shelf.all() if id(one) not in before], metrics, journal)
         journal.tell("reloaded", {"process": os.getpid(), "changes": said})
     except TunefulError as error:
         journal.tell("not reloaded", {"process": os.getpid(), "error": str(error)})
@@ -135,7 +139,8 @@ async def _reload(told: dict[str, Any], shelf: Shelf, metrics: Metrics, journal:
         journal.failure("reload", error)
 
 
-def _watched(models: Sequence[Served], metrics: Metrics, journal: Journal) -> None:
+def watched(models: Sequence[Served], metrics: Metrics, journal: Journal) -> None:
+    """Have metrics and journal told what happens in the batchers of models."""
     for one in models:
         one.batcher.seen = metrics.batch.labels(one.name, one.version).observe
         one.batcher.failed = lambda error, name=one.name: journal.failure(f"model {name}", error)
