@@ -12,9 +12,11 @@ import torch
 
 from tuneful.core.errors import RecipeError
 from tuneful.core.recipe import Recipe
+from tuneful.pipeline import seeds
 from tuneful.pipeline.compare import Comparison, compare
 from tuneful.pipeline.contenders import NEVER, contenders, named
 from tuneful.pipeline.limits import Halt
+from tuneful.pipeline.outcome import Final
 from tuneful.pipeline.train import Run
 from tuneful.pipeline.words import from_settings
 from tuneful.techniques.optimizers import TABLE
@@ -130,6 +132,31 @@ def test_more_optimizers_and_seeds_take_what_is_there(finished, tmp_path):
     assert all(one["seeds"][:3] == old[one["kind"]] for one in more["optimizers"] if one["kind"] in old)
     fewer = done(Comparison(job(), ["sgd", "adam", "lion"], seeds=3, tune=2, root=tmp_path))
     assert all(one["tuning"]["runs"] == 2 for one in fewer["optimizers"]), "runs of a larger call do not count"
+
+
+def test_seeds_side_by_side_come_to_what_they_come_to_one_by_one(finished, tmp_path, monkeypatch):
+    root, together = finished
+    assert "seeds of sgd, adam, lion trained side by side" in " ".join(together["notes"])
+    monkeypatch.setattr(seeds, "SMALL", 0)
+    shutil.copytree(root / "blobs" / "tune", tmp_path / "blobs" / "tune")  # so that both have the same settings
+    alone = done(Comparison(job(), ["sgd", "adam", "lion"], seeds=3, tune=3, root=tmp_path))
+    assert "side by side" not in " ".join(alone["notes"])
+    for kind in ("sgd", "adam", "lion"):
+        for place in sorted((root / "blobs" / "runs" / kind).iterdir()):
+            other = tmp_path / "blobs" / "runs" / kind / place.name
+            ours, theirs = (Final.read(one) for one in (place, other))
+            assert (ours.steps, ours.ended, ours.beside, theirs.beside) == (theirs.steps, theirs.ended, 3, 1)
+            np.testing.assert_allclose(ours.answers, theirs.answers, atol=1e-3 if kind == "lion" else 1e-4)
+            assert [point.step for point in ours.curve] == [point.step for point in theirs.curve]
+
+
+def test_only_what_is_small_and_can_be_stacked_trains_side_by_side():
+    from tuneful.pipeline.prepare import prepare
+
+    task = prepare(blobs())
+    small = contenders(task, ("sgd", "sam"), job().entries, Recipe())
+    assert [seeds.pays(task, one.recipe) for one in small] == [True, False]  # sam asks for gradients itself
+    assert not seeds.pays(task, small[0].recipe.replace("model.width", 1 << 16))
 
 
 def test_defaults_are_compared_without_tuning(tmp_path):

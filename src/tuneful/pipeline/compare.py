@@ -7,7 +7,8 @@
 1. Tune: a random search over each optimizer's own ranges, its defaults first; the best run on valid gives its settings. The
    k-th run of each draws the same numbers from its ranges, so that none is luckier in them.
 2. Run: the tuned settings with fresh seeds. A seed fixes the initial weights, the order of the batches and all noise, the same
-   for every optimizer; the splits are the same throughout. Optimizers take turns, so that a slow hour slows all of them.
+   for every optimizer; the splits are the same throughout. Seeds of small networks train side by side (`seeds`); else optimizers take
+   turns, so that a slow hour slows all of them.
 3. Judge: the test split, which no tuning saw, tells who is behind and who ties (`standing`).
 
 Everything is on the disk as soon as it is known: the same command goes on where it was stopped, and takes what is there when
@@ -16,7 +17,6 @@ an optimizer, a seed or tuning runs are added. With `tune=0` the defaults are co
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,16 +24,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tuneful.core import storage
 from tuneful.core.budget import Budget, Clock, span
 from tuneful.core.config import Settings
-from tuneful.core.errors import RecipeError, StateError, TunefulError
+from tuneful.core.errors import RecipeError, TunefulError
 from tuneful.core.recipe import Recipe
 from tuneful.core.study import Study
-from tuneful.core.task import Split, Task
-from tuneful.pipeline import asked, judge
+from tuneful.core.task import Task
+from tuneful.pipeline import asked
 from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.contenders import Contender, checked, contenders, named
 from tuneful.pipeline.job import Job
@@ -42,7 +40,7 @@ from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.optimize import home
 from tuneful.pipeline.outcome import Final, Tuned, outcome
 from tuneful.pipeline.prepare import prepare
-from tuneful.pipeline.train import Run
+from tuneful.pipeline.seeds import Seeds, pays
 from tuneful.pipeline.tune import Search
 from tuneful.pipeline.words import from_settings
 from tuneful.report.contest import write
@@ -162,20 +160,38 @@ class Comparison:
         chosen = [_chosen(one, task, self.model) for one in tuned]
         of = hashlib.blake2b("/".join(recipe.id for recipe in chosen).encode(), digest_size=8).hexdigest()
         split = task.test.open(f"to compare {', '.join(self.kinds)} after their tuning", f"{of} {self.seeds}")
-        finals: dict[str, list[Final]] = {kind: [] for kind in self.kinds}
-        for seed in range(self.seeds):
-            for one, recipe in zip(tuned, chosen, strict=True):
-                seeded = recipe.replace("seed", recipe.seed + 1 + seed)
-                place = folder / "runs" / one.kind / f"{seed + 1:02d}-{seeded.id}"
-                if not (place / "final.json").exists():
-                    yield from self._run(task, seeded, place, split)
-                    if self.halt.requested:
-                        self._stopped()
-                        return
-                finals[one.kind].append(Final.read(place))
-                self._done += 1
+        places = {
+            one.kind: [
+                folder / "runs" / one.kind / f"{n + 1:02d}-{seeded.id}" for n, seeded in enumerate(self._seeded(recipe))
+            ]
+            for one, recipe in zip(tuned, chosen, strict=True)
+        }
+        told = {one.kind: recipe for one, recipe in zip(tuned, chosen, strict=True)}
+        beside = [kind for kind, recipe in told.items() if self.seeds > 1 and pays(task, recipe)]
+        turns = [(kind, range(self.seeds)) for kind in beside]
+        turns += [(kind, range(n, n + 1)) for n in range(self.seeds) for kind in told if kind not in beside]
+        for at, (kind, numbers) in enumerate(turns):
+            missing = [n for n in numbers if not (places[kind][n] / "final.json").exists()]
+            seeds = Seeds(task, [self._seeded(told[kind])[n] for n in missing], [places[kind][n] for n in missing], split,
+                          self.halt, self.device, self.model)  # fmt: skip
+            for done in seeds.walk() if missing else ():
+                yield Sign(self._done + done, self._all)
+            if self.halt.requested and not all((place / "final.json").exists() for place in seeds.places):
+                self._stopped()
+                return
+            self._done += len(numbers)
+            if kind in beside:
+                yield Sign(self._done, self._all, f"{self.seeds} seeds of {kind} done side by side")
+            elif at + 1 == len(turns) or turns[at + 1][1] != numbers:
+                alone = len(told) - len(beside)
+                yield Sign(
+                    self._done,
+                    self._all,
+                    f"seed {numbers[0] + 1} of {self.seeds} done for all {alone} that train one by one",
+                )
+            else:
                 yield Sign(self._done, self._all)
-            yield Sign(self._done, self._all, f"seed {seed + 1} of {self.seeds} done for all {len(tuned)} optimizers")
+        finals = {kind: [Final.read(place) for place in row] for kind, row in places.items()}
         data = outcome(task, tuned, chosen, finals, split.y) | {
             "command": self.job.command, "tune": self.tune, "seeds": self.seeds, "seconds": round(time.monotonic() - self.began, 1),
             "made_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "openings": task.test.openings,
@@ -185,27 +201,9 @@ class Comparison:
         self.ended = "all runs are done"
         self.result = Compared(folder, report, data)
 
-    def _run(self, task: Task, recipe: Recipe, place: Path, split: Split) -> Iterator[Sign]:
-        """One final run to its end; its curve and its answers to the test examples are kept, its weights are not."""
-        place.mkdir(parents=True, exist_ok=True)
-        state = place / "state.safetensors"
-        run = None
-        with contextlib.suppress(StateError):
-            if state.exists():
-                run = Run.resume(task, state, model=self.model, device=self.device, halt=self.halt, save_to=state)
-        run = run or Run(task, recipe, device=self.device, halt=self.halt, save_to=state)
-        for point in run.walk():
-            if point is None:
-                yield Sign(self._done + run.step / max(1, run.steps), self._all)
-        if self.halt.requested and not run.ended:
-            run.save(state)
-            return
-        answers = None
-        if not run.ended.startswith(("diverged", "failed")):
-            answers = judge.predict(run.candidate().network, split.x, kind=task.kind)
-            answers = answers if np.isfinite(answers).all() else None
-        Final(tuple(run.curve), dict(run.seconds), run.step, run.ended, answers).write(place)
-        state.unlink(missing_ok=True)
+    def _seeded(self, recipe: Recipe) -> list[Recipe]:
+        """The recipe with each of the common seeds."""
+        return [recipe.replace("seed", recipe.seed + 1 + n) for n in range(self.seeds)]
 
     # ------------------------------------------------------------------------------------------------ words
 

@@ -54,13 +54,15 @@ class Tuned:
 
 @dataclass(frozen=True)
 class Final:
-    """One run of the tuned settings. answers: to the test examples, [N, ...]; None when it failed."""
+    """One run of the tuned settings. answers: to the test examples, [N, ...]; None when it failed; beside: how many trained side by
+    side, of whose seconds its own are a share."""
 
     curve: tuple[Point, ...]
     seconds: Mapping[str, float]
     steps: int
     ended: str
     answers: Floats | None
+    beside: int = 1
 
     def write(self, folder: Path) -> None:
         """Keep it: final.json comes last and says that the rest is there."""
@@ -69,7 +71,8 @@ class Final:
                 np.save(file, self.answers)
             (folder / "answers.part").replace(folder / "answers.npy")
         told = {"curve": [point.as_data() for point in self.curve], "seconds": dict(self.seconds), "steps": self.steps}
-        write_json(folder / "final.json", told | {"ended": self.ended, "answers": self.answers is not None})
+        told |= {"ended": self.ended, "answers": self.answers is not None, "beside": self.beside}
+        write_json(folder / "final.json", told)
 
     @staticmethod
     def read(folder: Path) -> Final:
@@ -77,7 +80,7 @@ class Final:
         told = json.loads((folder / "final.json").read_text(encoding="utf-8"))
         answers = np.load(folder / "answers.npy", allow_pickle=False) if told["answers"] else None
         curve = tuple(Point.from_data(point) for point in told["curve"])
-        return Final(curve, told["seconds"], told["steps"], told["ended"], answers)
+        return Final(curve, told["seconds"], told["steps"], told["ended"], answers, told.get("beside", 1))
 
 
 def outcome(
@@ -215,6 +218,11 @@ def _notes(tuned: Sequence[Tuned], chosen: Sequence[Recipe], finals: Mapping[str
                 notes.append(
                     f"{kind} has {said} {value or 'none'}, others {usual or 'none'}: it is chosen for the optimizer"
                 )
+    stacked = [kind for kind, runs in finals.items() if any(run.beside > 1 for run in runs)]
+    if stacked:
+        alone = [kind for kind in finals if kind not in stacked]
+        also = f", those of {', '.join(alone)} one by one: compare them by steps" if alone else ""
+        notes.append(f"seeds of {', '.join(stacked)} trained side by side, and a run's seconds are its share{also}")
     for one, recipe in zip(tuned, chosen, strict=True):
         kind = one.kind
         if getattr(recipe.optimizer, "closure", False):
