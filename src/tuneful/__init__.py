@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tuneful.core.recipe import Recipe
     from tuneful.core.study import Study
     from tuneful.core.task import Task
+    from tuneful.pipeline.ablate import ablate
     from tuneful.pipeline.calls import optimize, train, tune
     from tuneful.pipeline.candidate import Candidate
     from tuneful.pipeline.compare import Compared, Comparison, compare
@@ -59,6 +60,7 @@ _FROM = {
     "TunefulError": "tuneful.core.errors",
     "Watched": "tuneful.runtime.watch.face",
     "Work": "tuneful.pipeline.optimize",
+    "ablate": "tuneful.pipeline.ablate",
     "compare": "tuneful.pipeline.compare",
     "doctor": "tuneful.pipeline.doctor",
     "improve": "tuneful.pipeline.improve",
@@ -90,6 +92,7 @@ __all__ = [
     "Watched",
     "Work",
     "__version__",
+    "ablate",
     "compare",
     "doctor",
     "improve",

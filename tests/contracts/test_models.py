@@ -44,7 +44,7 @@ OURS = [
     ConvNet(),
 ]
 OURS += [ConvNet(depth=1, width=4, activation="silu"), ConvNet(norm="none", width=8)]
-TABLES = [TabM(members=3, width=16), TabM(members=1, width=8, embedding="periodic"), TableResNet(width=16)]
+TABLES = [TabM(members=3, width=16), TabM(members=1, width=8, embedding="periodic", spikes=4), TableResNet(width=16)]
 TABLES += [TableResNet(width=16, norm="batch", embedding="periodic"), FTTransformer(width=16, heads=2)]
 TABLES += [FTTransformer(width=16, heads=4, embedding="piecewise"), MLP(residual=True, depth=3, width=16)]
 IMAGES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 4, 4), (2, 5, 33), (4, 64, 17)]
@@ -161,6 +161,33 @@ def test_piecewise_is_the_paper_s_encoding_and_the_line_goes_on_outside():
             else:
                 wanted.append((value - a) / (b - a))
         torch.testing.assert_close(piecewise(torch.tensor([[value]]))[0, 0], torch.tensor(wanted))
+
+
+def test_values_that_recur_are_known_by_themselves():
+    torch.manual_seed(0)
+    x = torch.randn(500, 3)
+    x[:40, 0], x[40:52, 0], x[:9, 1] = 2.5, -1.0, 0.5  # the last one too rarely
+    form = Form("vector", (3,), 2, "example", 0, 0, (1, 1, 1))
+    model = TabM(members=2, width=8, embedding="periodic", spikes=3)
+    net = model.build(form)
+    model.look_(net, x)
+    spiked = net.features.embed
+    assert spiked.spikes[0].tolist() == [2.5, -1.0, pytest.approx(1e30)]
+    assert (spiked.spikes[1:] > 1e29).all()
+    plain = TabM(members=2, width=8, embedding="periodic").build(form)
+    plain.load_state_dict(
+        {
+            n.replace("embed.smooth", "embed"): v
+            for n, v in net.state_dict().items()
+            if "spikes" not in n and "known" not in n
+        }
+    )
+    net.eval(), plain.eval()
+    torch.testing.assert_close(net(x), plain(x))  # at first as if there were none
+    with torch.no_grad():
+        spiked.known[0, 0] = 5.0
+    moved = (net(x) - plain(x)).abs().sum(1) > 1e-6
+    assert moved.nonzero().flatten().tolist() == list(range(40))
 
 
 def test_members_are_judged_one_by_one_and_their_mean_answers():

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tuneful.cli import (
+    ablate,
     about,
     compare,
     deploying,
@@ -64,6 +65,7 @@ _add("optimize", work.optimize, "find, prove and ship the best model for a budge
 _add("train", work.train, "train one recipe, prove it and ship it")
 _add("tune", work.tune, "search the ranges that you give, and no others")
 _add("compare", compare.compare, "say which optimizer suits this problem, equally tuned")
+_add("ablate", ablate.ablate, "say what each setting of a found recipe is worth")
 _add("resume", work.resume, "go on with a run, or give it a larger budget")
 _add("worker", work.worker, "work on a search beside others, here or on another machine")
 _add("init", look.init, "look at the data and write a commented recipe")

@@ -26,6 +26,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "tuneful compare sgd adam adamw --on digits epochs=20",
         "tuneful compare momentum adamw muon --on data/flowers --seeds 5 --tune 20",
     ),
+    "ablate": ("tuneful ablate digits", "tuneful ablate runs/digits --seeds 5 --path --budget 30min"),
     "worker": (
         "tuneful worker digits-tune",
         "tuneful worker /shared/runs/flowers --device cuda",

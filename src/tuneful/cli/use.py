@@ -130,13 +130,20 @@ def report(
     home: Home = None,
 ) -> int:
     """Write the report of a run again, also while it is not finished, and print its path."""
-    folder = runs.run(run, runs.home(home))
+    print(rewritten(runs.run(run, runs.home(home))))
+    return 0
+
+
+def rewritten(folder: Path) -> Path:
+    """The report of a run, written again from what lies in its folder."""
     from tuneful.core.study import Study
     from tuneful.core.task import openings_in
     from tuneful.report import Story, write
 
     study = Study.open(folder, looking=True)
     told = runs.evidence(folder)
+    if told is not None and (folder / "ablation.json").is_file():
+        told["ablation"] = runs.read(folder / "ablation.json")
     task = dict(runs.read(folder / "task.json"))
     openings = folder / "openings.jsonl"
     if openings.is_file():
@@ -146,8 +153,7 @@ def report(
         command=str(runs.read(folder / "job.json").get("command", "")), condition="done" if told else "interrupted",
         made_at=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     )  # fmt: skip
-    print(write(folder / "report.html", story))
-    return 0
+    return write(folder / "report.html", story)
 
 
 def predict(

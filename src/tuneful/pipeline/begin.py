@@ -37,6 +37,8 @@ def begun(task: Task, recipe: Recipe) -> tuple[nn.Module, dict[str, Rate]]:
     with arithmetic(int(recipe.threads)):  # what an init makes of the data depends on it
         apply_(body, plan.init, recipe.seed, sample=_sample(task, recipe.seed, plan.init.looks), twin=twin)
     plan.model.learn_(body, task.train.x, task.train.y)
+    if (seen := _sample(task, recipe.seed, plan.model.looks)) is not None:
+        plan.model.look_(body, seen)
     rates = _times(plan.init.rates(body, twin), plan.model.rates(body))
     for one in plan.regularizers:
         one.prepare(body)

@@ -88,11 +88,11 @@ class Confirmation:
         entrants = entrants[:count]
         weights: dict[int, int] = {}
         members = [(one, seed) for seed in range(seeds) for one in entrants]
-        for group in self._groups(members, weights):
-            yield from self._trained(group)
+        for group in self.groups(members, weights):
+            yield from self.trained(group)
             if self.halt.requested:
                 return
-        finals = {one.trial.number: self._finals(one, seeds) for one in entrants}
+        finals = {one.trial.number: self.finals(one, seeds) for one in entrants}
         self.verdict = self._judged(entrants, finals, weights, time.monotonic() - began)
         if self.verdict:
             self.verdict["of"] = of
@@ -117,6 +117,11 @@ class Confirmation:
         last = trial.last
         pace = last.seconds / max(last.epoch, 1e-9) if last else 0.0
         return Entrant(trial, recipe, pace * float(recipe.epochs), trial.state == "done")
+
+    @property
+    def folder(self) -> Path:
+        """Where its runs lie."""
+        return self.study.folder / FOLDER
 
     def kept(self) -> float:
         """Seconds to keep back for it while nothing is known of how long a training takes."""
@@ -182,37 +187,38 @@ class Confirmation:
     def _seeded(self, one: Entrant, seed: int) -> Recipe:
         return one.recipe.replace("seed", int(self.recipe.seed) + 1 + seed)
 
-    def _place(self, one: Entrant, seed: int) -> Path:
+    def place(self, one: Entrant, seed: int) -> Path:
+        """Where a run lies."""
         recipe = self._seeded(one, seed)
-        return self.study.folder / FOLDER / f"{one.trial.number:04d}-{seed + 1:02d}-{recipe.id}"
+        return self.folder / f"{one.trial.number:04d}-{seed + 1:02d}-{recipe.id}"
 
-    def _groups(self, members: Sequence[tuple[Entrant, int]], weights: dict[int, int]) -> list[list[tuple[Entrant, int]]]:
+    def groups(self, members: Sequence[tuple[Entrant, int]], weights: dict[int, int]) -> list[list[tuple[Entrant, int]]]:
         """What trains together: recipes that can stand in one stack, unless a faster way was found for them alone."""
         groups: dict[str, list[tuple[Entrant, int]]] = {}
-        alone: dict[int, str] = {}
+        alone: dict[str, str] = {}
         for one, seed in members:
-            number = one.trial.number
-            if number not in alone:
+            number, of = one.trial.number, one.recipe.id
+            if of not in alone:
                 with contextlib.suppress(ModelError, RecipeError):
                     weights[number] = sum(p.numel() for p in Run(self.task, one.recipe, device="cpu").params)
                 plan = plans.read(self.study.trial_folder(number))
                 fast = plan is not None and plan.gain > 1
-                alone[number] = (
+                alone[of] = (
                     "" if fast or not self.stacked or unfit(self.task, one.recipe) else signature(self.task, one.recipe)
                 )
-            groups.setdefault(alone[number] or f"{seed} {number}", []).append((one, seed))
+            groups.setdefault(alone[of] or f"{seed} {number} {of}", []).append((one, seed))
         return list(groups.values())
 
-    def _trained(self, group: Sequence[tuple[Entrant, int]]) -> Iterator[Beat]:
-        open_ones = [(one, seed) for one, seed in group if not (self._place(one, seed) / "final.json").exists()]
+    def trained(self, group: Sequence[tuple[Entrant, int]]) -> Iterator[Beat]:
+        open_ones = [(one, seed) for one, seed in group if not (self.place(one, seed) / "final.json").exists()]
         for one, seed in open_ones:
-            self._place(one, seed).mkdir(parents=True, exist_ok=True)
+            self.place(one, seed).mkdir(parents=True, exist_ok=True)
         if len(open_ones) > 1:
             with contextlib.suppress(ModelError, RecipeError):  # each by itself then, so that it is told which fails
                 yield from self._stacked(open_ones)
                 return
         for one, seed in open_ones:
-            place = self._place(one, seed)
+            place = self.place(one, seed)
             try:
                 run = self._begun(one, seed)
                 for point in run.walk():
@@ -223,7 +229,7 @@ class Confirmation:
             self._closed(place, run)
 
     def _begun(self, one: Entrant, seed: int) -> Run:
-        path = self._place(one, seed) / STATE
+        path = self.place(one, seed) / STATE
         with contextlib.suppress(StateError):
             if path.exists():
                 return Run.resume(self.task, path, model=self.model, device=self.device, halt=self.halt, save_to=path)
@@ -236,7 +242,7 @@ class Confirmation:
         stack = Stack(self.task, device=self.device, halt=self.halt, model=self.model)
         seats: dict[int, tuple[Entrant, int]] = {}
         for one, seed in members:
-            path, number = self._place(one, seed) / STATE, None
+            path, number = self.place(one, seed) / STATE, None
             with contextlib.suppress(StateError):
                 number = stack.enter(*state.load(path)) if path.exists() else None
             seats[stack.add(self._seeded(one, seed)) if number is None else number] = one, seed
@@ -249,11 +255,11 @@ class Confirmation:
                 yield self._beat(seats[found[0]][0], stack.runs[found[0]], found[1])
             if time.monotonic() - saved > EVERY:
                 for number in seats:
-                    state.save(self._place(*seats[number]) / STATE, *stack.state(number))
+                    state.save(self.place(*seats[number]) / STATE, *stack.state(number))
                 saved = time.monotonic()
         for number, seat in seats.items():
             stack.evict(number)
-            self._closed(self._place(*seat), stack.runs[number])
+            self._closed(self.place(*seat), stack.runs[number])
 
     def _closed(self, place: Path, run: Run) -> None:
         """Keep what a run came to; of one that was stopped on its way, its state."""
@@ -275,9 +281,9 @@ class Confirmation:
         return Beat(one.trial.number, run.epoch, float(one.recipe.epochs), point, best.last.value if best and best.last else None,
                     len(self.study.trials()))  # fmt: skip
 
-    def _finals(self, one: Entrant, seeds: int) -> list[Final]:
+    def finals(self, one: Entrant, seeds: int) -> list[Final]:
         """What its runs came to; [] where one was not finished."""
-        places = [self._place(one, seed) for seed in range(seeds)]
+        places = [self.place(one, seed) for seed in range(seeds)]
         return [Final.read(place) for place in places] if all((place / "final.json").exists() for place in places) else []
 
     # ------------------------------------------------------------------------------------------------ what came of it
@@ -332,14 +338,14 @@ class Confirmation:
         """Where the state of a trial's run lies: 0, its own in the study, or that of the fresh seed 1, 2, ..."""
         if run == 0:
             return self.study.trial_folder(number) / STATE
-        return self._place(self._entrant(self.study.trial(number)), run - 1) / STATE
+        return self.place(self._entrant(self.study.trial(number)), run - 1) / STATE
 
     def answers(self) -> dict[tuple[int, int], Floats]:
         """What the fresh runs say of valid, by (trial, run)."""
         found: dict[tuple[int, int], Floats] = {}
         for line in self.verdict.get("candidates", ()):
             number = int(line["trial"])
-            runs = self._finals(self._entrant(self.study.trial(number)), len(line["seeds"]))
+            runs = self.finals(self._entrant(self.study.trial(number)), len(line["seeds"]))
             found |= {(number, run): one.answers for run, one in enumerate(runs, 1) if one.answers is not None}
         return found
 
@@ -348,7 +354,7 @@ class Confirmation:
         if not self.verdict:
             return
         paths = {self.path(*one) for one in (*kept, (int(self.verdict["chosen"]), int(self.verdict["run"])))}
-        for path in (self.study.folder / FOLDER).glob(f"*/{STATE}"):
+        for path in self.folder.glob(f"*/{STATE}"):
             if path not in paths:
                 path.unlink()
 

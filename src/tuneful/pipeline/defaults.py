@@ -39,6 +39,7 @@ WAVES = (
     (10_000, 0.3),
     (math.inf, 5.0),
 )  # rows below which waves are so fast: few rows bear slow ones (LOG.md)
+SPIKES = 64  # values of each number that may be known by themselves, where they recur (LOG.md)
 SHORTEST = 16  # moments of a series below which windows that spread see little but the border
 SOFT_FROM = 10_000  # images from which labels are smoothed: with few it costs log loss and calibration for nothing (LOG.md)
 
@@ -84,10 +85,10 @@ def choose(section: str, task: Task, recipe: Recipe) -> tuple[Any, str]:
                 return Conv1d(width=32, depth=4, window=5, norm="batch", pool="mean"), told
             if seen.kind == "vector" and len(apart(seen.groups, seen.shape[0])[0]) <= NUMBERS:
                 waves = next(sigma for most, sigma in WAVES if n < most)
-                model = TabM(embedding="periodic", embedding_size=16, frequencies=48, sigma=waves)
+                model = TabM(embedding="periodic", embedding_size=16, frequencies=48, sigma=waves, spikes=SPIKES)
                 return (
                     model,
-                    "the examples are rows of a table: waves of their numbers see thresholds, and members agree on less noise",
+                    "the examples are rows of a table: waves of their numbers see thresholds, values that recur are known by themselves, and members agree on less noise",
                 )
             return (
                 MLP(),

@@ -87,6 +87,21 @@ def odds(
     return Odds(quality, chance, behind, tied, leader, chosen, because, sign * luck, math.sqrt(noise), float(k * (s - 1)))
 
 
+def against(metric: str, scores: Sequence[Scores], of: int, n: int, unit: str = "") -> tuple[Measure, ...]:
+    """How much better candidate `of` is than each, in the order given; paired over seeds and examples, + is better. The noise of a seed
+    comes from all candidates together."""
+    sign = 1.0 if METRICS[metric].direction == "max" else -1.0
+    x, left = sign * np.array([one.seeds for one in scores]), sign * np.array([one.left for one in scores])
+    left = left[:, np.isfinite(left).all(axis=0)]
+    k, s = x.shape
+    rest = x - x.mean(axis=1)[:, None]
+    rest = rest - rest.mean(axis=0)
+    free = (k - 1) * (s - 1)
+    examples = _jackknife(left, 1 / n**2 if (METRICS[metric].low, METRICS[metric].high) == (0.0, 1.0) else 0.0)
+    residual = float((rest**2).sum() / free)
+    return tuple(_behind(j, of, x.mean(axis=1), residual / s, free, examples, n, unit) for j in range(k))
+
+
 def _jackknife(left: Floats, least: float) -> Floats:
     """The covariance [K, K] of means over the examples, from the means without each group of them."""
     g = left.shape[1]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tuneful.report import confirmation, joined, transfer
+from tuneful.report.ablation import worth_of_settings
 from tuneful.report.axis import Axis
 from tuneful.report.charts import Cell, bar, dots, figure, grid, legend, line, plot, steps, thin, whisker
 from tuneful.report.control import against_random
@@ -39,6 +40,7 @@ def search(story: Story) -> list[Html]:
             lineage(story),
             parallel(story),
             weights(story),
+            *worth_of_settings(story),
             next_space(story),
         ]
     pieces += [transfer.tuned_where(story), transfer.coordinates(story)]

@@ -10,12 +10,12 @@ Source: Gorishniy, Kotelnikov & Babenko, ICLR 2025, arXiv:2410.24210 (TabM-mini)
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from tuneful.core.config import Count, Positive
+from tuneful.core.config import Count, Positive, Whole
 from tuneful.core.form import Form, FormKind
 from tuneful.techniques.interfaces import Model
 from tuneful.techniques.models.activations import Activation, activation
@@ -29,6 +29,7 @@ class TabM(Model):
     cost: ClassVar[str] = "the weights of one MLP; about `members` times its multiply-adds"
 
     serves: ClassVar[tuple[FormKind, ...]] = ("vector",)
+    looks: ClassVar[int] = 100_000
     stackable: ClassVar[str] = "its members answer one by one while it trains: it is a stack already"
 
     kind: Literal["tabm"] = "tabm"
@@ -40,10 +41,17 @@ class TabM(Model):
     embedding_size: Count = 8  # units for each number
     frequencies: Count = 16  # pieces, or waves, for each number
     sigma: Positive = 0.1  # deviation of the first waves' rates; periodic only
+    spikes: Whole = 0  # values of a number that recur in train and are known by themselves, beside its embedding, at most
+
+    def look_(self, net: nn.Module, x: Tensor) -> None:
+        """Which values of the numbers recur."""
+        cast("Members", net).features.look_(x)
 
     def build(self, form: Form) -> nn.Module:
         """A vector of any length. Every hidden layer ends in a place for dropout."""
-        features = Features(form.groups, form.shape[0], self.embedding, self.embedding_size, self.frequencies, self.sigma)
+        features = Features(
+            form.groups, form.shape[0], self.embedding, self.embedding_size, self.frequencies, self.sigma, self.spikes
+        )
         layers: list[nn.Module] = []
         units = features.units
         for _ in range(self.depth):
