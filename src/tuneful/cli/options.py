@@ -23,7 +23,7 @@ def searching(
     words: list[str], workers: str | None, deterministic: bool, storage: str | None, confirm: int | None = None,
     search: str | None = None, scheduler: str | None = None, stop_when: str | None = None, objectives: str | None = None,
     where: list[str] | None = None, like: str | None = None, ensemble: int | None = None, final: str | None = None,
-    proxy: str | None = None, full: str | None = None,
+    proxy: str | None = None, full: str | None = None, on: str | None = None,
 ) -> list[str]:  # fmt: skip
     """The words, and settings for what options say of the search."""
     said = [f"{key}={value}" for key, value in (("workers", workers), ("storage", storage)) if value is not None]
@@ -34,7 +34,7 @@ def searching(
     said += [f"objectives={objectives}"] if objectives is not None else []
     said += [f"where={','.join(where)}"] if where else []
     said += [f"like={like}"] if like is not None else []
-    said += [f"{key}={value}" for key, value in (("proxy", proxy), ("full", full)) if value is not None]
+    said += [f"{key}={value}" for key, value in (("proxy", proxy), ("full", full), ("on", on)) if value is not None]
     said += [f"proposer={search}"] if search is not None else []
     said += [f"scheduler={scheduler}"] if scheduler is not None else []
     return [*words, *said, *(["deterministic=true"] if deterministic else [])]

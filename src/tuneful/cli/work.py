@@ -141,6 +141,10 @@ Where = Annotated[
         "--where", metavar="LIMIT", help='a limit that each network has to keep, such as "latency<5ms"; may be given again'
     ),
 ]
+On = Annotated[
+    str | None,
+    typer.Option("--on", metavar="ray", help="start the workers on a Ray cluster: of $RAY_ADDRESS, or one of this machine"),
+]
 Small = Annotated[
     str | None,
     typer.Option("--proxy", metavar="WIDTH", help="tune a narrow network, such as width=64; with --target"),
@@ -168,7 +172,7 @@ def optimize(
     home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
     storage: Storage = None, search: Proposing = None, scheduler: Scheduling = None, confirm: Again = None,
     no_confirm: Believed = False, ensemble: Joins = None, no_ensemble: Single = False, final: Final = None, stop_when: Enough = None, objectives: Aims = None, where: Where = None,
-    like: Like = None, proxy: Small = None, target: Large = None, champion: Champion = None, as_json: AsJson = False,
+    like: Like = None, proxy: Small = None, target: Large = None, on: On = None, champion: Champion = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Find, prove and ship the best model that the budget can buy.
 
@@ -178,7 +182,7 @@ def optimize(
     """
     words = from_champion(words, champion, home)
     words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm, search, scheduler, stop_when, objectives,
-                      where, like, 0 if no_ensemble else ensemble, final, proxy, target)  # fmt: skip
+                      where, like, 0 if no_ensemble else ensemble, final, proxy, target, on)  # fmt: skip
     return _begin(ctx.obj, "optimize", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
@@ -202,14 +206,14 @@ def tune(
     home: Home = None, fresh: Fresh = False, device: Device = None, workers: Workers = None, deterministic: Same = False,
     storage: Storage = None, search: Proposing = None, scheduler: Scheduling = None, confirm: Again = None,
     no_confirm: Believed = False, ensemble: Joins = None, no_ensemble: Single = False, final: Final = None, stop_when: Enough = None, objectives: Aims = None, where: Where = None,
-    like: Like = None, proxy: Small = None, target: Large = None, as_json: AsJson = False,
+    like: Like = None, proxy: Small = None, target: Large = None, on: On = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Search the ranges that you give, and no others.
 
     lr=1e-4..1e-1 is a range, width=16,32,64 a choice, epochs=20 is fixed; log(1..5) and lin(1e-4..1e-1) say the scale.
     """
     words = searching(words, workers, deterministic, storage, 0 if no_confirm else confirm, search, scheduler, stop_when, objectives,
-                      where, like, 0 if no_ensemble else ensemble, final, proxy, target)  # fmt: skip
+                      where, like, 0 if no_ensemble else ensemble, final, proxy, target, on)  # fmt: skip
     return _begin(ctx.obj, "tune", with_steps(words, clean), recipe, budget, name, home, fresh, device, as_json)
 
 
@@ -217,7 +221,7 @@ def resume(
     ctx: typer.Context,
     run: Annotated[str, typer.Argument(metavar="RUN", help="the folder or the name of a run", show_default=False)],
     budget: Spend = None, home: Home = None, device: Device = None, devices: Devices = None, restarts: Restarts = 0,
-    shard: Shard = False, workers: Workers = None, as_json: AsJson = False,
+    shard: Shard = False, workers: Workers = None, on: On = None, as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Go on with a run that was interrupted, or give a finished one a larger budget.
 
@@ -238,6 +242,8 @@ def resume(
         from tuneful.core.space import scalar
 
         job = replace(job, how=job.how.replace(workers=scalar(workers)))
+    if on is not None:
+        job = replace(job, how=job.how.replace(on=on))
     return _do(ctx.obj, job, device, as_json, folder=folder, group=Group(devices, restarts, shard))
 
 

@@ -29,7 +29,7 @@ from tuneful.core.recipe import Recipe
 from tuneful.core.space import Space
 from tuneful.core.study import Study
 from tuneful.core.task import Task
-from tuneful.pipeline import doubts, earlier, files, plans, refit, workers
+from tuneful.pipeline import doubts, earlier, files, plans, refit
 from tuneful.pipeline.ahead import load_ahead
 from tuneful.pipeline.asked import checked
 from tuneful.pipeline.challenge import beside_champion
@@ -43,6 +43,7 @@ from tuneful.pipeline.job import AT_ONCE, Job
 from tuneful.pipeline.joining import Joining
 from tuneful.pipeline.kept import keep, kept, write_json, write_text
 from tuneful.pipeline.limits import Halt
+from tuneful.pipeline.on_ray import crewed
 from tuneful.pipeline.planned import planned
 from tuneful.pipeline.plans import Plans
 from tuneful.pipeline.prepare import prepare
@@ -104,8 +105,7 @@ class Work:
         self.seconds["start"] = time.monotonic() - self.began
         refit.checked(job, self.ranks.world)
         checked(job, self._base())  # what needs no data, before the data is read, which may take long
-        if (count := workers.count(job.how.workers, job, self.model is not None)) > 1:
-            self.crew = Crew(count, self.halt, device=self.device)
+        self.crew = crewed(job, self.model is not None, self.halt, self.device)
         yield Stage("prepare", f"reading {job.source if isinstance(job.source, str) else 'the data'}")
         with self._timed("prepare"):
             task = aimed(prepare(job.source, **job.reading), *job.aims)
@@ -187,7 +187,7 @@ class Work:
                 study.remember(KEY, clock.reserve == proving_alone and self._joins(space) != 0)
                 search.deciding.scheduler = ending(study, job.scheduler)
                 if self.crew is not None:
-                    self.crew = Crew(self.crew.count, self.halt, device=self.device)
+                    self.crew = self.crew.again()
                 yield from self._searched(search, folder)
                 study.remember(KEY, False)
         dismissed(self.ranks)
@@ -213,7 +213,7 @@ class Work:
             search.ended = ""
             yield from search
             return
-        yield Stage("workers", f"{self.crew.count} processes work on the study; what they say lies in {folder / 'signs'}")
+        yield Stage("workers", self.crew.said)
         yield from self.crew.search(search.study, folder, search.clock, search.epochs)
         search.ended = self.crew.ended
 

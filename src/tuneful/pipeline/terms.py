@@ -82,6 +82,7 @@ class How(Settings):
     )
     eta: Count = 3  # one of this many trials goes on from a rung
     workers: Count | Auto = "auto"  # processes that search; auto: one a core, where the budget pays for their start
+    on: Literal["here", "ray"] = "here"  # where workers are started: as processes here, or on a Ray cluster
     storage: str | None = (
         None  # the address of a PostgreSQL database for the study, so that workers on several machines meet there
     )

@@ -26,7 +26,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from tuneful.core import storage
 from tuneful.core.budget import Clock
@@ -44,6 +43,7 @@ from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.pace import narrowed
 from tuneful.pipeline.plans import Plans
 from tuneful.pipeline.prepare import prepare
+from tuneful.pipeline.tending import last
 from tuneful.pipeline.tune import Beat, Search
 
 GRACE = 30.0  # seconds in which workers may save and end before they are killed
@@ -111,8 +111,13 @@ class Crew:
         self.count, self.halt, self.device, self.patience = count, halt, device, patience
         self.notes: list[str] = []
         self.ended = ""
+        self.said = f"{count} processes work on the study; what they say lies in its folder {SIGNS}"
         self._begun, self._deaths = 0, 0
         self.workers = [self._started() for _ in range(count)]
+
+    def again(self) -> Crew:
+        """Another crew like this one, for a search that goes on."""
+        return Crew(self.count, self.halt, device=self.device, patience=self.patience)
 
     def search(self, study: Study, folder: Path, clock: Clock, epochs: float) -> Iterator[Beat]:
         """Let them work until nothing is left to be done, the time is up, or a stop is asked for."""
@@ -175,34 +180,35 @@ class Crew:
             if code is None and worker.silent > self.patience:
                 worker.process.kill()
                 worker.process.wait()
-                self._blame(worker, f"showed no sign of life for {self.patience:g} s")
+                self._blame(f"-{worker.process.pid}-", f"showed no sign of life for {self.patience:g} s")
                 code = -signal.SIGKILL
             elif code is None:
                 continue
             elif code == -signal.SIGKILL and _oom_kills() > worker.ooms:
-                self._blame(worker, "was killed because memory ran out")
+                self._blame(f"-{worker.process.pid}-", "was killed because memory ran out")
             elif code < 0 and code != -signal.SIGKILL:  # who is killed is not to blame
-                self._blame(worker, f"crashed ({signal.Signals(-code).name})")
+                self._blame(f"-{worker.process.pid}-", f"crashed ({signal.Signals(-code).name})")
             self.workers.remove(worker)
             worker.away()
             if code == 0:
                 continue
             if code > 0:  # a mistake that every worker would meet
-                raise StudyError(f"a worker ended: {_last(worker.log)}", f"see {worker.log}; the same command goes on")
+                raise StudyError(f"a worker ended: {last(worker.log)}", f"see {worker.log}; the same command goes on")
             self._deaths += 1
             if self._deaths >= LIVES:
                 raise StudyError(
-                    f"{LIVES} workers have died one after the other; the last ended with code {code}: {_last(worker.log)}",
+                    f"{LIVES} workers have died one after the other; the last ended with code {code}: {last(worker.log)}",
                     f"see {worker.log}; the same command goes on",
                 )
             another = self._started()
             self.workers.append(another)
             self._sent(another)
 
-    def _blame(self, worker: Worker, how: str) -> None:
-        """What a worker ran when it crashed or hung: one trial by itself has failed; of several it is not known, and each runs alone."""
+    def _blame(self, who: str, how: str) -> None:
+        """What a worker ran when it crashed or hung: one trial by itself has failed; of several it is not known, and each runs alone.
+        who: a part of the names under which it was seen."""
         with self.study.turn():
-            ran = [t for t in self.study.orphans() if f"-{worker.process.pid}-" in str(t.tags.get("by"))]
+            ran = [t for t in self.study.orphans() if who in str(t.tags.get("by"))]
             self.notes.append(f"a worker {how} with {len(ran)} trials at work")
             if len(ran) == 1:
                 cost = ran[0].last.seconds if ran[0].last else 0.0
@@ -295,10 +301,11 @@ def told() -> tuple[Path, Path] | None:
     if not line.strip():
         return None
     words = json.loads(line)
+    folder = called(words["url"], words["name"], Path(words["home"])) if "url" in words else Path(words["folder"])
     log = os.open(words["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     for stream in (1, 2):
         os.dup2(log, stream)
-    return Path(words["folder"]), Path(words["sign"])
+    return folder, Path(words["sign"])
 
 
 @contextlib.contextmanager
@@ -337,19 +344,6 @@ def _oom_kills() -> int:
         lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
         return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
     return 0
-
-
-def _last(log: Path | None) -> str:
-    """The last line that a worker has said."""
-    with contextlib.suppress(OSError):
-        if log is None:
-            return "it said nothing"
-        file: IO[bytes]
-        with log.open("rb") as file:
-            lines = [line for line in file.read()[-4000:].decode("utf-8", "replace").splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("error")]
-        return (errors or lines or ["it said nothing"])[-1]
-    return "it said nothing"
 
 
 __all__ = ["HERE", "Crew", "called", "count", "joined", "living", "over", "told", "touch"]
