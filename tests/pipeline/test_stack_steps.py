@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,14 +18,16 @@ from tuneful.core.recipe import Recipe
 from tuneful.pipeline.stack import Stack, columns
 from tuneful.pipeline.stack import stack as stacking
 from tuneful.pipeline.stack.bank import Bank
+from tuneful.pipeline.stack.batch import together
 from tuneful.pipeline.stack.crossing import Crossing, crossed
+from tuneful.pipeline.stack.graphs import Graph, Graphs
 from tuneful.pipeline.stack.manual import manual
 from tuneful.pipeline.train import Run
 from tuneful.techniques.losses.balance import NOTHING
 from tuneful.techniques.models import MLP
 from tuneful.techniques.models.mlp import Added
 from tuneful.techniques.optimizers import SGD, Adam, AdamW, AMSGrad, Lion, Momentum, Nesterov
-from tuneful.techniques.regularizers import Dropout
+from tuneful.techniques.regularizers import Clipping, Dropout
 from tuneful.techniques.schedules import Constant
 
 RULES = [SGD(lr=0.05), Momentum(lr=0.02), Nesterov(lr=0.02, decay=0.01), Adam(decay=0.1), AMSGrad(lr=3e-3), AdamW(decay=0.1)]
@@ -207,3 +211,75 @@ def test_a_member_whose_bf16_comes_to_nothing_goes_on_alone_in_fp32_and_the_othe
     for number in (0, 2):
         for name, tensor in calm.state(number)[0].items():
             torch.testing.assert_close(hurt.state(number)[0][name], tensor, msg=lambda m, name=name: f"{name}: {m}")
+
+
+class Replayed:
+    """A CUDA graph without a GPU: what it does again is to call, and its results stay where they were."""
+
+    made = 0
+
+    def __init__(self, call: Any) -> None:
+        type(self).made += 1
+        for _ in range(2):  # as a capture does, before it
+            call()
+        self.call, (each, grads) = call, call()
+        self.found = each, grads
+
+    def replay(self) -> Any:
+        each, grads = self.call()
+        self.found[0].copy_(each)
+        for name, g in grads.items():
+            self.found[1][name].copy_(g)
+        return self.found
+
+
+@pytest.mark.usefixtures("doubles")
+@pytest.mark.parametrize("change", [{}, {"model.norm": "batch"}, {"regularizers": (Clipping(max_norm=0.1),)}], ids=str)
+def test_a_captured_step_goes_as_a_step_that_is_called(change, flowers, monkeypatch):
+    recipes = [recipe(Momentum(lr=0.02), seed=n, **change) for n in range(3)]
+    alone = [Run(flowers, one, device="cpu") for one in recipes]
+    stack = Stack(flowers, recipes, device="cpu", width=3)
+    monkeypatch.setattr(stacking, "Graphs", lambda: Graphs(Replayed))
+    monkeypatch.setattr(Graphs, "serves", lambda self, *others: not self.refused)
+    Replayed.made = 0
+    list(stack)
+    assert Replayed.made == 1
+    for number, run in enumerate(alone):
+        list(run)
+        for name, tensor in run.state()[0].items():
+            torch.testing.assert_close(
+                stack.state(number)[0][name], tensor, rtol=1e-9, atol=1e-11, msg=lambda m, name=name: f"{name}: {m}"
+            )
+
+
+def test_what_cannot_be_captured_is_called_and_the_reason_told(flowers, monkeypatch):
+    def refused(call: Any) -> Any:
+        call()
+        raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore")
+
+    recipes = [recipe(Momentum(lr=0.02), seed=n, **{"model.norm": "batch"}) for n in range(2)]
+    calm, hurt = (Stack(flowers, recipes, device="cpu", width=2) for _ in range(2))
+    list(calm)
+    monkeypatch.setattr(stacking, "Graphs", lambda: Graphs(refused))
+    monkeypatch.setattr(Graphs, "serves", lambda self, *others: not self.refused)
+    list(hurt)
+    assert hurt.reason.endswith(
+        "cannot capture its step as a CUDA graph: CUDA error: operation not permitted when stream is capturing"
+    )
+    for name, tensor in calm.state(0)[0].items():
+        torch.testing.assert_close(hurt.state(0)[0][name], tensor, rtol=0, atol=0)
+
+
+def test_a_step_off_the_gpu_or_with_chance_is_not_captured(flowers):
+    if not torch.cuda.is_available():
+        with pytest.raises((RuntimeError, AssertionError)):
+            Graph(lambda: (torch.zeros(1), {}))
+    stack = Stack(flowers, [recipe(AdamW(), seed=n) for n in range(2)], device="cpu", width=2)
+    list(stack)
+    batch = together(stack.members or list(stack.runs.values()))
+    graphs, runs = Graphs(), list(stack.runs.values())
+    assert not graphs.serves(runs, batch, stack.streams)
+    far = replace(batch, x=SimpleNamespace(device=torch.device("cuda")))  # type: ignore[arg-type]
+    assert graphs.serves(runs, far, stack.streams)
+    stack.streams.active = True
+    assert not graphs.serves(runs, far, stack.streams)

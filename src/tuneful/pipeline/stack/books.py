@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -84,9 +85,16 @@ def quiet(run: Run) -> int:
 
 
 def clock_of(run: Run) -> Callable[[], float]:
-    """The clock that measures steps of a run: of one thread its own, which what else is at work on the machine does not move."""
-    alone = run.execution.threads == 1 and run.device.type == "cpu"
-    return time.thread_time if alone else time.perf_counter
+    """The clock that measures steps of a run: of one thread its own, which what else is at work on the machine does not move; of a
+    GPU one that waits until it has done what it was given."""
+    if run.device.type == "cuda":
+        return partial(_waited, run.device)
+    return time.thread_time if run.execution.threads == 1 else time.perf_counter
+
+
+def _waited(device: torch.device) -> float:
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def restrain_(runs: Sequence[Run], grads: Mapping[str, Tensor]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from tuneful.pipeline.stack.bank import Bank
 from tuneful.pipeline.stack.batch import Feed, Together, losses, pulled, together
 from tuneful.pipeline.stack.chance import Streams
+from tuneful.pipeline.stack.graphs import Graphs
 from tuneful.pipeline.stack.program import Program
 from tuneful.pipeline.stack.sight import Sight
 from tuneful.pipeline.step import full
@@ -33,16 +34,19 @@ def gradients(
     begin: int,
     end: int,
     sight: Sight | None = None,
+    graphs: Graphs | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The losses of members begin .. end, [k], and the gradients of each parameter, [k, *shape].
 
-    runs: these members; sight: what looks at this step. Statistics of batch norms take note of the batch; nothing else is changed,
+    runs: these members; sight: what looks at this step; graphs: those of a GPU. Statistics of batch norms take note of the batch; nothing else is changed,
     whatever is raised.
     """
     with torch.no_grad():
         batch = together(runs, feed, begin)
     streams.begin(begin, end, runs)
     leaves, others = bank.leaves(begin, end), bank.others(begin, end)
+    if graphs is not None and sight is None and graphs.serves(runs, batch, streams):
+        return graphs.passed(passed, (begin, end), runs, batch, program, streams, leaves, others)
     if not runs[0].hooks.shakes:
         return passed(runs, batch, program, streams, leaves, others, sight)
     with contextlib.ExitStack() as around:

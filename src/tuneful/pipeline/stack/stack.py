@@ -35,6 +35,7 @@ from tuneful.pipeline.stack.batch import Feed, together
 from tuneful.pipeline.stack.books import Losses, clock_of, due_now, kin, put_, quiet, restrain_, saved
 from tuneful.pipeline.stack.chance import Draw, Streams, recorded
 from tuneful.pipeline.stack.gradients import gradients
+from tuneful.pipeline.stack.graphs import Graphs
 from tuneful.pipeline.stack.judging import judged, serves
 from tuneful.pipeline.stack.program import Program
 from tuneful.pipeline.stack.sight import Sights
@@ -85,7 +86,7 @@ class Stack:
         self.heard = Losses()
         self.single = ""  # why members train one by one in their own loops; "": they need not
         self.refused = ""  # why the network cannot be stacked; "": it can, or nobody tried
-        self.looks = False  # may members look at the next step?
+        self.looks, self.graphs = False, Graphs()  # may members look at the next step?
         self.paces = Width(1)
         self.known: dict[int, float] = {} if known is None else known
         for recipe in recipes:
@@ -108,10 +109,10 @@ class Stack:
     def join(self, run: Run) -> int:
         """A run as it is as a member, and its number. Raises RecipeError where it does not fit the others."""
         number = len(self.runs)
-        if self.runs:
-            run.batches.share(next(iter(self.runs.values())).batches)
-        if self.runs and (reason := apart(self.task, next(iter(self.runs.values())).recipe, run.recipe)):
-            raise RecipeError(f"member {number} does not fit into the stack: {reason}", "train it in a stack of its own")
+        for first in list(self.runs.values())[:1]:
+            run.batches.share(first.batches)
+            if reason := apart(self.task, first.recipe, run.recipe):
+                raise RecipeError(f"member {number} does not fit into the stack: {reason}", "train it in a stack of its own")
         self.runs[number] = run
         if not run.ended:
             self._free()
@@ -146,7 +147,7 @@ class Stack:
     @property
     def reason(self) -> str:
         """Why members step as they do, in words."""
-        return self.refused or self.single or self.paces.reason
+        return "; ".join(filter(None, (self.refused or self.single or self.paces.reason, self.graphs.refused)))
 
     def _lay(self) -> None:
         """Put the members that train side by side, unless they had better train one by one."""
@@ -157,12 +158,10 @@ class Stack:
         for run in runs:
             run.network.train()
             run.guard()
-        for number, run in zip(self.rows, runs, strict=True):
-            if number not in self.draws:
-                self.draws[number] = self._recorded(run)
+        self.draws |= {number: self._recorded(self.runs[number]) for number in self.rows if number not in self.draws}
         self.bank = Bank([run.body for run in runs])
         self.streams = Streams([self.draws[number] for number in self.rows], runs[0].device)
-        self.feed, self.kin = Feed(), kin(runs)
+        self.feed, self.kin, self.graphs = Feed(), kin(runs), Graphs()
         if self.program is None:
             self.program, self.refused = found(runs, self.bank, self.streams)
             self.single = self.refused
@@ -193,12 +192,13 @@ class Stack:
 
     def _recorded(self, run: Run) -> list[Draw]:
         """Where a run draws. This is the first pass of its network, which may fail."""
-        if self.silent and not run.passes.draws:
-            return self.silent
-        x = together([run]).x  # [B, ...]
-        found = recorded(run.body, channels_last(x) if run.passes.laid else x)
-        self.silent = self.silent if run.passes.draws else found
-        return found
+        if run.passes.draws or not self.silent:
+            x = together([run]).x  # [B, ...]
+            found = recorded(run.body, channels_last(x) if run.passes.laid else x)
+            if run.passes.draws:
+                return found
+            self.silent = found
+        return self.silent
 
     def _free(self) -> None:
         """Give every member tensors of its own again."""
@@ -297,8 +297,8 @@ class Stack:
         while steps and self.paces.chosen == 0:
             steps -= 1
             width, watched = self.paces.next(), any(run.early.looking for run in self.members)
-            clock = clock_of(self.members[0])
-            began, some = clock(), min(FEW, k) if width == 1 else k
+            clock, some = clock_of(self.members[0]), min(FEW, k) if width == 1 else k
+            began = clock()
             self._chunks(width, 1, 0, some)
             if not watched:
                 self.paces.took(width, (clock() - began) * k / some)
@@ -352,10 +352,11 @@ class Stack:
         first = runs[0]
         before = {name: t.clone() for name, t in self.bank.others(begin, end).items()}  # statistics of batch norms, mostly
         try:
-            each, grads = gradients(runs, self.bank, self.program, self.streams, self.feed, begin, end, sight)
+            each, grads = gradients(runs, self.bank, self.program, self.streams, self.feed, begin, end, sight, self.graphs)
         except Exception as error:  # the user's code may raise anything
             if not out_of_memory(error):
                 raise
+            self.graphs = Graphs()  # whose memory is free again
             for name, t in self.bank.others(begin, end).items():
                 t.copy_(before[name])
             self._narrower(begin, end)
@@ -373,9 +374,8 @@ class Stack:
         """Memory ran out in a step of members begin .. end: they take it, and those to come, half as many at once."""
         width = -(-(end - begin) // 2)
         for run in self.members[begin:end]:
-            run.notes.append(
-                f"memory ran out in step {run.step} with {end - begin} members at once: {width} at once from now on"
-            )
+            said = f"memory ran out in step {run.step} with {end - begin} members at once: {width} at once from now on"
+            run.notes.append(said)
         self.paces = Width(len(self.rows), width)
         self.paces.reason = f"memory ran out with {end - begin} members at once"
         self._tick(begin, begin + width)
