@@ -90,6 +90,15 @@ def plan(task, **more):
     return resolve(from_mapping(settings_, task)[0], task)
 
 
+def test_train_and_valid_are_one_split_on_disk_too(both):
+    from tuneful.pipeline.refit import together
+
+    here, there = map(together, both)
+    assert len(there.train) == len(both[1].train) + len(both[1].valid)
+    np.testing.assert_array_equal(np.asarray(there.train.x[:]), here.train.x)
+    np.testing.assert_array_equal(there.train.y, here.train.y)
+
+
 def test_both_are_one_task_down_to_the_fingerprint(both):
     here, there = both
     assert here.fingerprint == there.fingerprint
