@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tuneful.core.errors import ModelError
+from tuneful.core.errors import ArtifactError, ModelError
 from tuneful.core.task import Task
 from tuneful.runtime import answers
 from tuneful.runtime.explain import MAP, apart
@@ -39,8 +39,10 @@ def explained(model: bytes, task: Task, judged: bool = True) -> tuple[bytes, dic
     """
     try:
         return _judged(*_with_map(model, task), task, judged)
-    except ModelError as why:
+    except (ModelError, ArtifactError) as why:
         return model, {"kind": None, "why_not": why.message}
+    except (IndexError, KeyError, TypeError, ValueError) as error:  # a graph of anybody's network may be spelled in any way
+        return model, {"kind": None, "why_not": f"its end is spelled in a way that is not read here ({type(error).__name__})"}
 
 
 def _judged(model: bytes, shape: tuple[int, ...], task: Task, judged: bool) -> tuple[bytes, dict[str, Any]]:
