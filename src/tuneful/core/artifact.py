@@ -1,6 +1,7 @@
 """The sealed folder that leaves the house: its layout, its hashes, its format number.
 
-    model.onnx           the network, softmax inside: x [N, *shape] float32 -> probabilities [N, L], or value [N]
+    model.onnx           the network, softmax inside: x [N, *shape] float32 -> probabilities [N, L], or value [N]; where it can,
+                         map [N, L, *sides] besides (`pipeline.explain`); the names of the classes are its metadata "labels"
                          (of pairs of texts it reads the source, and writer.onnx beside it says what follows a token; of an open
                          set it gives probabilities_and_energy [N, L + 1])
     weights.safetensors  the same weights for torch

@@ -42,7 +42,10 @@ def explained(model: bytes, task: Task, judged: bool = True) -> tuple[bytes, dic
     except (ModelError, ArtifactError) as why:
         return model, {"kind": None, "why_not": why.message}
     except (IndexError, KeyError, TypeError, ValueError) as error:  # a graph of anybody's network may be spelled in any way
-        return model, {"kind": None, "why_not": f"its end is spelled in a way that is not read here ({type(error).__name__})"}
+        return model, {
+            "kind": None,
+            "why_not": f"its end is spelled in a way that is not read here ({type(error).__name__})",
+        }
 
 
 def _judged(model: bytes, shape: tuple[int, ...], task: Task, judged: bool) -> tuple[bytes, dict[str, Any]]:

@@ -10,6 +10,7 @@ import contextlib
 import copy
 import importlib.metadata
 import io
+import json
 import logging
 import re
 import warnings
@@ -76,6 +77,17 @@ def finished(model: Any) -> bytes:
     if model.ByteSize() >= 2 << 30:
         raise ModelError("the network has more than 2 GiB of weights; one ONNX file can hold no more", "use a smaller model")
     return model.SerializeToString()
+
+
+def named(model: bytes, labels: Sequence[str]) -> bytes:
+    """The file with the names of the classes in it (metadata "labels", a JSON list), for whoever runs it without the rest."""
+    import onnx
+
+    if not labels:
+        return model
+    found = onnx.load_from_string(model)
+    onnx.helper.set_model_props(found, {"labels": json.dumps(list(labels), ensure_ascii=False)})
+    return found.SerializeToString()
 
 
 def _to_onnx(module: nn.Module, one: Tensor, output: str) -> Any:
@@ -181,4 +193,4 @@ def _first_line(error: BaseException) -> str:
     return (lines[0] if lines else type(error).__name__).rstrip(".")[:200]
 
 
-__all__ = ["OPSET", "Served", "export", "finished", "program", "programs", "served", "traced", "version"]
+__all__ = ["OPSET", "Served", "export", "finished", "named", "program", "programs", "served", "traced", "version"]

@@ -23,7 +23,7 @@ from tuneful.core.measure import Measure, bootstrap, wilson
 from tuneful.core.task import Task
 from tuneful.pipeline.candidate import Candidate
 from tuneful.pipeline.explain import explained
-from tuneful.pipeline.export import OPSET, Served, export, served
+from tuneful.pipeline.export import OPSET, Served, export, named, served
 from tuneful.pipeline.goals import goal
 from tuneful.pipeline.halves import shipped
 from tuneful.pipeline.judge import compare
@@ -64,6 +64,7 @@ def ship(
     else:
         model = candidate.graph or export(candidate.network, task)
         model, explanation = explained(model, task, judged=candidate.graph is None)
+        model = named(model, task.labels)
         before = resident()
         session, files = open_session(model), {"model.onnx": model}
         about = {
