@@ -207,9 +207,7 @@ def test_the_model_names_no_file_class_or_line_of_this_machine(shipped: Path):
         "labels": unseal(shipped).read("labels.json")
     }
     model.ClearField("metadata_props")
-    text = str(model)
-    assert "metadata_props" not in text
-    assert "doc_string" not in text
+    assert all(word not in str(model) for word in ("metadata_props", "doc_string"))
 
 
 def test_the_weights_are_the_networks_own(shipped: Path, net: Network):
