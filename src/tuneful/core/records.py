@@ -28,6 +28,7 @@ KEPT = (
     "had",
     "arm",
     "parent",
+    "grown",
     "costs",
 )  # of where it stands, what a trial's tags tell
 

@@ -257,7 +257,7 @@ class Study:
                 text = json.dumps(data)
                 asked.set_user_attr("begun", {"id": named, "recipe": text, "dials": dials, "because": because})
                 now = {"until": until, "by": self.meeting.join(), "legs": [[self.decisions() + 1, until]]}
-                now |= {"parent": parent} if parent is not None else {}
+                now |= {"parent" if "replaces" in parent else "grown": parent} if parent is not None else {}
                 asked.set_user_attr("now", {"state": "running", **now})
                 # Hidden ones take numbers too; they are written only now, so that asking in vain leaves no trace.
                 for number in range(self._born, asked.number + 1):
@@ -320,7 +320,7 @@ class Study:
             legs = legs if again and legs else [*legs, [self.decisions() + 1, until]]
             tags = {"resumed": because, "until": until, "by": self.meeting.join(), "legs": legs}
             tags |= {"deaths": deaths, "had": len(trial.curve)} if deaths else {}
-            tags |= {name: trial.tags[name] for name in ("arm", "parent", "costs") if name in trial.tags}
+            tags |= {name: trial.tags[name] for name in ("arm", "parent", "grown", "costs") if name in trial.tags}
             self._put(number, {"state": "running", "cost": trial.cost, **tags})
             self._know(replace(trial, state="running", tags={"id": trial.tags["id"], **tags}))
         return self.trial(number)

@@ -18,6 +18,7 @@ import shutil
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from tuneful.core.board import changed
@@ -31,8 +32,10 @@ from tuneful.core.space import Space
 from tuneful.core.study import Study
 from tuneful.core.trial import AT_RANDOM, Trial
 from tuneful.pipeline import state
+from tuneful.pipeline.codec import from_data
 from tuneful.pipeline.earlier import LIKE
 from tuneful.techniques.interfaces import Proposer, Scheduler, Step
+from tuneful.techniques.models.morph import growable
 from tuneful.techniques.search import PBT, Random
 from tuneful.techniques.search.pbt import movable, stirred
 from tuneful.techniques.search.portfolio import mapped
@@ -43,6 +46,7 @@ FORK = (
     "heir.safetensors"  # in the folder of a trial whose place a copy of another takes: the state with which that one begins
 )
 NEARLY = 1 - 1e-6  # of a length is that length: epochs are sums of parts
+SEED = "seed.safetensors"  # in the folder of a trial that begins as a grown copy of another: that one's state
 LATE = 0.9  # of the time that a step needs, as far as it is known: where less is left, it is not begun
 CONTROL = f"{AT_RANDOM}: the control arm, by which the search is judged"
 MARGIN = 1.15  # times the time that the best trial needs: when so much is left, it goes first
@@ -191,9 +195,35 @@ class Deciding:
                 believed(self.space, key(self.recipe.seed, "believed", begun)),
                 "drawn near what you believe to be good",
             )
-        if int((begun + 1) * self.control) > int(begun * self.control):
+        drawn = int((begun + 1) * self.control) > int(begun * self.control)
+        if not drawn and (trial := self._grown(step, settled, begun)) is not None:
+            return trial
+        if drawn:
             sampler, because = Random().sampler(key(self.recipe.seed, "control", begun)), CONTROL
         return self.study.ask(self.space, sampler, self.recipe, because, step.epochs, seen=settled)
+
+    def _grown(self, step: Step, trials: Sequence[Trial], begun: int) -> Trial | None:
+        """A new trial that begins as a grown copy of one that has trained, where the proposer wants that, and it can be."""
+        seed = key(self.recipe.seed, "birth", begun)
+        birth = self.proposer.birth(trials, self.space, self.study.objective, seed)
+        if birth is None:
+            return None
+        large: Any = self.space.apply(self.recipe, birth.dials)
+        small: Any = from_data(self.study.trial(birth.parent).recipe)
+        source = self.study.trial_folder(birth.parent) / STATE
+        if self.study.depot is not None:
+            self.study.depot.get(birth.parent, source, state.step(source))
+        if growable(small.model, large.model) or not source.exists():
+            return None
+        born = {"number": birth.parent, "epoch": epoch(self.study.trial(birth.parent))}
+        sampler = self.proposer.sampler(seed)
+        made = self.study.ask(self.space, sampler, self.recipe, birth.because, step.epochs, birth.dials, parent=born)
+        if made is not None:
+            place = self.study.trial_folder(made.number) / SEED
+            linked(source, place)
+            if self.study.depot is not None:
+                self.study.depot.put(made.number, state.step(place), place)
+        return made
 
     def _copy(self, step: Step, begun: int) -> Trial | None:
         """A new trial that goes on from where another one stands, with other rates. That one's state is kept for it first."""
@@ -325,8 +355,13 @@ def fork(study: Study, number: int, replaces: int) -> None:
         study.depot.get(number, path, state.step(path))
     if not path.exists():
         return  # the copy will say so
+    linked(path, place)
+
+
+def linked(path: Path, place: Path) -> None:
+    """A state at another place as well, without a copy where the disk can do that."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    aside = place.with_name(f".{FORK}.part")
+    aside = place.with_name(f".{place.name}.part")
     aside.unlink(missing_ok=True)
     try:
         os.link(path, aside)  # a state is never written to, only replaced
@@ -362,4 +397,4 @@ def pace(trial: Trial) -> float:
     return trial.pace
 
 
-__all__ = ["FORK", "STATE", "Deciding", "epoch", "goal", "pace", "reached", "reasoned"]
+__all__ = ["FORK", "SEED", "STATE", "Deciding", "epoch", "goal", "pace", "reached", "reasoned"]

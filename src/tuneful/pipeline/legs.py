@@ -23,9 +23,10 @@ from tuneful.core.trial import Point, Trial
 from tuneful.pipeline import costing, files, plans, state
 from tuneful.pipeline.carrying import able
 from tuneful.pipeline.codec import from_data
-from tuneful.pipeline.deciding import FORK, STATE, goal
+from tuneful.pipeline.deciding import FORK, SEED, STATE, goal
 from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.distribute import Led
+from tuneful.pipeline.growing import grown
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.plan import SHARE, Plan
 from tuneful.pipeline.plans import Plans
@@ -140,7 +141,7 @@ class Legs:
         recipe = from_data(trial.recipe)
         if self.model is not None:
             recipe = recipe.replace(model=with_callable(recipe.model, self.model))
-        damage, born = "", trial.tags.get("parent")
+        damage, born, seeded = "", trial.tags.get("parent"), trial.tags.get("grown")
         self.fetch(trial.number)
         if born and not path.exists():
             return self._copy(trial, recipe, self.study.trial_folder(int(born["replaces"])) / FORK, path)
@@ -158,6 +159,9 @@ class Legs:
                 # It costs time but no result: made anew, the trial takes the same course.
                 damage = error.message
         run = self.kind(self.task, recipe, device=self.device, halt=self.halt, save_to=path, ranks=self.ranks)
+        if seeded:  # on another machine its parent's state has come in the place of its own
+            source = path.with_name(SEED) if path.with_name(SEED).exists() else path
+            run, damage = grown(run, self.task, recipe, source, number=int(seeded["number"]), model=self.model), ""
         if damage:
             run.notes.append(f"{damage}; trial {trial.number} is trained anew")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -75,7 +75,18 @@ class How(Settings):
 
     budget: str | None = None  # 90s, 30min, 2h, 40 trials, or both with a comma
     proposer: Literal[
-        "grid", "random", "sobol", "halton", "coarse_to_fine", "tpe", "curves", "gp", "cma_es", "nsga_ii", "evolution"
+        "grid",
+        "random",
+        "sobol",
+        "halton",
+        "coarse_to_fine",
+        "tpe",
+        "curves",
+        "gp",
+        "cma_es",
+        "nsga_ii",
+        "evolution",
+        "morph",
     ] = "curves"  # what says which recipe comes next
     scheduler: Literal["asha", "median", "percentile", "successive_halving", "hyperband", "freeze_thaw", "pbt", "full"] = (
         "asha"  # what says which trial gets the next epochs

@@ -29,7 +29,7 @@ from tuneful.core.task import Task
 from tuneful.core.trial import Point, Trial
 from tuneful.pipeline.bench import Bench
 from tuneful.pipeline.candidate import Candidate
-from tuneful.pipeline.deciding import Deciding, epoch
+from tuneful.pipeline.deciding import SEED, Deciding, epoch
 from tuneful.pipeline.legs import STATE, Legs
 from tuneful.pipeline.lessons import lessons
 from tuneful.pipeline.limits import Halt
@@ -209,6 +209,7 @@ class Search:
         kept = {trial.number for trial in done[:KEPT]}
         for number in over - kept - self._gone:
             self.legs.path(number).unlink(missing_ok=True)
+            self.legs.path(number).with_name(SEED).unlink(missing_ok=True)
             if self.study.depot is not None:
                 self.study.depot.drop(number)
             self._gone.add(number)

@@ -13,13 +13,13 @@ from tuneful.techniques.interfaces.init import Init
 from tuneful.techniques.interfaces.loss import Loss
 from tuneful.techniques.interfaces.model import Model
 from tuneful.techniques.interfaces.optimizer import Optimizer, Rate
-from tuneful.techniques.interfaces.proposer import Proposer
+from tuneful.techniques.interfaces.proposer import Birth, Proposer
 from tuneful.techniques.interfaces.regularizer import Regularizer
 from tuneful.techniques.interfaces.schedule import Schedule
 from tuneful.techniques.interfaces.scheduler import Scheduler, Step
 from tuneful.techniques.interfaces.technique import Dice, Hyper, Overrides, Role, Technique
 
 __all__ = [
-    "Attention", "Augment", "Compressor", "Dice", "Hyper", "Init", "Loss", "Model", "Optimizer", "Overrides", "Proposer", "Rate", "Regularizer",
+    "Attention", "Augment", "Birth", "Compressor", "Dice", "Hyper", "Init", "Loss", "Model", "Optimizer", "Overrides", "Proposer", "Rate", "Regularizer",
     "Residual", "Role", "Schedule", "Scheduler", "Sight", "Step", "Technique",
 ]  # fmt: skip

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tuneful.techniques.interfaces.technique import Technique
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
+
+    from tuneful.core.space import Space
+    from tuneful.core.task import Objective
+    from tuneful.core.trial import Trial
+
+
+@dataclass(frozen=True)
+class Birth:
+    """A trial that begins as a grown copy of another: whose (parent), with which dials, and why."""
+
+    parent: int
+    dials: Mapping[str, Any]
+    because: str
 
 
 class Proposer(Technique):
@@ -25,6 +40,10 @@ class Proposer(Technique):
     def after(self, given: int) -> Proposer:
         """The same for a search whose first trials, so many, are given to it: what it tries before it learns comes behind them."""
         return self
+
+    def birth(self, trials: Sequence[Trial], space: Space, objective: Objective, seed: int) -> Birth | None:
+        """The next trial as a grown copy of one that has trained, where the proposer wants that; None: it is drawn by the sampler."""
+        return None
 
     @abstractmethod
     def because(self, finished: int) -> str:

@@ -15,6 +15,7 @@ from tuneful.techniques.search.grid import Grid
 from tuneful.techniques.search.halton import Halton
 from tuneful.techniques.search.hyperband import Hyperband
 from tuneful.techniques.search.median import Median
+from tuneful.techniques.search.morph import Morph
 from tuneful.techniques.search.nsga_ii import NSGAII
 from tuneful.techniques.search.pbt import PBT
 from tuneful.techniques.search.percentile import Percentile
@@ -36,6 +37,7 @@ PROPOSERS: dict[str, type[Proposer]] = {
     "cma_es": CMAES,
     "nsga_ii": NSGAII,
     "evolution": Evolution,
+    "morph": Morph,
 }
 SCHEDULERS: dict[str, type[Scheduler]] = {
     "asha": ASHA,
@@ -50,5 +52,5 @@ SCHEDULERS: dict[str, type[Scheduler]] = {
 
 __all__ = [
     "ASHA", "CMAES", "GP", "NSGAII", "PROPOSERS", "SCHEDULERS", "TPE", "CoarseToFine", "Curves", "Evolution", "FreezeThaw", "Full", "Grid", "Halton", "Hyperband",
-    "Median", "PBT", "Percentile", "Random", "Sampled", "Sobol", "SuccessiveHalving",
+    "Median", "Morph", "PBT", "Percentile", "Random", "Sampled", "Sobol", "SuccessiveHalving",
 ]  # fmt: skip
