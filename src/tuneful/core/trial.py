@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -42,13 +43,11 @@ class Point:
     @staticmethod
     def from_data(data: Mapping[str, Any]) -> Point:
         """The inverse of `as_data`."""
-        number = {
-            k: float("nan") if data[k] is None else float(data[k])
-            for k in ("epoch", "train_loss", "valid_loss", "lr", "seconds")
-        }
-        return Point(
-            step=int(data["step"]), value=Measure.from_data(data["value"]), notes=tuple(data.get("notes", ())), **number
+        epoch, train_loss, valid_loss, lr, seconds = (
+            math.nan if data[k] is None else float(data[k]) for k in ("epoch", "train_loss", "valid_loss", "lr", "seconds")
         )
+        value, notes = Measure.from_data(data["value"]), tuple(data.get("notes", ()))
+        return Point(int(data["step"]), epoch, value, train_loss, valid_loss, lr, seconds, notes)
 
 
 @dataclass(frozen=True)

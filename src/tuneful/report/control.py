@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tuneful.core.measure import Measure
 from tuneful.core.trial import AT_RANDOM
@@ -27,6 +28,10 @@ from tuneful.report.charts import figure, legend, line, plot, steps
 from tuneful.report.markup import Html
 from tuneful.report.story import Story, worth
 from tuneful.report.words import many, metric, number
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FEWEST = 4  # draws from which something is said
 RESAMPLES = 500
@@ -60,7 +65,7 @@ def control(story: Story) -> Control | None:
     m = len(drawn)
     found = expected(drawn)
     rng = np.random.default_rng(0)
-    again = np.array([expected(rng.choice(drawn, m).tolist()) for _ in range(RESAMPLES)])
+    again = np.sort([rng.choice(drawn, m) for _ in range(RESAMPLES)], axis=1) @ shares(m).T
     low, high = np.quantile(again, (0.025, 0.975), axis=0)
     so_far: list[tuple[int, float]] = []
     for place, (_, value) in enumerate(known, 1):
@@ -87,11 +92,22 @@ def control(story: Story) -> Control | None:
 
 def expected(values: Sequence[float]) -> list[float]:
     """The expected largest of k = 1 ... m of m values, drawn without replacement."""
-    ordered, m = sorted(values), len(values)
-    found: list[float] = []
-    for k in range(1, m + 1):
-        total = math.comb(m, k)
-        found.append(sum(ordered[i - 1] * (math.comb(i - 1, k - 1) / total) for i in range(k, m + 1)))
+    import numpy as np
+
+    return (shares(len(values)) @ np.sort(values)).tolist()
+
+
+def shares(m: int) -> NDArray[np.float64]:
+    """[k, i]: the chance that of k of m values, drawn without replacement, the i-th smallest is the largest: C(i-1, k-1) / C(m, k).
+
+    From i to i - 1 it changes by (i - k) / (i - 1), from k / m at i = m on.
+    """
+    import numpy as np
+
+    k, found = np.arange(1, m + 1), np.empty((m, m))
+    found[:, m - 1] = k / m
+    for i in range(m, 1, -1):
+        found[:, i - 2] = found[:, i - 1] * np.maximum(i - k, 0) / (i - 1)
     return found
 
 
