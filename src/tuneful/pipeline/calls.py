@@ -10,15 +10,17 @@ from typing import Any
 
 from tuneful.core.artifact import unseal
 from tuneful.core.config import Settings
-from tuneful.core.errors import RankError, StudyError
+from tuneful.core.errors import RankError, RecipeError, StudyError
 from tuneful.core.trial import Point, Trial
 from tuneful.pipeline.distribute import follow
-from tuneful.pipeline.job import Job
+from tuneful.pipeline.job import SAMPLED, Job
 from tuneful.pipeline.optimize import Result, Work
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.ranks import Ranks, in_group, join
 from tuneful.pipeline.words import from_settings
+from tuneful.techniques.interfaces import Proposer
 from tuneful.techniques.models import Own
+from tuneful.techniques.search import Sampled
 
 
 def optimize(source: Any, *, budget: str = "10min", name: str | None = None, model: Any = None, **settings: Any) -> Result:
@@ -51,7 +53,8 @@ def train(
 def tune(source: Any, *, budget: str = "10min", name: str | None = None, model: Any = None, **settings: Any) -> Result:
     """Search the ranges that are given, and no others: `tune("digits", lr="1e-4..1e-1", width="16,32,64")`.
 
-    Arguments and errors as of `optimize`; RecipeError when no setting has a range.
+    Arguments and errors as of `optimize`; RecipeError when no setting has a range. proposer: a name, or any sampler of Optuna's, as
+    its class or a function from a seed to one: `proposer=lambda seed: optuna.samplers.GPSampler(seed=seed)`.
     """
     return _done("tune", source, settings, name, budget, model)
 
@@ -65,7 +68,8 @@ def _done(
         )
     own = model if model is None or isinstance(model, Settings) else None if isinstance(model, str) else Own.of(model)
     told = {**settings, "model": model} if isinstance(model, str) else settings
-    job, ranks = from_settings(mode, source, told, name=name, budget=budget), join(shard=shard)
+    told, given = _proposing(told)
+    job, ranks = replace(from_settings(mode, source, told, name=name, budget=budget), given=given), join(shard=shard)
     if not ranks.leads:
         return _followed(job, ranks, own)
     work = Work(job, model=own, ranks=ranks)
@@ -79,6 +83,29 @@ def _done(
             ranks.handed(work.result.candidate.network.state_dict())
         ranks.told(json.loads(json.dumps({**told, "trial": asdict(work.result.trial)}, default=str)))
     return replace(work.result)
+
+
+def _proposing(settings: Mapping[str, Any]) -> tuple[Mapping[str, Any], Proposer | None]:
+    """The settings with a name for a proposer that is a Python object, and that proposer. Raises RecipeError."""
+    told = settings.get("proposer")
+    if told is None or isinstance(told, str):
+        return settings, None
+    from optuna.samplers import BaseSampler
+
+    if isinstance(told, Proposer):
+        return {**settings, "proposer": SAMPLED}, told
+    if isinstance(told, BaseSampler) or not callable(told):
+        name = type(told).__name__
+        raise RecipeError(
+            f"proposer is an object {name}; a new sampler is made for every proposal, with a seed of its own",
+            f"give what makes it: proposer=lambda seed: optuna.samplers.{name if isinstance(told, BaseSampler) else 'TPESampler'}(seed=seed)",
+        )
+    make: Any = told
+    by_class = isinstance(told, type) and issubclass(told, BaseSampler)
+    name = f"{told.__name__} of Optuna" if by_class else "the sampler that you gave"
+    return {**settings, "proposer": SAMPLED}, Sampled(
+        make=(lambda seed: make(seed=seed)) if by_class else make, said=f"proposed by {name}"
+    )
 
 
 def _followed(job: Job, ranks: Ranks, own: Settings | None) -> Result:

@@ -21,11 +21,13 @@ from tuneful.pipeline.keys import Keys
 from tuneful.pipeline.proxy import Proxy
 from tuneful.pipeline.terms import Data, How
 from tuneful.pipeline.tokenizer_file import beside
+from tuneful.techniques.interfaces import Proposer
 from tuneful.techniques.search import PROPOSERS, SCHEDULERS
 
 Mode = Literal["train", "tune", "optimize"]
 FORMAT = 1
 AT_ONCE = 8  # legs of a deterministic study that may be under way when one is decided, so many workers at most are of use
+SAMPLED = "sampled"  # the name of a proposer that is a Python object
 SETS_FOR = "evidence"  # the model that reads sets of n-grams alone
 
 
@@ -43,6 +45,7 @@ class Job:
     command: str = ""
     places: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)  # {"data.metric": "file:line"}
     own: bool = False  # does the user bring a network, as a Python object?
+    given: Proposer | None = field(default=None, compare=False)  # a proposer that is a Python object
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -70,8 +73,15 @@ class Job:
 
     @property
     def proposer(self) -> Any:
-        """The proposer asked for."""
-        return PROPOSERS[self.how.proposer]()
+        """The proposer asked for. Raises StudyError where it is an object of the Python that began the run, and this is another one."""
+        if self.how.proposer != SAMPLED:
+            return PROPOSERS[self.how.proposer]()
+        if self.given is None:
+            raise StudyError(
+                "proposer is a sampler that was given from Python, and here is none",
+                'make the same call again in Python: tuneful.tune(..., proposer=lambda seed: ..., name="...")',
+            )
+        return self.given
 
     @property
     def control(self) -> float:
@@ -164,4 +174,4 @@ class Job:
         return Job(mode, source if source is not None else begun, told, how, entries, name or folder.name, command)
 
 
-__all__ = ["AT_ONCE", "Job", "Mode"]
+__all__ = ["AT_ONCE", "SAMPLED", "Job", "Mode"]

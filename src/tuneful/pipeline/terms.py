@@ -87,6 +87,7 @@ class How(Settings):
         "nsga_ii",
         "evolution",
         "morph",
+        "sampled",  # a Python object: see `tune`
     ] = "curves"  # what says which recipe comes next
     scheduler: Literal["asha", "median", "percentile", "successive_halving", "hyperband", "freeze_thaw", "pbt", "full"] = (
         "asha"  # what says which trial gets the next epochs

@@ -61,6 +61,7 @@ def count(asked_for: int | str, job: Job, own: bool) -> int:
     own: is the network a Python object of this process? Raises StudyError where there can be no others.
     """
     here = "the network is" if own else "" if isinstance(job.source, str) else "the data are"
+    here = "the sampler is" if job.given is not None else here
     if asked_for == "auto":
         seconds = job.budget.seconds
         lasting = seconds is not None and seconds >= LASTING
