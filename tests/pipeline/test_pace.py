@@ -8,7 +8,7 @@ import torch
 from tuneful.core.budget import Budget, Clock
 from tuneful.core.errors import ModelError
 from tuneful.core.recipe import Recipe
-from tuneful.pipeline import judge, optimize, pace
+from tuneful.pipeline import judge, optimize, pace, planned
 from tuneful.pipeline.codec import from_mapping
 from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.pace import measure_pace
@@ -105,7 +105,7 @@ def test_a_search_begins_at_the_width_that_fits_and_stays_around_it(stripes, mon
         made = resolve(recipe, task).replace(width, 4).because(width, "wider ones leave no time")
         return made.replace(epochs=1.0).because("epochs", "there is no time for more")
 
-    monkeypatch.setattr(optimize, "fitted", too_wide)
+    monkeypatch.setattr(planned, "fitted", too_wide)
     work = optimize.Work(from_words("optimize", "stripes", [], budget="60s"))
     clock = Clock(Budget.parse("60s"))
     recipe, space, _ = work._planned(stripes, clock, None)

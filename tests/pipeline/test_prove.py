@@ -74,7 +74,7 @@ def trained(t, steps, width=0):
 
 def test_the_evidence_of_digits_is_whole_and_the_test_split_is_opened_once():
     t = digits()
-    evidence = prove(t, trained(t, 150, width=64), seconds=6, reason="to prove it")
+    evidence = prove(t, trained(t, 150, width=64), seconds=120, reason="to prove it")
     assert [entry["reason"] for entry in t.test.openings] == ["to prove it"]
     assert [entry["reason"] for entry in evidence["task"]["openings"]] == ["to prove it"]
     assert json.loads(json.dumps(evidence, allow_nan=False)) == evidence
@@ -109,13 +109,13 @@ def test_the_verdict_of_a_regression_flips_with_who_is_better(bend, verdict):
     t = line(bend=bend)
     # A bent line is beyond ridge regression (and trees have no time); a straight one is not yet learnt after 40 steps.
     evidence = prove(t, trained(t, 400 if bend else 40, width=32), seconds=0.0, reason="r")
-    full = baselines("regression", 1, t.train, t.valid.x, seconds=5)
+    full = baselines("regression", 1, t.train, t.valid.x, seconds=120)
     assert [b.failed for b in full] == ["", "", ""]
     assert np.allclose(full[1].predictions, Ridge().fit(t.train.x, t.train.y).predict(t.valid.x), atol=0.05)
     assert all(b["failed"].startswith("skipped: ") for b in evidence["baselines"][1:])
     assert evidence["against_baseline"]["baseline"] == "mean of train"
     assert evidence["against_baseline"]["verdict"] == "better"
-    rich = prove(t, trained(t, 400 if bend else 40, width=32), seconds=4.0, reason="r")
+    rich = prove(t, trained(t, 400 if bend else 40, width=32), seconds=120, reason="r")
     assert rich["against_baseline"]["verdict"] == verdict
     assert rich["headline"].startswith("The baseline wins" if verdict == "worse" else "The model reaches RMSE")
     assert (rich["against_baseline"]["difference"]["value"] > 0) == (verdict == "better")
