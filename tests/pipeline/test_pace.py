@@ -8,10 +8,11 @@ import torch
 from tuneful.core.budget import Budget, Clock
 from tuneful.core.errors import ModelError
 from tuneful.core.recipe import Recipe
-from tuneful.pipeline import judge, optimize, pace, planned
+from tuneful.pipeline import judge, pace, planned
 from tuneful.pipeline.codec import from_mapping
 from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.pace import measure_pace
+from tuneful.pipeline.plans import Plans
 from tuneful.pipeline.prepare import prepare
 from tuneful.pipeline.train import Run
 from tuneful.pipeline.words import from_words
@@ -106,9 +107,8 @@ def test_a_search_begins_at_the_width_that_fits_and_stays_around_it(stripes, mon
         return made.replace(epochs=1.0).because("epochs", "there is no time for more")
 
     monkeypatch.setattr(planned, "fitted", too_wide)
-    work = optimize.Work(from_words("optimize", "stripes", [], budget="60s"))
-    clock = Clock(Budget.parse("60s"))
-    recipe, space, _ = work._planned(stripes, clock, None)
+    job, clock = from_words("optimize", "stripes", [], budget="60s"), Clock(Budget.parse("60s"))
+    recipe, space, _ = planned.planned(job, stripes, clock, None, Recipe(), 1, "cpu", Plans, own=False)
     assert recipe.get(width) == 4
     dial = next(dial for dial in space if dial.path == width)
     assert (dial.range.low, dial.range.high) == (2, 8)
