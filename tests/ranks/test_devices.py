@@ -83,6 +83,7 @@ def test_a_killed_rank_ends_the_run_in_words_and_it_goes_on(tmp_path: Path) -> N
     assert any("ranks 1 (2 before)" in note for point in curve for note in point["notes"])
 
 
+@pytest.mark.slow
 @TWO
 @pytest.mark.skipif(not Path("/proc").exists(), reason="processes are found by /proc")
 def test_goes_on_by_itself_after_a_death_and_stops_when_asked(tmp_path: Path) -> None:
