@@ -56,7 +56,8 @@ def _value(task: Task, answers: Any) -> dict[str, Any]:
 
 def _said(task: Task, found: Test) -> str:
     d, metric = found.test.difference, task.objective.metric.replace("_", " ")
-    more = f"{metric} {'better' if d.value >= 0 else 'worse'} by {abs(d.value):.2g} [{d.low:.2g}, {d.high:.2g}]"
+    turn = f"{'better' if d.value > 0 else 'worse'} by {abs(d.value):.2g}" if d.value else "unchanged"
+    more = f"{metric} {turn} [{d.low:.2g}, {d.high:.2g}]"
     p = "< 0.001" if found.test.p < 0.001 else f"= {found.test.p:.2g}"
     return f"{more} (p {p}, {found.test.test})"
 
