@@ -121,7 +121,9 @@ def test_each_way_is_told_with_its_time_and_held_against_fp32(stripes, paying):
     run = Run(stripes, own(stripes, convolutions), device="cpu")
     found = planned(run)
     timed = [one for one in found.tried if one.ms is not None]
-    assert {str(Execution()), str(Execution(layout="channels_last"))} <= {one.way for one in timed}
+    assert str(Execution()) in {one.way for one in timed}
+    # Each way is made of the best so far, and which that is depends on the machine: channels last may stand beside bf16.
+    assert [one for one in by_way(found, "channels last") if one.ms is not None]
     assert all(
         one.ms > 0 and one.loss <= plan.LOSSES and one.cosine > plan.GRADIENTS for one in timed if one.verdict != "rejected"
     )
