@@ -9,7 +9,9 @@ import pytest
 import tuneful
 from tuneful.core.errors import RecipeError, StudyError
 from tuneful.core.study import Study
+from tuneful.pipeline.calls import _proposing
 from tuneful.pipeline.job import Job
+from tuneful.pipeline.terms import How
 from tuneful.pipeline.workers import count
 from tuneful.techniques.search import Sampled
 
@@ -55,6 +57,11 @@ def test_what_is_no_maker_of_samplers_is_refused_with_one(tmp_path, monkeypatch)
         tuneful.tune(data(), proposer=optuna.samplers.RandomSampler(), **ASKED)
     with pytest.raises(RecipeError, match=r"an object int;.*\n.*optuna.samplers.TPESampler\(seed=seed\)"):
         tuneful.tune(data(), proposer=3, **ASKED)
+    one, two = (
+        Job("tune", "digits", how=How(proposer="sampled"), given=_proposing({"proposer": kind})[1])
+        for kind in (optuna.samplers.RandomSampler, optuna.samplers.TPESampler)
+    )
+    assert one.name_for("digits") != two.name_for("digits")  # or the second would go on with the study of the first
     ours = Job("tune", "digits", given=Sampled(make=lambda seed: optuna.samplers.RandomSampler(seed=seed)))
     with pytest.raises(StudyError, match="2 workers are asked for, and the sampler is an object of this process"):
         count(2, ours, own=False)

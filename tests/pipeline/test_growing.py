@@ -8,6 +8,7 @@ import torch
 
 import tuneful
 from tuneful.core.budget import Budget, Clock
+from tuneful.core.errors import StudyError
 from tuneful.core.study import Study
 from tuneful.pipeline import judge
 from tuneful.pipeline.codec import from_data, from_mapping
@@ -16,6 +17,7 @@ from tuneful.pipeline.defaults import resolve
 from tuneful.pipeline.limits import Halt
 from tuneful.pipeline.train import Run
 from tuneful.pipeline.tune import STATE, Search
+from tuneful.pipeline.verify import Verification
 from tuneful.techniques.models.morph import growable
 from tuneful.techniques.search import Full, Morph
 
@@ -67,6 +69,12 @@ def test_a_grown_network_begins_where_its_parent_ended(flowers, study):
     before, after = (judge.predict(one.candidate().network, flowers.valid.x) for one in (parent, run))
     assert np.abs(before - after).max() < 0.1  # noise alone
     assert judge.score("accuracy", after, flowers.valid.y) > 0.8
+
+
+def test_what_trains_a_recipe_from_its_beginning_is_refused_for_them(study):
+    grown = next(t.number for t in study.trials() if "grown" in t.tags)
+    with pytest.raises(StudyError, match=rf"trial {grown} began with the weights of another one.*\n.*--trial"):
+        list(Verification(study.folder, trial=grown))
 
 
 def test_a_search_that_was_stopped_again_and_again_is_the_same(flowers, study, tmp_path):

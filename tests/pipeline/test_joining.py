@@ -120,9 +120,8 @@ def test_an_ensemble_of_guesses_is_rarely_believed(flowers):
     assert wrong <= 2  # of 12 at a level of 5 %; more than 2 has a chance of 2 %
 
 
-@pytest.fixture(scope="module")
-def searched(flowers, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("joining") / "s"
+def confirmed(flowers, folder) -> tuple[Confirmation, Search]:
+    """A search of four trials, of which the best two ran again."""
     recipe, space = from_mapping(SETTINGS, flowers)
     study, clock, recipe = Study.create(folder, "s", flowers, space), Clock(Budget(trials=4)), resolve(recipe, flowers)
     search = Search(study, flowers, recipe, space, clock, device="cpu", proposer=Random(), scheduler=Full(), stacked=False)
@@ -132,6 +131,11 @@ def searched(flowers, tmp_path_factory):
     for _ in again:
         pass
     return again, search
+
+
+@pytest.fixture(scope="module")
+def searched(flowers, tmp_path_factory):
+    return confirmed(flowers, tmp_path_factory.mktemp("joining") / "s")
 
 
 @pytest.fixture
@@ -222,14 +226,7 @@ def test_it_says_why_nothing_is_joined(searched, change, said):
 
 
 def test_only_what_is_taken_keeps_its_weights(flowers, tmp_path, believed):
-    recipe, space = from_mapping(SETTINGS, flowers)
-    study, clock, recipe = Study.create(tmp_path, "s", flowers, space), Clock(Budget(trials=4)), resolve(recipe, flowers)
-    search = Search(study, flowers, recipe, space, clock, device="cpu", proposer=Random(), scheduler=Full(), stacked=False)
-    for _ in search:
-        pass
-    again = Confirmation(study, flowers, recipe, clock, device="cpu", seeds=2, candidates=2, stacked=False)
-    for _ in again:
-        pass
+    again, search = confirmed(flowers, tmp_path)
     joining = Joining(again, search, most=2)
     joining.settle()
     kept = {(one["trial"], one["run"]) for one in joining.verdict["members"]} | {
@@ -243,5 +240,5 @@ def test_only_what_is_taken_keeps_its_weights(flowers, tmp_path, believed):
     _, second = joining.candidate()
     for a, b in zip(first.network.state_dict().values(), second.network.state_dict().values(), strict=True):
         assert (a == b).all()
-    assert from_data(study.trial(0).recipe).model.kind == "mlp"
+    assert from_data(search.study.trial(0).recipe).model.kind == "mlp"
     assert isinstance(first.network.body, network.Joined)

@@ -111,6 +111,17 @@ def test_without_time_it_says_so_and_the_network_before_stays(trained):
     assert "were left" in final.told(trained.candidate()[1])["final"]["sentence"]
 
 
+def test_a_trial_that_began_with_the_weights_of_another_is_not_trained_anew(trained, monkeypatch):
+    (one,) = trained.origins()
+    for tag in ("parent", "grown"):
+        heir = replace(one, trial=replace(one.trial, tags={**one.trial.tags, tag: {"number": 3}}))
+        monkeypatch.setattr(trained, "origins", lambda heir=heir: [heir])
+        final = refit.Refit(trained, device="cpu")
+        assert list(final) == []
+        assert not final.done
+        assert "trial 0 began with the weights of another one" in final.told(trained.candidate()[1])["final"]["sentence"]
+
+
 def test_what_cannot_be_is_refused_with_its_reason(flowers):
     assert "open set" in refit.unfit(replace(flowers, kind="openset"), {})
     assert "soup" in refit.unfit(flowers, {"kind": "soup"})

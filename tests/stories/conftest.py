@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tuneful.cli import main
@@ -98,6 +99,21 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     said = _called("train", "digits", "limit=200", "threads=1", "model=linear", "epochs=2", "--home", home, "--name", "few")
     assert said.code == 0, said.err
     return home / "few"
+
+
+@pytest.fixture(scope="session")
+def people() -> Callable[[Path], Path]:
+    """`people(folder)` writes a table of 300 rows there: three numbers, and a yes or no that they tell almost surely."""
+
+    def written(folder: Path) -> Path:
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(300, 3))
+        y = np.where(x @ [1.0, -2.0, 0.5] + 0.3 * rng.normal(size=300) > 0, "yes", "no")
+        path = folder / "people.csv"
+        path.write_text("a,b,c,y\n" + "".join(f"{r[0]:.4f},{r[1]:.4f},{r[2]:.4f},{k}\n" for r, k in zip(x, y, strict=True)))
+        return path
+
+    return written
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tuneful.core.errors import MissingError, RecipeError, StudyError
@@ -43,15 +42,6 @@ def test_what_cannot_go_to_a_cluster_is_told_before_ray_is_started(monkeypatch):
         crewed(job(on="ray"), True, Halt(), None)
     with pytest.raises(RecipeError, match=r"search\.on is 'spark'"):
         job(on="spark")
-
-
-def people(folder: Path) -> Path:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(300, 3))
-    y = np.where(x @ [1.0, -2.0, 0.5] + 0.3 * rng.normal(size=300) > 0, "yes", "no")
-    path = folder / "people.csv"
-    path.write_text("a,b,c,y\n" + "".join(f"{r[0]:.4f},{r[1]:.4f},{r[2]:.4f},{k}\n" for r, k in zip(x, y, strict=True)))
-    return path
 
 
 def line(table: Path, name: str, *more: str) -> list[str]:
@@ -91,7 +81,7 @@ def told(folder: Path) -> list:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_RAY, reason="ray is not installed")
-def test_a_killed_worker_of_ray_costs_nothing_but_time(tmp_path):
+def test_a_killed_worker_of_ray_costs_nothing_but_time(tmp_path, people):
     environment = {**ENVIRONMENT, "TUNEFUL_HOME": str(tmp_path / "runs")}
     table = people(tmp_path)
     subprocess.run(line(table, "alone", "--workers", "1"), env=environment, capture_output=True, text=True, check=True)

@@ -43,17 +43,8 @@ class Net(nn.Module):
 
 
 @pytest.fixture
-def table(tmp_path) -> Path:
+def table(tmp_path, people) -> Path:
     return people(tmp_path)
-
-
-def people(folder: Path) -> Path:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(300, 3))
-    y = np.where(x @ [1.0, -2.0, 0.5] + 0.3 * rng.normal(size=300) > 0, "yes", "no")
-    path = folder / "people.csv"
-    path.write_text("a,b,c,y\n" + "".join(f"{r[0]:.4f},{r[1]:.4f},{r[2]:.4f},{k}\n" for r, k in zip(x, y, strict=True)))
-    return path
 
 
 def words(table: Path, name: str, workers: int, *more: str, trials: int = 8) -> list[str]:
@@ -94,7 +85,7 @@ def told(table: Path, name: str) -> list[tuple]:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory) -> list[tuple]:
+def alone(tmp_path_factory, people) -> list[tuple]:
     """What one process comes to."""
     table = people(tmp_path_factory.mktemp("alone"))
     run(words(table, "one", 1, *SPACE, "--deterministic"), table.parent)

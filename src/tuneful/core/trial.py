@@ -79,6 +79,11 @@ class Trial:
         """How far it is."""
         return self.curve[-1].epoch if self.curve else 0.0
 
+    @property
+    def heir(self) -> bool:
+        """Did it begin with the weights of another trial? Then its recipe alone does not train it again."""
+        return "parent" in self.tags or "grown" in self.tags
+
     @cached_property
     def goal(self) -> float:
         """How many epochs it was last asked to reach."""

@@ -54,7 +54,8 @@ def tune(source: Any, *, budget: str = "10min", name: str | None = None, model: 
     """Search the ranges that are given, and no others: `tune("digits", lr="1e-4..1e-1", width="16,32,64")`.
 
     Arguments and errors as of `optimize`; RecipeError when no setting has a range. proposer: a name, or any sampler of Optuna's, as
-    its class or a function from a seed to one: `proposer=lambda seed: optuna.samplers.GPSampler(seed=seed)`.
+    its class or a function from a seed to one: `proposer=lambda seed: optuna.samplers.GPSampler(seed=seed)`. Functions cannot be told
+    apart, so give runs of several of them a name each.
     """
     return _done("tune", source, settings, name, budget, model)
 

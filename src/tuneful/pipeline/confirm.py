@@ -141,7 +141,7 @@ class Confirmation:
         if self.seeds == 0 or len(self.study.about.get("space", ())) == 0:
             self.why = "no confirmation was asked for" if self.seeds == 0 else "there is one recipe"
             return 0, 0
-        if any("parent" in one.trial.tags or "grown" in one.trial.tags for one in entrants):
+        if any(one.trial.heir for one in entrants):
             self.why = "what a population, or a growing network, came to is a course of settings, which no single recipe trains again"
             return 0, 0
         if len(entrants) < 2:

@@ -128,6 +128,7 @@ class Job:
         if self.how.final != How().final:
             extra["final"] = self.how.final
         by += [self.how.proxy, self.how.full] if self.how.proxy else []
+        by += [self.given.because(1)] if self.given is not None else []  # which sampler of Optuna's
         if by != [How().proposer, How().scheduler]:
             extra["search"] = by
         elif self.how.objectives or self.how.where:

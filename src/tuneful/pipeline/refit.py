@@ -66,6 +66,9 @@ class Refit:
         if self.why:
             return
         origins = self.joining.origins()
+        if heirs := [one.trial.number for one in origins if one.trial.heir]:
+            self.why = f"trial {heirs[0]} began with the weights of another one, and its recipe alone trains another network"
+            return
         if not all((self._place(one) / "done").exists() for one in origins):
             wait = need(self.task, sum(_seconds(one) for one in origins))
             if wait > self.left:

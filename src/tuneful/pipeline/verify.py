@@ -110,6 +110,11 @@ class Verification:
             many = len(study.trials())
             what = "trial with a value" if self.trial is None else f"trial {self.trial}; it has {many}"
             raise StudyError(f"{self.folder} has no {what}", "`tuneful show` tells what a run has")
+        if found.heir:
+            raise StudyError(
+                f"trial {found.number} began with the weights of another one, and what is killed here begins at its recipe",
+                "name one that began by itself with --trial; `tuneful show` tells why each was begun",
+            )
         with tempfile.TemporaryDirectory(prefix="tuneful-verify-") as name:
             place = Path(name)
             kept = study.trial_folder(found.number) / STATE
